@@ -1,0 +1,315 @@
+"""Declaring wire types: the `@struct` decorator, field specifiers and the registry.
+
+    @struct(version=6, compat=3, name="object_locator_t")
+    class ObjectLocator(Struct):
+        pool: s64
+        key: string
+        nspace: string = since(5)
+
+The declaration is the format's documentation and becomes a slots dataclass with compiled `encode` and
+`decode`. Hand-written types (`@irregular`) give `_enc` and `_dec` themselves and get the same face.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import struct as _struct
+from collections.abc import Callable
+from typing import Any, ClassVar, Self, TypeVar, get_type_hints
+
+from spirula.denc import features as feature_bits
+from spirula.denc.codecs import Codec, StructCodec, codec_of
+from spirula.denc.compiler import Field, Header, compile_decode, compile_encode, locate
+from spirula.errors import Truncated, WireError
+
+_T = TypeVar("_T", bound="Struct")
+
+REGISTRY: dict[str, type[Struct]] = {}
+"""Declared types by the names that upstream's object corpus gives them."""
+
+
+class Struct:
+    """Base of every declared type. Fields are keyword or positional, each defaults to its zero value."""
+
+    __slots__ = ()
+    _denc_fields: ClassVar[tuple[Field, ...]] = ()
+    _denc_fixed: ClassVar[list[tuple[str, Codec]] | None] = None
+    _denc_min_size: ClassVar[int] = 0
+    _denc_name: ClassVar[str] = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Replaced by the dataclass machinery; stands here to tell type checkers that fields are free."""
+
+    def _enc(self, out: bytearray, features: int) -> None:
+        """Appends the encoding to `out`."""
+        raise TypeError(f"{type(self).__name__} is not declared with @struct or @irregular")
+
+    @classmethod
+    def _dec(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:
+        """Reads a value at `pos`; returns it and the position after it, never past `end`."""
+        raise TypeError(f"{cls.__name__} is not declared with @struct or @irregular")
+
+    def encode(self, features: int = feature_bits.PACIFIC) -> bytes:
+        """The value as a peer with these features wants it.
+
+        Raises WireError when a field holds what its format cannot."""
+        out = bytearray()
+        try:
+            self._enc(out, features)
+        except (_struct.error, TypeError, ValueError, AttributeError, OverflowError) as error:
+            path, _ = locate(error.__traceback__)
+            raise WireError(f"cannot encode: {error}", path=path or type(self).__name__) from error
+        return bytes(out)
+
+    @classmethod
+    def decode(
+        cls,
+        data: bytes | bytearray | memoryview,
+        features: int = feature_bits.PACIFIC,
+        *,
+        exact: bool = False,
+    ) -> Self:
+        """The value at the start of `data`.
+
+        Bytes after it are ignored unless `exact`. Raises only the WireError family."""
+        value, used = cls.decode_from(data, 0, features)
+        if exact and used != len(data):
+            raise WireError(
+                f"{len(data) - used} stray bytes after the value", offset=used, path=cls.__name__
+            )
+        return value
+
+    @classmethod
+    def decode_from(
+        cls,
+        data: bytes | bytearray | memoryview,
+        pos: int = 0,
+        features: int = feature_bits.PACIFIC,
+    ) -> tuple[Self, int]:
+        """The value at `pos` of `data`, and the position after it."""
+        buf = data if isinstance(data, bytes) else bytes(data)
+        with_location = functools.partial(_located, cls.__name__)
+        try:
+            return cls._dec(buf, pos, len(buf), features)
+        except WireError as error:
+            raise with_location(error) from None
+        except (_struct.error, IndexError) as error:
+            path, offset = locate(error.__traceback__)
+            raise Truncated(
+                "ends inside the value", offset=offset, path=path or cls.__name__
+            ) from None
+
+    def plain(self) -> Any:
+        """The value as JSON can hold it: field names, bytes in hex."""
+        return {f.name: f.codec.plain(getattr(self, f.name)) for f in self._denc_fields}
+
+
+def _located(name: str, error: WireError) -> WireError:
+    if not error.path:
+        path, offset = locate(error.__traceback__)
+        error.path = path or name
+        if error.offset is None:
+            error.offset = offset
+    return error
+
+
+class _Spec:
+    """What a field specifier says, until `struct` has read it."""
+
+    def __init__(self, value: Any = dataclasses.MISSING, **rules: Any) -> None:
+        self.value, self.rules = value, rules
+
+
+def default(value: Any) -> Any:
+    """A field whose default is not its format's zero."""
+    return _Spec(value)
+
+
+def since(version: int, default: Any = dataclasses.MISSING, *, when: str = "") -> Any:
+    """A field that came in with struct version `version`; older encodings give the default."""
+    return _Spec(default, since=version, when=when)
+
+
+def until(version: int, default: Any = dataclasses.MISSING, *, since: int = 0) -> Any:
+    """A field that only struct versions before `version` have (and from `since` on)."""
+    return _Spec(default, until=version, since=since)
+
+
+def removed(default: Any = dataclasses.MISSING) -> Any:
+    """A field that still stands on the wire and that nobody reads; `default` is what goes out."""
+    return _Spec(default)
+
+
+def when(condition: str, default: Any = dataclasses.MISSING, *, since: int = 0) -> Any:
+    """A field that is there when `condition` holds.
+
+    The condition is a Python expression over the fields before it, `v` (the struct version),
+    `features` and the names in `spirula.denc.features`: `"features & SERVER_MIMIC == SERVER_MIMIC"`.
+    """
+    return _Spec(default, when=condition, since=since)
+
+
+def tail(default: Any = dataclasses.MISSING) -> Any:
+    """A field that is always written, and read where bytes are left for it."""
+    return _Spec(default, tail=True)
+
+
+def struct(
+    cls: type[_T] | None = None,
+    /,
+    *,
+    version: int = 0,
+    compat: int = 0,
+    by_feature: tuple[tuple[int, int, int], ...] = (),
+    legacy: tuple[int, int] | None = None,
+    bare_version: str = "",
+    external: bool = False,
+    name: str | tuple[str, ...] = (),
+    frozen: bool = False,
+    order_by: tuple[str, ...] = (),
+) -> Any:
+    """Declares a wire type.
+
+    With `version` and `compat` the fields stand in upstream's envelope (u8 version, u8 compat, u32
+    length). `by_feature` holds (mask, version, compat) for peers whose features include the mask,
+    first match first. `legacy=(c, l)`: encodings before version c have no compat, before l no length.
+    `bare_version`: only a version number of this struct code ("B", "H", "I") stands before the fields.
+    `external`: the version is told by someone else (a message header). `name`: corpus name(s).
+    `frozen`: a key; hashable, ordered by its fields (or by `order_by`), not to be changed once made.
+    """
+    names = (name,) if isinstance(name, str) else name
+
+    def declare(cls: type[_T]) -> type[_T]:
+        header = _header(version, compat, by_feature, legacy, bare_version, external)
+        made, fields = _make_dataclass(cls, frozen=frozen, order_by=order_by)
+        header.reads = max([header.reads, *(f.since for f in fields), *(f.until for f in fields)])
+        made._denc_fields = tuple(fields)
+        made._denc_min_size = _min_size(header, fields)
+        if (
+            header.kind == "none"
+            and fields
+            and all(f.unconditional and f.codec.fmt for f in fields)
+        ):
+            made._denc_fixed = [(f.name, f.codec) for f in fields]
+        else:
+            made._denc_fixed = None
+        made._enc = compile_encode(cls.__name__, fields, header)  # type: ignore[method-assign]
+        decode = compile_decode(cls.__name__, made, fields, header)
+        made._dec = staticmethod(decode)  # type: ignore[method-assign]
+        _register(made, names)
+        return made
+
+    return declare if cls is None else declare(cls)
+
+
+def irregular(*names: str) -> Callable[[type[_T]], type[_T]]:
+    """Registers a hand-written type, which brings its own `_enc` and `_dec`."""
+
+    def declare(cls: type[_T]) -> type[_T]:
+        _register(cls, names)
+        return cls
+
+    return declare
+
+
+def _register(cls: type[Struct], names: tuple[str, ...]) -> None:
+    cls._denc_name = names[0] if names else ""
+    for name in names:
+        if name in REGISTRY and REGISTRY[name].__qualname__ != cls.__qualname__:
+            raise TypeError(f"{name} is declared twice: {REGISTRY[name]!r} and {cls!r}")
+        REGISTRY[name] = cls
+
+
+def _header(
+    version: int,
+    compat: int,
+    by_feature: tuple[tuple[int, int, int], ...],
+    legacy: tuple[int, int] | None,
+    bare_version: str,
+    external: bool,
+) -> Header:
+    versions = (*by_feature, (0, version, compat or version))
+    reads = max(v for _, v, _ in versions)
+    if external:
+        return Header("external", versions, reads)
+    if bare_version:
+        return Header("version", versions, reads, code=bare_version)
+    if not version:
+        return Header("none", versions, reads)
+    if legacy:
+        return Header("legacy", versions, reads, legacy[0], legacy[1])
+    return Header("envelope", versions, reads)
+
+
+def _min_size(header: Header, fields: list[Field]) -> int:
+    before = {"envelope": 6, "legacy": 1, "version": _struct.calcsize("<" + header.code)}
+    return before.get(header.kind, 0) + sum(f.codec.min_size for f in fields if f.unconditional)
+
+
+def _make_dataclass(
+    cls: type[_T], *, frozen: bool, order_by: tuple[str, ...]
+) -> tuple[type[_T], list[Field]]:
+    """The class as a slots dataclass, and its fields in wire order (a base's first)."""
+    if not issubclass(cls, Struct):
+        raise TypeError(f"{cls.__name__} must derive from Struct")
+    hints = get_type_hints(cls, include_extras=True)
+    inherited = {
+        f.name: f for base in reversed(cls.__mro__[1:]) for f in getattr(base, "_denc_fields", ())
+    }
+    fields = list(inherited.values())
+    for name in cls.__dict__.get("__annotations__", {}):
+        annotation = hints[name]
+        if getattr(annotation, "__origin__", None) is ClassVar:
+            continue
+        spec = cls.__dict__.get(name, _Spec())
+        if not isinstance(spec, _Spec):
+            spec = _Spec(spec)
+        codec = codec_of(annotation)
+        factory = codec.zero if spec.value is dataclasses.MISSING else _constant(spec.value)
+        fields.append(Field(name, codec, factory, **spec.rules))
+        made: Any = dataclasses.field(default_factory=factory)
+        if spec.value is not dataclasses.MISSING and _immutable(spec.value):
+            made = dataclasses.field(default=spec.value)
+        elif _immutable(codec_zero(codec, factory)):
+            made = dataclasses.field(default=factory())
+        setattr(cls, name, made)
+    if "__init__" in cls.__dict__:
+        raise TypeError(f"{cls.__name__}: a declared type has no __init__ of its own")
+    order = frozen and not order_by and "__lt__" not in cls.__dict__
+    slotted = dataclasses.dataclass(cls, slots=True, unsafe_hash=frozen, order=order)
+    if order_by:
+        _order(slotted, order_by)
+    return slotted, fields
+
+
+def codec_zero(codec: Codec, factory: Callable[[], Any]) -> Any:
+    """The default that `factory` makes; a struct's own is not made (it is mutable anyway)."""
+    return [] if isinstance(codec, StructCodec) else factory()
+
+
+def _immutable(value: Any) -> bool:
+    return value is None or isinstance(value, (int, float, str, bytes, bool, frozenset))
+
+
+def _constant(value: Any) -> Callable[[], Any]:
+    if _immutable(value):
+        return lambda: value
+    if isinstance(value, (list, dict, set)):
+        return value.copy
+    if isinstance(value, Struct):
+        return lambda: dataclasses.replace(value)  # type: ignore[type-var]  # made a dataclass by struct
+    return lambda: value
+
+
+def _order(cls: type, names: tuple[str, ...]) -> None:
+    """Gives a key its order where that is not the order of its fields."""
+
+    def key(value: Any) -> tuple[Any, ...]:
+        return tuple(getattr(value, name) for name in names)
+
+    def less(self: Any, other: Any) -> bool:
+        return key(self) < key(other)
+
+    cls.__lt__ = less  # type: ignore[operator]
+    functools.total_ordering(cls)
