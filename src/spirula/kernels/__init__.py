@@ -1,1 +1,1 @@
-"""Hot loops: what is native, and beside it a pure twin with the same signature and the same tests."""
+"""Hot loops: native ones, each beside a pure twin with the same signature and the same tests."""

@@ -2,8 +2,8 @@
 
 Checksums of frames, of BlueStore blobs and of placement-group logs are all this function. It is
 not the CRC-32C of iSCSI or of most libraries: those start at zero and invert the register before
-and after. Called by the messenger for every frame, by the stores and by `types` that carry a CRC. `IMPLEMENTATION` says
-which twin `crc32c` is (daemons log it at start).
+and after. Called by the messenger for every frame, by the stores and by types that carry a CRC.
+`IMPLEMENTATION` says which twin `crc32c` is; daemons log it at start.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def pure_crc32c(seed: int, data: Buffer) -> int:
 
 
 def native_crc32c(seed: int, data: Buffer) -> int:
-    """The processor's own instruction, through the `crc32c` package: tens of GB/s, 0.1 us a call."""
+    """The processor's instruction, through the `crc32c` package: tens of GB/s, 0.1 us a call."""
     return _inverting(data, seed ^ _INVERT) ^ _INVERT
 
 
