@@ -1,8 +1,9 @@
 """What the messenger asks of an authentication method, and what it gets back.
 
-The messenger carries opaque authentication payloads (upstream `doc/dev/msgr2.rst`, "Authentication");
-these two protocols are the whole contract between it and `spirula.auth`. Neither side of a handshake
-does IO or waits: each call takes a payload and returns the next one. One object serves one connection.
+The messenger carries opaque authentication payloads (upstream `doc/dev/msgr2.rst`,
+"Authentication"); these two protocols are the whole contract between it and `spirula.auth`. Neither
+side of a handshake does IO or waits: each call takes a payload and returns the next one. One object
+serves one connection.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class ConnectionMode(IntEnum):
 
 @dataclass(slots=True)
 class AuthRequest:
-    """A client's opening: the method, the modes it would take (best first) and the first payload."""
+    """A client's opening: the method, modes it would take (best first) and the first payload."""
 
     method: int
     preferred_modes: list[int]
@@ -74,7 +75,11 @@ class AuthDone:
 
 @dataclass(slots=True)
 class AuthBadMethod:
-    """Server: refused. `result` is a positive errno; the client may try one of the methods named."""
+    """Server: refused. `result` is a positive errno; the client may try one of the methods named.
+
+    EBUSY is not told to the client: the messenger closes, and the client comes back later.
+    `reason` is for the log, never for the wire.
+    """
 
     method: int
     result: int

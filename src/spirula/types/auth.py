@@ -322,7 +322,7 @@ class CephXTicketReply(Struct):
 
 @struct(version=1, bare_version="B")
 class CephXAuthorizerHead(Struct):
-    """How an authorizer begins; a sealed CephXAuthorize follows. Its version doubles as the mode."""
+    """How an authorizer begins; a sealed CephXAuthorize follows. The version is the mode, too."""
 
     global_id: u64
     service_id: u32
