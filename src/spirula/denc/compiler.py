@@ -48,6 +48,7 @@ class Header:
     `versions` maps features to what is encoded for a peer that has them, first match wins;
     the last entry has mask 0. `reads` is the newest version whose fields are declared.
     For `legacy`, `legacy_compat` and `legacy_length` are the versions that brought those two fields.
+    `raised` is (condition, version, compat): what is encoded when the value itself needs it.
     For `version`, `code` is the struct code of the lone version number.
     """
 
@@ -57,6 +58,7 @@ class Header:
     legacy_compat: int = 0
     legacy_length: int = 0
     code: str = "B"
+    raised: tuple[str, int, int] | None = None
 
 
 class Emitter:
@@ -202,12 +204,16 @@ def _environment() -> dict[str, Any]:
 def compile_encode(name: str, fields: list[Field], header: Header) -> Callable[..., None]:
     """`_enc(self, out, features)` of the type; messages get `_enc(self, out, features, v)`."""
     emit = Emitter(_environment())
-    varying = len(header.versions) > 1 or header.kind == "external"
+    varying = len(header.versions) > 1 or header.kind == "external" or bool(header.raised)
     base = header.versions[-1][1]
     if header.kind in ("envelope", "legacy", "version") and len(header.versions) > 1:
         _emit_choice(header, emit)
     elif header.kind != "external":
         emit.line(f"v = {base}; compat = {header.versions[-1][2]}")
+    if header.raised:
+        condition, version, compat = header.raised
+        test = _condition(condition, fields, "self.{}")
+        emit.line(f"if ({test}) and v < {version}: v = {version}; compat = max(compat, {compat})")
     if header.kind in ("envelope", "legacy"):
         emit.line("start = len(out)")
         emit.fixed_out("BBI", ["v", "compat", "0"])
@@ -265,9 +271,7 @@ def compile_decode(name: str, cls: type, fields: list[Field], header: Header) ->
     emit = Emitter(_environment())
     build = f"{emit.const(cls)}({', '.join('f_' + f.name for f in fields)})"
     _emit_read_header(header, emit)
-    newest = header.versions[0][1]
-    for _, version, _ in header.versions:
-        newest = max(newest, version)
+    newest = max(version for _, version, _ in header.versions)
     versioned = any(f.since > 1 or f.until for f in fields)
     if header.kind == "none" or not versioned:
         _emit_fields(fields, emit, at_least=0)

@@ -165,6 +165,7 @@ def struct(
     legacy: tuple[int, int] | None = None,
     bare_version: str = "",
     external: bool = False,
+    raised: tuple[str, int, int] | None = None,
     name: str | tuple[str, ...] = (),
     frozen: bool = False,
     order_by: tuple[str, ...] = (),
@@ -175,13 +176,15 @@ def struct(
     length). `by_feature` holds (mask, version, compat) for peers whose features include the mask,
     first match first. `legacy=(c, l)`: encodings before version c have no compat, before l no length.
     `bare_version`: only a version number of this struct code ("B", "H", "I") stands before the fields.
-    `external`: the version is told by someone else (a message header). `name`: corpus name(s).
+    `raised=(condition, version, compat)`: the version of values for which the condition (as for `when`)
+    holds. `external`: the version is told by someone else (a message header). `name`: corpus name(s).
     `frozen`: a key; hashable, ordered by its fields (or by `order_by`), not to be changed once made.
     """
     names = (name,) if isinstance(name, str) else name
 
     def declare(cls: type[_T]) -> type[_T]:
         header = _header(version, compat, by_feature, legacy, bare_version, external)
+        header.raised = raised
         made, fields = _make_dataclass(cls, frozen=frozen, order_by=order_by)
         header.reads = max([header.reads, *(f.since for f in fields), *(f.until for f in fields)])
         made._denc_fields = tuple(fields)
