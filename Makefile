@@ -1,0 +1,112 @@
+# What one does with a checkout. Every verb makes ready what it needs, and is quick when it is ready.
+# From nothing but Python 3.11 or newer, gcc and make; as root on Debian it installs what is missing.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+# How many times the usual number of histories and examples `make sim` and `make fuzz` run.
+SCALE ?= 20
+
+PYTEST := $(BIN)/python -m pytest
+SOURCES := src tests $(wildcard bench)
+DEBIAN_PACKAGES := $(shell sed -e 's/\#.*//' requirements/debian.txt)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down test quick lint format sim fuzz bench pins interop-packages clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 28
+
+setup: $(VENV)/.spirula ## make .venv and the command .venv/bin/spirula
+
+up: $(VENV)/.spirula ## start a cluster (comes with the monitors; not there yet)
+	@echo 'make up: Spirula has no monitors yet, so there is no cluster to start.' >&2
+	@echo 'What there is so far works against a real Ceph cluster: see README.md.' >&2
+	@exit 1
+
+down: ## stop what `make up` started
+	@echo 'make down: Spirula has no monitors yet, so no cluster of it can be running.' >&2
+	@exit 1
+
+test: lint interop-packages ## lint, then all tests
+	$(PYTEST) -n $(JOBS) --dist loadgroup
+
+quick: $(VENV)/.spirula ## the unit tests, in less than a minute
+	$(PYTEST) -n $(JOBS) -m 'not slow' tests/unit
+
+lint: $(VENV)/.spirula ## ruff, mypy, the order of imports, banned calls
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --cache-dir .import_linter_cache
+
+format: $(VENV)/.spirula ## let ruff lay out the sources
+	$(BIN)/ruff format $(SOURCES)
+
+sim: $(VENV)/.spirula ## many more simulated histories than `make test` (SCALE=20 times)
+	$(PYTEST) -n $(JOBS) --timeout 0 --scale $(SCALE) tests/sim
+
+fuzz: $(VENV)/.spirula ## much more bad input than `make test`, new at each run (SCALE=20 times)
+	HYPOTHESIS_PROFILE=explore $(PYTEST) -n $(JOBS) --timeout 0 --scale $(SCALE) tests/fuzz tests/property
+
+bench: $(VENV)/.spirula ## measure: every script in bench/ in turn
+	@set -e; for script in bench/bench_*.py; do \
+		[ -e "$$script" ] || { echo 'make bench: bench/ holds no bench_*.py' >&2; exit 1; }; \
+		echo "== $$script"; $(BIN)/python "$$script"; \
+	done
+
+pins: $(VENV)/.uv ## pin requirements/*.in anew, with hashes and without addresses
+	for name in uv runtime dev; do \
+		UV_CUSTOM_COMPILE_COMMAND='make pins' $(BIN)/uv pip compile --quiet --upgrade --universal \
+			--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+			-o requirements/$$name.txt requirements/$$name.in || exit 1; \
+	done
+
+clean: ## remove .venv and what tools left behind
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An empty environment, with Debian's python3-venv where that is what is missing.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'Spirula needs Python 3.11 or newer: make PYTHON=/path/to/python3 ...' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+				apt-get install -q -y --no-install-recommends python3-venv; \
+		else \
+			echo 'Python has no venv module here. On Debian: apt-get install python3-venv' >&2; exit 1; \
+		fi; }
+	$(PYTHON) -m venv $(VENV)
+
+# uv, by its hash; everything else is installed by it.
+$(VENV)/.uv: requirements/uv.txt | $(BIN)/python
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(VENV)/.requirements: requirements/dev.txt $(VENV)/.uv
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.spirula: pyproject.toml requirements/runtime.in src/spirula/__init__.py $(VENV)/.requirements
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Ceph's own programs, for the tests that talk to a real cluster. Without them those tests are skipped,
+# and say so.
+interop-packages:
+	@missing=''; for package in $(DEBIAN_PACKAGES); do \
+		dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' \
+			|| missing="$$missing $$package"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing for the interop tests:$$missing"; \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -q -y --no-install-recommends $$missing \
+			|| echo 'apt-get failed: the tests that need a real Ceph will be skipped' >&2; \
+	else \
+		echo "the tests that need a real Ceph will be skipped: not installed:$$missing" >&2; \
+	fi
