@@ -151,6 +151,8 @@ class Pipe:
             or (self.faults.reset_at_write and self.rng.random() < self.faults.reset_at_write)
         ):
             self.cut_at = self.written_bytes
+        if self.cut_at == 0 and self.writes == 1:
+            self.network.loop.call_soon(self.connection.reset, context=self.network.context)
         self.pump()
 
     def pump(self) -> None:
@@ -222,9 +224,11 @@ class Pipe:
             return
         delay = self.faults.sample_delay(self.rng)
         arrival = max(self.network.loop.time() + delay, self._last_arrival)
-        self.network.loop.call_at(
-            arrival, self.sink.fail, reset_error(), context=self.network.context
-        )
+        self.network.loop.call_at(arrival, self.reset_sink, context=self.network.context)
+
+    def reset_sink(self) -> None:
+        """A reset arrives (at the end that is there by then: acceptance replaces it)."""
+        self.sink.fail(reset_error())
 
     def give_up_outbox(self) -> None:
         """Forget what was written but not sent."""
@@ -380,7 +384,7 @@ class Connection:
         for pipe in (self.to_client, self.to_server):
             delay = 0.0 if rng.random() < 0.5 else pipe.faults.sample_delay(rng)
             if not network.is_blocked(pipe.source_host, pipe.sink_host):
-                loop.call_later(delay, pipe.sink.fail, reset_error(), context=network.context)
+                loop.call_later(delay, pipe.reset_sink, context=network.context)
             if drop_flying:
                 pipe.broken = True
 
@@ -710,5 +714,5 @@ class SimTransport(asyncio.Transport):
             self._closing = True
             self._error = reset_error()
             self.out.give_up_outbox()
-            self.out.broken = True
+            self.out.held.clear()
             self._leave()
