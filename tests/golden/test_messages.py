@@ -6,9 +6,9 @@ The recordings and how they were made: `tests/golden/messages/README.md`.
 from __future__ import annotations
 
 import pytest
+from tests.golden.vectors import Vector, by_type, vectors
 
 from spirula.messages.base import MESSAGES, decode_message, load_all
-from tests.golden.vectors import Vector, by_type, vectors
 
 load_all()
 

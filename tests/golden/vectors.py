@@ -1,7 +1,8 @@
-"""Loader of the recorded messages in `tests/golden/messages` (how they were made: the README there).
+"""Loader of the recorded messages in `tests/golden/messages` (how they were made: the README
+there).
 
-For tests only. A container is an xz stream of records: one line of JSON, then the bytes of front, middle
-and data, whose lengths the line tells.
+For tests only. A container is an xz stream of records: one line of JSON, then the bytes of front,
+middle and data, whose lengths the line tells.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ FOLDER = Path(__file__).with_name("messages")
 class Vector:
     """One message as real Ceph put it on the wire.
 
-    `features` are the negotiated features of the connection, which an encoding may depend on; `source`
-    and `target` are kinds of entities ("mon", "osd", ...); `run` names the recorded cluster.
+    `features`: those negotiated for the connection, which an encoding may depend on; `source` and `target` are kinds of entities ("mon", "osd", ...); `run` names the recorded cluster.
     """
 
     type: int

@@ -51,7 +51,7 @@ def _capture(folder: Path, which: str, only: list[str]) -> None:
             cluster.ports.capture_filter(),
             "-w",
             str(capture),
-        ]  # fmt: skip
+        ]
     )
     try:
         time.sleep(2)

@@ -1,7 +1,8 @@
 """Chooses, out of captures, the messages worth keeping, and writes them as golden vectors.
 
-Keeps a few messages for each type, encoding version, pair of peer kinds and structural shape. The choice
-is by hash of the content: the same captures always give the same vectors, and no position in a run is favoured.
+Keeps a few messages for each type, encoding version, pair of peer kinds and structural shape. The
+choice is by hash of the content: the same captures always give the same vectors, and no position
+in a run is favoured.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def _offer(group: _Group, message: Message) -> None:
 
 def _picked(group: _Group, limit: int) -> list[Message]:
     rows = [sorted(held, reverse=True) for held in group.shapes.values()]
-    # Shapes in the order of their first choice, so that big messages come last and a limit drops them.
+    # Shapes in the order of their first choice, so that a limit drops big ones.
     rows.sort(key=lambda row: row[0][0], reverse=True)
     out: list[Message] = []
     for depth in range(_PER_SHAPE):
@@ -159,8 +160,14 @@ def _collect(paths: list[Path]) -> dict[Key, _Group]:
         release = path.name.split("-")[0]
         for m in messages(path):
             h = m.header
-            key = (release, h.type, h.version, h.compat_version, m.source.entity_type,
-                   m.target.entity_type)  # fmt: skip
+            key = (
+                release,
+                h.type,
+                h.version,
+                h.compat_version,
+                m.source.entity_type,
+                m.target.entity_type,
+            )
             _offer(groups[key], m)
     return groups
 

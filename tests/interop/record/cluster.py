@@ -1,7 +1,8 @@
-"""A real Ceph cluster on loopback whose traffic can be read: authentication none, CRC mode, msgr2 only.
+"""A real Ceph cluster on loopback whose traffic can be read: authentication none, CRC mode, msgr2
+only.
 
-Starts and stops each of Debian's daemons one by one, so that a scenario can take monitors and OSDs away.
-Used by the scenarios of the recorder only; interop tests have their own clusters.
+Starts and stops each of Debian's daemons one by one, so that a scenario can take monitors and
+OSDs away. Used by the scenarios of the recorder only; interop tests have their own clusters.
 """
 
 from __future__ import annotations
@@ -119,8 +120,7 @@ class Cluster:
                 command,
                 env=self.env,
                 input=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                capture_output=True,
                 timeout=timeout_s,
                 check=False,
             )
@@ -158,11 +158,36 @@ class Cluster:
         )
         (self.dir / "ceph.conf").write_text(conf)
         keyring = str(self.dir / "keyring")
-        self.run("ceph-authtool", "--create-keyring", keyring, "--gen-key", "-n", "mon.",
-                 "--cap", "mon", "allow *")  # fmt: skip
-        self.run("ceph-authtool", keyring, "--gen-key", "-n", "client.admin", "--cap", "mon",
-                 "allow *", "--cap", "osd", "allow *", "--cap", "mds", "allow *", "--cap", "mgr",
-                 "allow *")  # fmt: skip
+        self.run(
+            "ceph-authtool",
+            "--create-keyring",
+            keyring,
+            "--gen-key",
+            "-n",
+            "mon.",
+            "--cap",
+            "mon",
+            "allow *",
+        )
+        self.run(
+            "ceph-authtool",
+            keyring,
+            "--gen-key",
+            "-n",
+            "client.admin",
+            "--cap",
+            "mon",
+            "allow *",
+            "--cap",
+            "osd",
+            "allow *",
+            "--cap",
+            "mds",
+            "allow *",
+            "--cap",
+            "mgr",
+            "allow *",
+        )
         monmap = str(self.dir / "monmap")
         adds = [x for n in names for x in ("--addv", n, f"[{self.address(n)}]")]
         self.run("monmaptool", "--create", "--clobber", "--fsid", fsid, *adds, monmap)
@@ -179,8 +204,20 @@ class Cluster:
     def add_mgr(self, name: str) -> None:
         folder = self.dir / "mgr" / name
         folder.mkdir()
-        self.run("ceph", "auth", "get-or-create", f"mgr.{name}", "mon", "allow profile mgr", "osd",
-                 "allow *", "mds", "allow *", "-o", str(folder / "keyring"))  # fmt: skip
+        self.run(
+            "ceph",
+            "auth",
+            "get-or-create",
+            f"mgr.{name}",
+            "mon",
+            "allow profile mgr",
+            "osd",
+            "allow *",
+            "mds",
+            "allow *",
+            "-o",
+            str(folder / "keyring"),
+        )
         self.start(f"mgr.{name}")
 
     def add_osd(self, number: int) -> None:
@@ -189,10 +226,23 @@ class Cluster:
         osd_uuid = str(uuid.uuid4())
         keyring = str(folder / "keyring")
         self.ceph(f"osd new {osd_uuid}")
-        self.run("ceph", "auth", "get-or-create", f"osd.{number}", "mon", "allow profile osd",
-                 "mgr", "allow profile osd", "osd", "allow *", "-o", keyring)  # fmt: skip
-        self.run("ceph-osd", "-i", str(number), "--mkfs", "--osd-uuid", osd_uuid, "--keyring",
-                 keyring)  # fmt: skip
+        self.run(
+            "ceph",
+            "auth",
+            "get-or-create",
+            f"osd.{number}",
+            "mon",
+            "allow profile osd",
+            "mgr",
+            "allow profile osd",
+            "osd",
+            "allow *",
+            "-o",
+            keyring,
+        )
+        self.run(
+            "ceph-osd", "-i", str(number), "--mkfs", "--osd-uuid", osd_uuid, "--keyring", keyring
+        )
         self.start(f"osd.{number}")
 
     def add_mon(self, name: str) -> None:
@@ -206,9 +256,22 @@ class Cluster:
     def add_mds(self, name: str) -> None:
         folder = self.dir / "mds" / name
         folder.mkdir()
-        self.run("ceph", "auth", "get-or-create", f"mds.{name}", "mon", "allow profile mds", "osd",
-                 "allow rwx", "mds", "allow *", "mgr", "allow profile mds", "-o",
-                 str(folder / "keyring"))  # fmt: skip
+        self.run(
+            "ceph",
+            "auth",
+            "get-or-create",
+            f"mds.{name}",
+            "mon",
+            "allow profile mds",
+            "osd",
+            "allow rwx",
+            "mds",
+            "allow *",
+            "mgr",
+            "allow profile mds",
+            "-o",
+            str(folder / "keyring"),
+        )
         self.start(f"mds.{name}")
 
     # -- starting and stopping

@@ -1,7 +1,9 @@
-"""msgr2.1 in CRC mode, as a listener between two peers sees it: bytes of both sides in, messages out.
+"""msgr2.1 in CRC mode, as a listener between two peers sees it: bytes of both sides in, messages
+out.
 
-Format: upstream doc/dev/msgr2.rst and src/msg/async/frames_v2.h. Written apart from `spirula.msgr` on
-purpose, so that the vectors do not depend on the code they test; checks every checksum it passes.
+Format: upstream doc/dev/msgr2.rst and src/msg/async/frames_v2.h. Written apart from
+`spirula.msgr` on purpose, so that the vectors do not depend on the code they test; checks every
+checksum it passes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Numbers and names of the messages of Ceph 16.2 (upstream src/msg/Message.h and src/include/ceph_fs.h).
+"""Numbers and names of the messages of Ceph 16.2 (upstream src/msg/Message.h and
+src/include/ceph_fs.h).
 
 The recorder's own list, so that it can say what it never saw without asking the code under test.
 """

@@ -1,7 +1,7 @@
 """Classic pcap files of TCP over loopback, turned back into ordered byte streams.
 
-For the recorder only: it knows Ethernet framing (what Linux gives for `lo`), IPv4 and TCP, and drops
-a stream at the first byte the capture lost. It interprets nothing inside the streams.
+For the recorder only: it knows Ethernet framing (what Linux gives for `lo`), IPv4 and TCP, and
+drops a stream at the first byte the capture lost. It interprets nothing inside the streams.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Endpoint = tuple[str, int]
 class Chunk:
     """The next in-order bytes of one direction of a TCP connection.
 
-    `connection` numbers the TCP connections of a capture from 0; `first` is the side that sent the SYN.
+    `connection` numbers the connections of a capture from 0; `first`: from the side that opened.
     """
 
     connection: int

@@ -1,8 +1,9 @@
-"""Client traffic through librados and libcephfs, for what their command line tools cannot express.
+"""Client traffic through librados and libcephfs, for what their command line tools cannot
+express.
 
-Run by the interpreter that Debian's python3-rados belongs to (/usr/bin/python3), with CEPH_CONF set:
-`rados_client.py rados POOL | errors POOL | service POOL | cephfs`. Only provokes messages: results are
-looked at by nobody.
+Run by the interpreter that Debian's python3-rados belongs to (/usr/bin/python3), with CEPH_CONF
+set: `rados_client.py rados POOL | errors POOL | service POOL | cephfs`. Only provokes messages:
+results are looked at by nobody.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
+import cephfs as libcephfs
 import rados
 
 
@@ -78,7 +80,7 @@ def compound(cluster: rados.Rados, pool: str) -> None:
 
     watch = io.watch("short", on_notify)
     attempt(lambda: io.notify("short", "hello", 3000))
-    attempt(lambda: watch.check())
+    attempt(watch.check)
     watch.close()
     io.notify("short", "nobody", 1000)
     # pool snapshots are refused for pools with self-managed ones, so each has a pool of its own
@@ -86,9 +88,9 @@ def compound(cluster: rados.Rados, pool: str) -> None:
     io.write_full("short", b"after s1")
     io.snap_rollback("short", "s1")
     io.remove_snap("s1")
-    attempt(lambda: io.get_stats())
-    attempt(lambda: cluster.get_cluster_stats())
-    attempt(lambda: io.create_self_managed_snap())
+    attempt(io.get_stats)
+    attempt(cluster.get_cluster_stats)
+    attempt(io.create_self_managed_snap)
     attempt(lambda: io.application_enable("recorder"))
     attempt(lambda: io.application_metadata_set("recorder", "k", "v"))
     io.close()
@@ -116,9 +118,9 @@ def pools(cluster: rados.Rados) -> None:
     attempt(lambda: cluster.create_pool("made-by-librados"))
     attempt(lambda: cluster.create_pool("made-by-librados"))
     attempt(lambda: cluster.delete_pool("made-by-librados"))
-    attempt(lambda: cluster.get_cluster_stats())
+    attempt(cluster.get_cluster_stats)
     attempt(lambda: cluster.ping_monitor("a"))
-    attempt(lambda: cluster.wait_for_latest_osdmap())
+    attempt(cluster.wait_for_latest_osdmap)
     attempt(lambda: cluster.monitor_log("info", lambda *a: None))
     attempt(lambda: cluster.blocklist_add("127.0.0.9:0/12345", 60))
 
@@ -138,7 +140,7 @@ def errors(cluster: rados.Rados, pool: str) -> None:
 
 
 def load(cluster: rados.Rados, pool: str, seconds: float) -> None:
-    """Small writes, reads and deletes over few objects, many in flight, while others break things."""
+    """Small writes, reads and deletes over few objects, many in flight."""
     io = cluster.open_ioctx(pool)
     end = time.monotonic() + seconds
     i = 0
@@ -171,8 +173,6 @@ def service(cluster: rados.Rados) -> None:
 
 
 def cephfs() -> None:
-    import cephfs as libcephfs
-
     fs = libcephfs.LibCephFS(conffile=os.environ["CEPH_CONF"])
     fs.mount()
     fs.mkdir("/d", 0o755)

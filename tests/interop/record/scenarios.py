@@ -1,7 +1,8 @@
-"""What is done to the recorded cluster, one scenario per concern; each provokes the messages it names.
+"""What is done to the recorded cluster, one scenario per concern; each provokes the messages it
+names.
 
-A step that fails is printed and passed over: the recording is as good as what it holds, and the list of
-types seen tells. Called by `__main__`.
+A step that fails is printed and passed over: the recording is as good as what it holds, and the
+list of types seen tells. Called by `__main__`.
 """
 
 from __future__ import annotations
@@ -24,15 +25,23 @@ DEBIAN_PYTHON = "/usr/bin/python3"
 _CLIENT = str(Path(__file__).with_name("rados_client.py"))
 
 _QUESTIONS = """\
-status|health detail|osd dump|osd tree|osd df|osd stat|osd perf|osd metadata|osd find 0|osd getmaxosd
-osd crush dump|osd crush tree|osd crush rule dump|osd erasure-code-profile ls|osd lspools|osd blocked-by
+status|health detail|osd dump|osd tree|osd df|osd stat|osd perf|osd metadata|osd find 0
+osd getmaxosd
+osd crush dump|osd crush tree|osd crush rule dump|osd erasure-code-profile ls|osd lspools
+osd blocked-by
 osd pool ls detail|osd pool stats|osd utilization|osd numa-status|osd versions|osd ok-to-stop 0
-osd safe-to-destroy 0|osd map rep obj|osd getcrushmap -o /dev/null|osd getmap -o /dev/null|osd info 0
-pg stat|pg dump|pg dump_stuck|pg ls|pg ls-by-osd 0|pg map 1.0|pg getmap -o /dev/null|pg debug unfound_objects_exist
-mon stat|mon dump|mon metadata|mon getmap -o /dev/null|mon versions|mon feature ls|quorum_status|node ls
-mgr dump|mgr module ls|mgr services|mgr metadata|mgr stat|mgr versions|versions|features|df detail|report
-auth ls|auth get client.admin|auth print-key client.admin|config dump|config ls|config log|fs ls|mds stat
-log last 5|time-sync-status|device ls|balancer status|crash ls|fsid|service dump|service status|telemetry status
+osd safe-to-destroy 0|osd map rep obj|osd getcrushmap -o /dev/null|osd getmap -o /dev/null
+osd info 0
+pg stat|pg dump|pg dump_stuck|pg ls|pg ls-by-osd 0|pg map 1.0|pg getmap -o /dev/null
+pg debug unfound_objects_exist
+mon stat|mon dump|mon metadata|mon getmap -o /dev/null|mon versions|mon feature ls|quorum_status
+node ls
+mgr dump|mgr module ls|mgr services|mgr metadata|mgr stat|mgr versions|versions|features|df detail
+report
+auth ls|auth get client.admin|auth print-key client.admin|config dump|config ls|config log|fs ls
+mds stat
+log last 5|time-sync-status|device ls|balancer status|crash ls|fsid|service dump|service status
+telemetry status
 tell mon.a sessions|tell mon.b mon_status|tell mon.* version|tell osd.* version|tell osd.0 perf dump
 tell osd.1 dump_historic_ops|tell osd.0 config show|tell osd.0 nosuchcommand|tell mgr mgr_status
 tell mgr.x version|tell osd.99 version|nosuch command|osd pool get rep all|osd pool get-quota rep
@@ -41,7 +50,8 @@ progress|orch status|iostat 1 1|insights|osd pool autoscale-status|pg repeer 2.0
 """
 
 _CHANGES = """\
-osd pool set rep min_size 1|osd pool set rep size 2|osd pool set rep size 3|osd pool set rep min_size 2
+osd pool set rep min_size 1|osd pool set rep size 2|osd pool set rep size 3
+osd pool set rep min_size 2
 osd pool set rep hashpspool true --yes-i-really-mean-it|osd pool set rep compression_mode passive
 osd pool set rep scrub_min_interval 86400|osd pool set-quota rep max_objects 100000
 osd pool application enable rep recorder|osd pool application set rep recorder key value
@@ -49,22 +59,33 @@ osd pool mksnap forsnaps ps1|osd pool rmsnap forsnaps ps1|osd pool rename forsna
 osd pool rename forsnaps2 forsnaps|auth get-or-create client.try mon 'allow r'
 auth caps client.try mon profile\\srbd osd profile\\srbd|auth rm client.try
 config set osd osd_max_backfills 3|config set client.try rbd_cache false|config get osd.0
-config set mon mon_cluster_log_file_level info|config rm osd osd_max_backfills|config assimilate-conf -i /dev/null
-config-key set rec/a valuea|config-key get rec/a|config-key ls|config-key dump|config-key exists rec/b|config-key rm rec/a
-log hello from the recorder|osd set noout|osd unset noout|osd set nodeep-scrub|osd unset nodeep-scrub
+config set mon mon_cluster_log_file_level info|config rm osd osd_max_backfills
+config assimilate-conf -i /dev/null
+config-key set rec/a valuea|config-key get rec/a|config-key ls|config-key dump
+config-key exists rec/b|config-key rm rec/a
+log hello from the recorder|osd set noout|osd unset noout|osd set nodeep-scrub
+osd unset nodeep-scrub
 osd set-group noup osd.3|osd unset-group noup osd.3|osd reweight 2 0.9|osd reweight 2 1
-osd primary-affinity 1 0.5|osd primary-affinity 1 1|osd blocklist add 127.0.0.8:0/77 60|osd blocklist ls
+osd primary-affinity 1 0.5|osd primary-affinity 1 1|osd blocklist add 127.0.0.8:0/77 60
+osd blocklist ls
 osd blocklist rm 127.0.0.8:0/77|osd crush add-bucket rackx rack|osd crush move rackx root=default
-osd crush reweight osd.1 0.01|osd crush reweight osd.1 0.004|osd crush rule create-replicated other default osd
-osd crush rule rm other|osd crush rm rackx|osd crush set-device-class fast osd.3|osd crush rm-device-class osd.3
-osd crush tunables optimal|osd crush weight-set create-compat|osd crush weight-set reweight-compat osd.0 0.003
+osd crush reweight osd.1 0.01|osd crush reweight osd.1 0.004
+osd crush rule create-replicated other default osd
+osd crush rule rm other|osd crush rm rackx|osd crush set-device-class fast osd.3
+osd crush rm-device-class osd.3
+osd crush tunables optimal|osd crush weight-set create-compat
+osd crush weight-set reweight-compat osd.0 0.003
 osd crush weight-set rm-compat|osd erasure-code-profile set prof k=2 m=1 crush-failure-domain=osd
-osd erasure-code-profile get prof|osd set-require-min-compat-client luminous|osd pg-upmap-items 2.1 0 3
-osd rm-pg-upmap-items 2.1|osd set-nearfull-ratio 0.8|osd set-full-ratio 0.95|osd reweight-by-utilization
-fs flag set enable_multiple true --yes-i-really-mean-it|mgr module enable iostat|mgr module disable iostat
+osd erasure-code-profile get prof|osd set-require-min-compat-client luminous
+osd pg-upmap-items 2.1 0 3
+osd rm-pg-upmap-items 2.1|osd set-nearfull-ratio 0.8|osd set-full-ratio 0.95
+osd reweight-by-utilization
+fs flag set enable_multiple true --yes-i-really-mean-it|mgr module enable iostat
+mgr module disable iostat
 device ls-by-host x|balancer mode upmap|balancer eval|osd set-require-min-compat-client mimic
 tell osd.0 injectargs --osd_max_backfills=5|tell mon.a injectargs --mon_max_pg_per_osd=2001
-tell mgr config set debug_mgr 1|mon set-rank a 1|mon set election_strategy connectivity|mon set election_strategy classic
+tell mgr config set debug_mgr 1|mon set-rank a 1|mon set election_strategy connectivity
+mon set election_strategy classic
 mon scrub|mon compact|health mute MON_DISK_LOW 1m|health unmute MON_DISK_LOW|osd pause|osd unpause
 osd pool create gone 4|osd pool delete gone gone --yes-i-really-really-mean-it|osd setmaxosd 10
 """
@@ -110,8 +131,10 @@ def _load(cluster: Cluster, *pools: str, seconds: float) -> Iterator[None]:
 def pools(cluster: Cluster) -> None:
     """Pools the others use: replicated, erasure-coded (with and without overwrites), for RBD."""
     for line in _lines(
-        """osd pool create rep 8|osd pool create forsnaps 4|osd pool create selfsnaps 4|osd pool create rbd 8
-        osd erasure-code-profile set ec21 k=2 m=1 crush-failure-domain=osd|osd pool create ec 4 4 erasure ec21
+        """osd pool create rep 8|osd pool create forsnaps 4|osd pool create selfsnaps 4
+        osd pool create rbd 8
+        osd erasure-code-profile set ec21 k=2 m=1 crush-failure-domain=osd
+        osd pool create ec 4 4 erasure ec21
         osd pool create ecow 4 4 erasure ec21|osd pool set ecow allow_ec_overwrites true
         osd pool application enable rbd rbd"""
     ):
@@ -132,44 +155,74 @@ def rados(cluster: Cluster) -> None:
     small, big = str(cluster.dir / "small"), str(cluster.dir / "big")
     Path(small).write_bytes(b"small object\n" * 20)
     Path(big).write_bytes(bytes(range(256)) * 12000)
-    commands = f"""put o1 {small}|put o2 {big}|get o1 /dev/null|get o2 /dev/null|stat o1|stat2 o1|touch t|append o1 {small}
-    truncate o1 100|ls|setxattr o1 k v|getxattr o1 k|listxattr o1|rmxattr o1 k|setomapval o1 ok ov|listomapvals o1
-    listomapkeys o1|getomapval o1 ok|setomapheader o1 head|getomapheader o1|rmomapkey o1 ok|clearomap o1|cp o1 o1copy
-    mapext o1|listwatchers o1|notify o1 hello|set-alloc-hint o1 4194304 4194304|lock get o1 lk|lock list o1|lock info o1 lk
-    lock break o1 lk client.1|listsnaps o1|rm o1copy|create c1|create c1|rm nothing|df|lssnap|writeomap x|scrub 2.0
+    commands = f"""put o1 {small}|put o2 {big}|get o1 /dev/null|get o2 /dev/null|stat o1|stat2 o1
+    touch t|append o1 {small}
+    truncate o1 100|ls|setxattr o1 k v|getxattr o1 k|listxattr o1|rmxattr o1 k|setomapval o1 ok ov
+    listomapvals o1
+    listomapkeys o1|getomapval o1 ok|setomapheader o1 head|getomapheader o1|rmomapkey o1 ok
+    clearomap o1|cp o1 o1copy
+    mapext o1|listwatchers o1|notify o1 hello|set-alloc-hint o1 4194304 4194304|lock get o1 lk
+    lock list o1|lock info o1 lk
+    lock break o1 lk client.1|listsnaps o1|rm o1copy|create c1|create c1|rm nothing|df|lssnap
+    writeomap x|scrub 2.0
     bench 3 write -b 2048 -t 4 --no-cleanup|bench 2 seq -t 2|bench 2 rand -t 2|cleanup
-    bench 2 write -b 2048 -t 2 --write-omap --no-cleanup|bench 1 write -b 1024 -t 2 --write-xattr|cleanup
-    set-redirect o1 --target-pool rep o2|unset-manifest o1|tier-promote o1|list-inconsistent-obj 2.0|ls -N other
-    load-gen --num-objects 5 --min-object-size 100 --max-object-size 2000 --max-ops 10 --run-length 2|cache-flush o1"""
+    bench 2 write -b 2048 -t 2 --write-omap --no-cleanup|bench 1 write -b 1024 -t 2 --write-xattr
+    cleanup
+    set-redirect o1 --target-pool rep o2|unset-manifest o1|tier-promote o1
+    list-inconsistent-obj 2.0|ls -N other
+    load-gen --num-objects 5 --min-object-size 100 --max-object-size 2000 --max-ops 9 --run-length 2
+    cache-flush o1"""
     for pool in ("rep", "ec"):
         for line in _lines(commands):
             cluster.run("rados", "-p", pool, *line.split(), check=False, timeout_s=30)
-    for line in _lines("mksnap sn1|put o1 SMALL|put s2 SMALL|mksnap sn2|rollback o1 sn1|listsnaps o1|"
-                       "-s sn1 get o1 /dev/null|lssnap|rm s2|rmsnap sn1|rmsnap sn2"):  # fmt: skip
+    for line in _lines(
+        "mksnap sn1|put o1 SMALL|put s2 SMALL|mksnap sn2|rollback o1 sn1|listsnaps o1|"
+        "-s sn1 get o1 /dev/null|lssnap|rm s2|rmsnap sn1|rmsnap sn2"
+    ):
         cluster.run("rados", "-p", "forsnaps", *line.replace("SMALL", small).split(), check=False)
     cluster.run("rados", "df", check=False)
     cluster.run("rados", "lspools", check=False)
     cluster.ceph("osd pool create copied 4")
     cluster.run("rados", "cppool", "forsnaps", "copied", "--yes-i-really-mean-it", check=False)
-    for what in (["rados", "forsnaps"], ["snaps", "selfsnaps"], ["pools"], ["errors", "rep"], ["errors", "ec"],
-                 ["rados", "ecow"], ["load", "rep", "3"], ["load", "ecow", "3"], ["service"]):  # fmt: skip
+    for what in (
+        ["rados", "forsnaps"],
+        ["snaps", "selfsnaps"],
+        ["pools"],
+        ["errors", "rep"],
+        ["errors", "ec"],
+        ["rados", "ecow"],
+        ["load", "rep", "3"],
+        ["load", "ecow", "3"],
+        ["service"],
+    ):
         _client(cluster, *what)
 
 
 def rbd(cluster: Cluster) -> None:
-    """Images: the rbd object classes, watch/notify for exclusive locks, snapshots, clones, journals."""
+    """Images: the rbd object classes, watch/notify for locks, snapshots, clones, journals."""
     big = str(cluster.dir / "big")
-    lines = f"""pool init rbd|create img --size 16M --image-feature layering,exclusive-lock,object-map,fast-diff,deep-flatten
-    info img|bench img --io-type write --io-size 4096 --io-total 262144|bench img --io-type read --io-size 4096 --io-total 65536
-    snap create img@s1|snap ls img|snap protect img@s1|clone img@s1 child|children img@s1|bench child --io-type write --io-size 4096 --io-total 65536
-    flatten child|snap unprotect img@s1|du img|diff img|export img /dev/null|import {big} imported|resize img --size 32M
-    rename imported renamed|image-meta set img key value|image-meta list img|object-map rebuild img|object-map check img
-    feature disable img fast-diff|feature enable img journaling|bench img --io-type write --io-size 4096 --io-total 65536|journal info --image img
-    feature disable img journaling|lock add img me|lock ls img|status img|snap rollback img@s1|snap rename img@s1 img@s2|snap limit set img --limit 5
-    snap rm img@s2|cp img copy|deep cp img dcopy|trash mv copy|trash ls|group create grp|group image add grp dcopy|group snap create grp@gs
-    group ls|group snap rm grp@gs|group rm grp|migration prepare renamed moved|migration execute moved|migration commit moved
-    namespace create ns1|namespace ls|create ns1/in --size 4M|sparsify child|create --size 4M --data-pool ecow ecimg
-    bench ecimg --io-type write --io-size 4096 --io-total 65536|ls -l|disk-usage|rm child|rm nosuch|perf image iotop"""
+    lines = f"""pool init rbd
+    create img --size 16M --image-feature layering,exclusive-lock,object-map,fast-diff,deep-flatten
+    info img|bench img --io-type write --io-size 4096 --io-total 262144
+    bench img --io-type read --io-size 4096 --io-total 65536
+    snap create img@s1|snap ls img|snap protect img@s1|clone img@s1 child|children img@s1
+    bench child --io-type write --io-size 4096 --io-total 65536
+    flatten child|snap unprotect img@s1|du img|diff img|export img /dev/null|import {big} imported
+    resize img --size 32M
+    rename imported renamed|image-meta set img key value|image-meta list img
+    object-map rebuild img|object-map check img
+    feature disable img fast-diff|feature enable img journaling
+    bench img --io-type write --io-size 4096 --io-total 65536|journal info --image img
+    feature disable img journaling|lock add img me|lock ls img|status img|snap rollback img@s1
+    snap rename img@s1 img@s2|snap limit set img --limit 5
+    snap rm img@s2|cp img copy|deep cp img dcopy|trash mv copy|trash ls|group create grp
+    group image add grp dcopy|group snap create grp@gs
+    group ls|group snap rm grp@gs|group rm grp|migration prepare renamed moved
+    migration execute moved|migration commit moved
+    namespace create ns1|namespace ls|create ns1/in --size 4M|sparsify child
+    create --size 4M --data-pool ecow ecimg
+    bench ecimg --io-type write --io-size 4096 --io-total 65536|ls -l|disk-usage|rm child
+    rm nosuch|perf image iotop"""
     for line in _lines(lines):
         cluster.run("rbd", *line.split(), check=False, timeout_s=30)
     watcher = subprocess.Popen(
@@ -242,8 +295,15 @@ def failures(cluster: Cluster) -> None:
             cluster.start("osd.1")
         cluster.wait_up(4)
         cluster.wait_clean()
-    for line in ("osd down 2", "osd out 3", "pg force-recovery 2.0 2.1 2.2", "pg force-backfill 2.3 2.4 2.5",
-                 "pg cancel-force-recovery 2.0", "pg cancel-force-backfill 2.3", "osd pool force-recovery rep"):  # fmt: skip
+    for line in (
+        "osd down 2",
+        "osd out 3",
+        "pg force-recovery 2.0 2.1 2.2",
+        "pg force-backfill 2.3 2.4 2.5",
+        "pg cancel-force-recovery 2.0",
+        "pg cancel-force-backfill 2.3",
+        "osd pool force-recovery rep",
+    ):
         cluster.ceph(line, check=False)
     time.sleep(8)
     cluster.ceph("osd in 3", check=False)
@@ -278,7 +338,7 @@ def backfill(cluster: Cluster) -> None:
 
 
 def unfound(cluster: Cluster) -> None:
-    """Objects whose only new copies are gone: pulls that find nothing, mark_unfound_lost, backoffs."""
+    """Objects whose only new copies are gone: futile pulls, mark_unfound_lost, backoffs."""
     cluster.ceph("osd pool create two 1")
     cluster.ceph("osd pool set two size 2")
     cluster.ceph("osd pool set two min_size 1")
@@ -357,7 +417,7 @@ def managers(cluster: Cluster) -> None:
 
 
 def bad_maps(cluster: Cluster) -> None:
-    """OSDs that find a wrong checksum in an incremental map ask for the full one (MMonGetOSDMap)."""
+    """OSDs that find a wrong checksum in a map ask for the full one (MMonGetOSDMap)."""
     cluster.ceph("config set osd osd_inject_bad_map_crc_probability 0.5")
     time.sleep(2)
     for _ in range(3):
@@ -369,7 +429,7 @@ def bad_maps(cluster: Cluster) -> None:
 
 
 def shutdown_notices(cluster: Cluster) -> None:
-    """An OSD that tells the monitors before it goes, dead or merely down; purged snaps on its return."""
+    """An OSD that tells the monitors before it goes, dead or down; purged snaps on its return."""
     for fast in ("true", "false"):
         cluster.ceph(f"config set osd osd_fast_shutdown {fast}")
         cluster.ceph("config set osd osd_fast_shutdown_notify_mon true", check=False)
@@ -393,8 +453,10 @@ def files(cluster: Cluster) -> None:
     _client(cluster, "cephfs")
     cluster.ceph("fs set cephfs max_mds 2", check=False)
     time.sleep(5)
-    for line in _lines("fs dump|fs status|mds stat|fs set cephfs max_file_size 1000000000|tell mds.a session ls|"
-                       "tell mds.0 damage ls|mds metadata|tell mds.0 scrub start / recursive|fs get cephfs"):  # fmt: skip
+    for line in _lines(
+        "fs dump|fs status|mds stat|fs set cephfs max_file_size 1000000000|tell mds.a session ls|"
+        "tell mds.0 damage ls|mds metadata|tell mds.0 scrub start / recursive|fs get cephfs"
+    ):
         cluster.ceph(line, check=False, timeout_s=20)
     _client(cluster, "cephfs")
     cluster.ceph("mds fail 0", check=False)
@@ -423,13 +485,39 @@ def gateway(cluster: Cluster) -> None:
             stderr=out,
         )
     time.sleep(12)
-    cluster.run("radosgw-admin", "user", "create", "--uid", "u", "--display-name", "U", "--access-key", "A",
-                "--secret-key", "S", check=False)  # fmt: skip
-    cluster.run("radosgw-admin", "subuser", "create", "--uid", "u", "--subuser", "u:swift", "--access", "full",
-                "--secret-key", "S", check=False)  # fmt: skip
+    cluster.run(
+        "radosgw-admin",
+        "user",
+        "create",
+        "--uid",
+        "u",
+        "--display-name",
+        "U",
+        "--access-key",
+        "A",
+        "--secret-key",
+        "S",
+        check=False,
+    )
+    cluster.run(
+        "radosgw-admin",
+        "subuser",
+        "create",
+        "--uid",
+        "u",
+        "--subuser",
+        "u:swift",
+        "--access",
+        "full",
+        "--secret-key",
+        "S",
+        check=False,
+    )
     _swift(cluster, port)
-    for line in _lines("bucket list|bucket stats --bucket box|gc process|lc list|user stats --uid u --sync-stats|"
-                       "bi list --bucket box|bucket reshard --bucket box --num-shards 3|usage show"):  # fmt: skip
+    for line in _lines(
+        "bucket list|bucket stats --bucket box|gc process|lc list|user stats --uid u --sync-stats|"
+        "bi list --bucket box|bucket reshard --bucket box --num-shards 3|usage show"
+    ):
         cluster.run("radosgw-admin", *line.split(), check=False, timeout_s=40)
     rgw.terminate()
     rgw.wait()
@@ -437,8 +525,20 @@ def gateway(cluster: Cluster) -> None:
 
 def _swift(cluster: Cluster, port: int) -> None:
     url = f"http://127.0.0.1:{port}"
-    headers = cluster.run("curl", "-s", "-D", "-", "-o", "/dev/null", "-H", "X-Auth-User: u:swift", "-H",
-                          "X-Auth-Key: S", f"{url}/auth/1.0", check=False)  # fmt: skip
+    headers = cluster.run(
+        "curl",
+        "-s",
+        "-D",
+        "-",
+        "-o",
+        "/dev/null",
+        "-H",
+        "X-Auth-User: u:swift",
+        "-H",
+        "X-Auth-Key: S",
+        f"{url}/auth/1.0",
+        check=False,
+    )
     token = next(
         (x.split(": ", 1)[1] for x in headers.splitlines() if x.startswith("X-Auth-Token")), ""
     )
@@ -447,8 +547,14 @@ def _swift(cluster: Cluster, port: int) -> None:
     cluster.run("curl", *auth, "-X", "PUT", box, check=False)
     for i in range(12):
         cluster.run("curl", *auth, "-X", "PUT", "-d", "x" * (i * 50), f"{box}/o{i}", check=False)
-    for arguments in (["-X", "GET", f"{box}/o3"], [f"{box}?limit=5"], ["-X", "HEAD", "-I", f"{box}/o2"],
-                      ["-X", "DELETE", f"{box}/o1"], [f"{box}"], [url + "/swift/v1"]):  # fmt: skip
+    for arguments in (
+        ["-X", "GET", f"{box}/o3"],
+        [f"{box}?limit=5"],
+        ["-X", "HEAD", "-I", f"{box}/o2"],
+        ["-X", "DELETE", f"{box}/o1"],
+        [f"{box}"],
+        [url + "/swift/v1"],
+    ):
         cluster.run("curl", *auth, *arguments, check=False, timeout_s=20)
 
 
@@ -463,7 +569,21 @@ def renewals(cluster: Cluster) -> None:
 Scenario = Callable[["Cluster"], None]
 
 MAIN: tuple[Scenario, ...] = (
-    pools, questions, changes, rados, rbd, scrubs, elections, failures, backfill, unfound, full, managers,
-    bad_maps, shutdown_notices, files, gateway,
-)  # fmt: skip
+    pools,
+    questions,
+    changes,
+    rados,
+    rbd,
+    scrubs,
+    elections,
+    failures,
+    backfill,
+    unfound,
+    full,
+    managers,
+    bad_maps,
+    shutdown_notices,
+    files,
+    gateway,
+)
 CEPHX: tuple[Scenario, ...] = (renewals,)
