@@ -107,6 +107,14 @@ def check_key(key: CryptoKey) -> KeyType:
     return kind
 
 
+def check_sealing_key(key: CryptoKey) -> KeyType:
+    """Like `check_key`, for keys that must protect something: `none` is an InvalidArgument, too."""
+    kind = check_key(key)
+    if kind is KeyType.NONE:
+        raise InvalidArgument("a key of type none protects nothing")
+    return kind
+
+
 def key_to_text(key: CryptoKey) -> str:
     """The base64 form that keyrings and `auth get-key` show."""
     return binascii.b2a_base64(key.encode(), newline=False).decode()
