@@ -1,0 +1,327 @@
+"""The OSD map and its incrementals: the values and their bytes.
+
+One map is encoded in two parts, what clients need and what only OSDs need, inside an envelope that ends with
+a CRC over everything. Both parts are declared below; the classes tie them together.
+Where objects and PGs go is computed elsewhere. Format: upstream `src/osd/OSDMap.h` and `.cc`, encoded as for
+Nautilus and newer, the oldest releases that speak msgr2.
+"""
+
+from __future__ import annotations
+
+import struct as _struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from spirula.crush.wire import CrushWrapper
+from spirula.denc import (
+    Map,
+    Nested,
+    Pair,
+    Set,
+    Struct,
+    Vec,
+    blob,
+    boolean,
+    default,
+    f32,
+    irregular,
+    s32,
+    s64,
+    since,
+    string,
+    struct,
+    u8,
+    u32,
+    u64,
+    uuid_d,
+)
+from spirula.denc.compiler import Header, compile_decode, compile_encode
+from spirula.denc.features import PACIFIC, SERVER_OCTOPUS
+from spirula.errors import IncompatibleVersion, Truncated, WireError
+from spirula.kernels.crc32c import crc32c
+from spirula.types.base import UTime
+from spirula.types.entity import EntityAddr, EntityAddrVec
+from spirula.types.interval_set import IntervalSet
+from spirula.types.pg import PGId
+from spirula.types.pool import PGPool
+
+_WRAPPER_VERSION, _WRAPPER_COMPAT = 8, 7
+_CRC_SEED = 0xFFFFFFFF
+
+
+@struct(version=1, bare_version="B", name="osd_info_t")
+class OsdInfo(Struct):
+    """When an OSD was up: all epochs. [last_clean_begin, last_clean_end) is its last clean interval."""
+
+    last_clean_begin: u32
+    last_clean_end: u32
+    up_from: u32
+    up_thru: u32
+    down_at: u32
+    lost_at: u32
+
+
+@struct(version=3, compat=1, by_feature=((SERVER_OCTOPUS, 4, 1),), name="osd_xinfo_t")
+class OsdXInfo(Struct):
+    """More about an OSD: when it went down, how it lags, what it can.
+
+    `laggy_probability` is a fraction of 2**32 - 1; `laggy_interval` is seconds.
+    """
+
+    down_stamp: UTime
+    laggy_probability: u32
+    laggy_interval: u32
+    features: u64 = since(2)
+    old_weight: u32 = since(3)
+    last_purged_snaps_scrub: UTime = since(4)
+    dead_epoch: u32 = since(4)
+
+
+@struct(version=9, compat=1)
+class _ClientPart(Struct):
+    """What clients need of a map."""
+
+    fsid: uuid_d
+    epoch: u32
+    created: UTime
+    modified: UTime
+    pools: Map[s64, PGPool]
+    pool_name: Map[s64, string]
+    pool_max: s32 = default(-1)
+    flags: u32
+    max_osd: s32
+    osd_state: Vec[u32]
+    osd_weight: Vec[u32]
+    client_addrs: Vec[EntityAddrVec]
+    pg_temp: Map[PGId, Vec[s32]]
+    primary_temp: Map[PGId, s32]
+    osd_primary_affinity: Vec[u32]
+    crush: Nested[CrushWrapper]
+    erasure_code_profiles: Map[string, Map[string, string]]
+    pg_upmap: Map[PGId, Vec[s32]] = since(4)
+    pg_upmap_items: Map[PGId, Vec[Pair[s32, s32]]] = since(4)
+    crush_version: u32 = since(6, 1)
+    new_removed_snaps: Map[s64, IntervalSet] = since(7)
+    new_purged_snaps: Map[s64, IntervalSet] = since(7)
+    last_up_change: UTime = since(9)
+    last_in_change: UTime = since(9)
+
+
+@irregular("OSDMap")
+@struct(version=9, compat=1, raised=("stretch_mode_enabled", 10, 10))
+class OSDMap(_ClientPart):
+    """A whole map: the clients' part (inherited) and what only OSDs and monitors need.
+
+    `crc` is that of the encoding it came from; encoding sets it anew.
+    """
+
+    hb_back_addrs: Vec[EntityAddrVec]
+    osd_info: Vec[OsdInfo]
+    blocklist: Map[EntityAddr, UTime]
+    cluster_addrs: Vec[EntityAddrVec]
+    cluster_snapshot_epoch: u32
+    cluster_snapshot: string
+    osd_uuid: Vec[uuid_d]
+    osd_xinfo: Vec[OsdXInfo]
+    hb_front_addrs: Vec[EntityAddrVec]
+    nearfull_ratio: f32 = since(2)
+    full_ratio: f32 = since(2)
+    backfillfull_ratio: f32 = since(3)
+    require_min_compat_client: u8 = since(5)
+    require_osd_release: u8 = since(5)
+    removed_snaps_queue: Map[s64, IntervalSet] = since(6)
+    crush_node_flags: Map[s32, u32] = since(8)
+    device_class_flags: Map[s32, u32] = since(9)
+    stretch_mode_enabled: boolean = since(10)
+    stretch_bucket_count: u32 = since(10)
+    degraded_stretch_mode: u32 = since(10)
+    recovering_stretch_mode: u32 = since(10)
+    stretch_mode_bucket: s32 = since(10)
+    crc: u32
+
+
+@struct(version=8, compat=1)
+class _ClientChange(Struct):
+    """What clients need of an incremental. `-1` in a number means: no change."""
+
+    fsid: uuid_d
+    epoch: u32
+    modified: UTime
+    new_pool_max: s64 = default(-1)
+    new_flags: s32 = default(-1)
+    fullmap: blob
+    crush: blob
+    new_max_osd: s32 = default(-1)
+    new_pools: Map[s64, PGPool]
+    new_pool_names: Map[s64, string]
+    old_pools: Set[s64]
+    new_up_client: Map[s32, EntityAddrVec]
+    new_state: Map[s32, u32]
+    new_weight: Map[s32, u32]
+    new_pg_temp: Map[PGId, Vec[s32]]
+    new_primary_temp: Map[PGId, s32]
+    new_primary_affinity: Map[s32, u32]
+    new_erasure_code_profiles: Map[string, Map[string, string]]
+    old_erasure_code_profiles: Vec[string]
+    new_pg_upmap: Map[PGId, Vec[s32]] = since(4)
+    old_pg_upmap: Set[PGId] = since(4)
+    new_pg_upmap_items: Map[PGId, Vec[Pair[s32, s32]]] = since(4)
+    old_pg_upmap_items: Set[PGId] = since(4)
+    new_removed_snaps: Map[s64, IntervalSet] = since(6)
+    new_purged_snaps: Map[s64, IntervalSet] = since(6)
+    new_last_up_change: UTime = since(8)
+    new_last_in_change: UTime = since(8)
+
+
+@irregular("OSDMap::Incremental")
+@struct(version=9, compat=1, raised=("change_stretch_mode", 10, 10))
+class Incremental(_ClientChange):
+    """What changes from one epoch to the next: the clients' part (inherited) and the OSDs'.
+
+    Negative ratios mean: no change. `full_crc` is the CRC that the full map must have after the change,
+    when encoded for `encode_features` (set it to what you encode for); `inc_crc` that of this encoding (encoding sets it anew).
+    """
+
+    new_hb_back_up: Map[s32, EntityAddrVec]
+    new_up_thru: Map[s32, u32]
+    new_last_clean_interval: Map[s32, Pair[u32, u32]]
+    new_lost: Map[s32, u32]
+    new_blocklist: Map[EntityAddr, UTime]
+    old_blocklist: Vec[EntityAddr]
+    new_up_cluster: Map[s32, EntityAddrVec]
+    cluster_snapshot: string
+    new_uuid: Map[s32, uuid_d]
+    new_xinfo: Map[s32, OsdXInfo]
+    new_hb_front_up: Map[s32, EntityAddrVec]
+    encode_features: u64 = since(2, PACIFIC)
+    new_nearfull_ratio: f32 = since(3, -1.0)
+    new_full_ratio: f32 = since(3, -1.0)
+    new_backfillfull_ratio: f32 = since(4, -1.0)
+    new_require_min_compat_client: u8 = since(6)
+    new_require_osd_release: u8 = since(6)
+    new_crush_node_flags: Map[s32, u32] = since(8)
+    new_device_class_flags: Map[s32, u32] = since(9)
+    change_stretch_mode: boolean = since(10)
+    new_stretch_bucket_count: u32 = since(10)
+    new_degraded_stretch_mode: u32 = since(10)
+    new_recovering_stretch_mode: u32 = since(10)
+    new_stretch_mode_bucket: s32 = since(10)
+    stretch_mode_enabled: boolean = since(10)
+    inc_crc: u32
+    full_crc: u32
+
+
+def _values(*values: Any) -> tuple[Any, ...]:
+    return values
+
+
+@dataclass(slots=True, frozen=True)
+class _Parts:
+    """The compiled halves of a two-part type."""
+
+    encode_client: Callable[..., None]
+    encode_osd: Callable[..., None]
+    decode_client: Callable[..., tuple[tuple[Any, ...], int]]
+    decode_osd: Callable[..., tuple[tuple[Any, ...], int]]
+
+
+def _compile_parts(
+    kind: type[Struct], client: type[Struct], client_version: int, outside: int, raised: str
+) -> _Parts:
+    """Compiles the clients' fields (those of `client`) and the rest, less the last `outside` (CRCs)."""
+    fields = list(kind._denc_fields)
+    count = len(client._denc_fields)
+    mine, theirs = fields[:count], fields[count : len(fields) - outside]
+    client_header = Header("envelope", ((0, client_version, 1),), reads=10)
+    osd_header = Header("envelope", ((0, 9, 1),), reads=12, raised=(raised, 10, 10))
+    name = kind.__name__
+    return _Parts(
+        compile_encode(name, mine, client_header),
+        compile_encode(name, theirs, osd_header),
+        compile_decode(name, _values, mine, client_header),
+        compile_decode(name, _values, theirs, osd_header),
+    )
+
+
+_MAP = _compile_parts(OSDMap, _ClientPart, 9, 1, "stretch_mode_enabled")
+_CHANGE = _compile_parts(Incremental, _ClientChange, 8, 2, "change_stretch_mode")
+
+
+def _open_wrapper(buf: bytes, pos: int, end: int) -> int:
+    """Checks the outer envelope at `pos`; returns where it ends."""
+    version, compat, size = _struct.unpack_from("<BBI", buf, pos)
+    if version < _WRAPPER_COMPAT:
+        raise IncompatibleVersion(f"version {version} is from before Firefly", offset=pos)
+    if compat > _WRAPPER_VERSION:
+        raise IncompatibleVersion(f"version {version} needs a reader of {compat}", offset=pos)
+    after: int = pos + 6 + size
+    if after > end:
+        raise Truncated("length runs past the end", offset=pos, limit=end)
+    return after
+
+
+def _check_crc(buf: bytes, start: int, crc_at: int, after: int) -> int:
+    """Verifies the CRC that stands at `crc_at` over all of the envelope but itself; returns it."""
+    if crc_at + 4 > after:
+        raise Truncated("ends before its checksum", offset=crc_at, limit=after)
+    stored = int.from_bytes(buf[crc_at : crc_at + 4], "little")
+    view = memoryview(buf)
+    found = crc32c(crc32c(_CRC_SEED, view[start:crc_at]), view[crc_at + 4 : after])
+    if found != stored:
+        raise WireError(f"checksum is {found:#010x}, the map says {stored:#010x}", offset=crc_at)
+    return stored
+
+
+def _close_wrapper(out: bytearray, start: int, crc_at: int) -> int:
+    """Fills in the outer length and the CRC; returns the CRC."""
+    _struct.pack_into("<I", out, start + 2, len(out) - start - 6)
+    with memoryview(out) as view:
+        crc = crc32c(crc32c(_CRC_SEED, view[start:crc_at]), view[crc_at + 4 :])
+    _struct.pack_into("<I", out, crc_at, crc)
+    return crc
+
+
+def _encode_map(self: OSDMap, out: bytearray, features: int) -> None:
+    start = len(out)
+    out += _struct.pack("<BBI", _WRAPPER_VERSION, _WRAPPER_COMPAT, 0)
+    _MAP.encode_client(self, out, features)
+    _MAP.encode_osd(self, out, features)
+    crc_at = len(out)
+    out += bytes(4)
+    self.crc = _close_wrapper(out, start, crc_at)
+
+
+def _decode_map(buf: bytes, pos: int, end: int, features: int) -> tuple[OSDMap, int]:
+    start, after = pos, _open_wrapper(buf, pos, end)
+    client, pos = _MAP.decode_client(buf, pos + 6, after, features)
+    osd, pos = _MAP.decode_osd(buf, pos, after, features)
+    crc = _check_crc(buf, start, pos, after) if buf[start] >= _WRAPPER_VERSION else 0
+    return OSDMap(*client, *osd, crc), after
+
+
+def _encode_change(self: Incremental, out: bytearray, features: int) -> None:
+    start = len(out)
+    out += _struct.pack("<BBI", _WRAPPER_VERSION, _WRAPPER_COMPAT, 0)
+    _CHANGE.encode_client(self, out, features)
+    _CHANGE.encode_osd(self, out, features)
+    crc_at = len(out)
+    out += bytes(4) + _struct.pack("<I", self.full_crc)
+    self.inc_crc = _close_wrapper(out, start, crc_at)
+
+
+def _decode_change(buf: bytes, pos: int, end: int, features: int) -> tuple[Incremental, int]:
+    start, after = pos, _open_wrapper(buf, pos, end)
+    client, pos = _CHANGE.decode_client(buf, pos + 6, after, features)
+    osd, pos = _CHANGE.decode_osd(buf, pos, after, features)
+    inc_crc = full_crc = 0
+    if buf[start] >= _WRAPPER_VERSION:
+        inc_crc = _check_crc(buf, start, pos, after)
+        (full_crc,) = _struct.unpack_from("<I", buf, pos + 4)
+    return Incremental(*client, *osd, inc_crc, full_crc), after
+
+
+OSDMap._enc = _encode_map  # type: ignore[method-assign]  # two parts and a CRC, unlike other types
+OSDMap._dec = staticmethod(_decode_map)  # type: ignore[assignment]  # likewise
+Incremental._enc = _encode_change  # type: ignore[method-assign]  # likewise
+Incremental._dec = staticmethod(_decode_change)  # type: ignore[assignment]  # likewise
