@@ -1,4 +1,4 @@
-"""Small values that every other type is made of: times, versions, the wrappers around plain numbers.
+"""Small values that every other type is made of: times, versions, wrappers of plain numbers.
 
 Formats: upstream `src/include/utime.h`, `src/include/types.h`, `src/osd/osd_types.h` (eversion_t).
 """
@@ -30,12 +30,24 @@ class UTime(Struct):
         return bool(self.sec or self.nsec)
 
 
-@struct(name="eversion_t", frozen=True, order_by=("epoch", "version"))
+@struct(name="eversion_t", frozen=True)
 class EVersion(Struct):
     """A position in a PG's history, ordered by epoch, then version."""
 
     version: u64
     epoch: u32
+
+    def __lt__(self, other: EVersion) -> bool:
+        return (self.epoch, self.version) < (other.epoch, other.version)
+
+    def __le__(self, other: EVersion) -> bool:
+        return (self.epoch, self.version) <= (other.epoch, other.version)
+
+    def __gt__(self, other: EVersion) -> bool:
+        return (self.epoch, self.version) > (other.epoch, other.version)
+
+    def __ge__(self, other: EVersion) -> bool:
+        return (self.epoch, self.version) >= (other.epoch, other.version)
 
     def __str__(self) -> str:
         return f"{self.epoch}'{self.version}"
