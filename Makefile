@@ -30,7 +30,7 @@ down: ## stop what `make up` started
 	@exit 1
 
 test: lint interop-packages ## lint, then all tests
-	$(PYTEST) -n $(JOBS) --dist loadgroup
+	$(PYTEST) -n $(JOBS)
 
 quick: $(VENV)/.spirula ## the unit tests, in less than a minute
 	$(PYTEST) -n $(JOBS) -m 'not slow' tests/unit

@@ -10,8 +10,23 @@ import os
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from xdist.scheduler import LoadScopeScheduling
 
 EXAMPLES = 100
+
+
+class OneWorkerForInterop(LoadScopeScheduling):
+    """Spread the tests one by one, but keep those of tests/interop together: they share a cluster.
+
+    (What xdist's own loadgroup is for; release 3.8 of it does nothing under pytest 9.2.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "interop" if nodeid.startswith("tests/interop/") else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneWorkerForInterop:
+    return OneWorkerForInterop(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

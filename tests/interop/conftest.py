@@ -19,17 +19,14 @@ HERE = Path(__file__).parent
 START_AND_TEST_TIMEOUT_S = 180
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what stands here; keep the users of the cluster in one worker, with one cluster."""
+    """Mark what stands here, and leave time for the cluster to start."""
     for item in items:
         if HERE not in item.path.parents:
             continue
         item.add_marker(pytest.mark.interop)
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(START_AND_TEST_TIMEOUT_S))
-        if {"real_cluster", "real_ceph"} & set(item.fixturenames):
-            item.add_marker(pytest.mark.xdist_group("real-cluster"))
 
 
 @pytest.fixture(scope="session")
