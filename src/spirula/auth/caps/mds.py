@@ -2,16 +2,16 @@
 
     grants := grant { (',' | ';') grant }  |  exactly 'allow', an old spelling of 'allow rwps'
     grant  := 'allow' spec [match] [network]
-    spec   := '*' | 'all' | 'r' | 'rw' | 'rwp' | 'rws' | 'rwps'
-              (p: layouts and quotas, s: snapshots)
+    spec   := '*' | 'all' | 'r' | 'rw' ['f'] ['p'] ['s']
+              (f: go on when full, p: layouts and quotas, s: snapshots)
     match  := ['fsname=' name] ['path=' path] ['root_squash']
             | ['path=' path] 'uid=' number ['gids=' number {',' number}]
 
 Not here: the file system itself. Called by the MDS for each request, and by the monitor to check
 what `auth` commands store. Format and meaning: upstream `src/mds/MDSAuthCaps.{h,cc}`.
 
-What 16.2 accepts although it looks wrong, and so do we: an empty path (it stands for the root, so
-for everything); a path with a slash at its end (it does not match the directory itself).
+What 16.2 accepts although it looks wrong, and so do we: an empty path, which stands for the root
+and so for everything. Slashes at a path's end do not count, as upstream decided after 16.2.0.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ MAY_CHOWN: Final = 1 << 4
 MAY_CHGRP: Final = 1 << 5
 MAY_SET_VXATTR: Final = 1 << 6
 MAY_SNAPSHOT: Final = 1 << 7
+MAY_FULL: Final = 1 << 8
 """What a request wants (the bits of `mask`)."""
 
 ALL: Final = 1 << 0
@@ -38,17 +39,23 @@ READ: Final = 1 << 1
 WRITE: Final = 1 << 2
 SET_VXATTR: Final = 1 << 3
 SNAPSHOT: Final = 1 << 4
+FULL: Final = 1 << 5
 """What a grant allows. `ALL` is always set together with all others."""
 
 _RW: Final = READ | WRITE
 _RWPS: Final = _RW | SET_VXATTR | SNAPSHOT
+_EVERYTHING: Final = ALL | _RWPS | FULL
 
 _SPECS: Final = (
-    ("*", ALL | _RWPS),
-    ("all", ALL | _RWPS),
+    ("*", _EVERYTHING),
+    ("all", _EVERYTHING),
+    ("rwfps", _RWPS | FULL),
     ("rwps", _RWPS),
+    ("rwfp", _RW | FULL | SET_VXATTR),
+    ("rwfs", _RW | FULL | SNAPSHOT),
     ("rwp", _RW | SET_VXATTR),
     ("rws", _RW | SNAPSHOT),
+    ("rwf", _RW | FULL),
     ("rw", _RW),
     ("r", READ),
 )
@@ -83,12 +90,10 @@ class MdsGrant:
 
     def matches_path(self, path: str) -> bool:
         """Whether `path` (no slash at its beginning) is `self.path` or below it."""
-        mine = self.path
+        mine = self.path.rstrip("/")
         if not mine:
             return True
-        if not path.startswith(mine):
-            return False
-        return len(path) == len(mine) or mine[-1] == "/" or path[len(mine)] == "/"
+        return path.startswith(mine) and path[len(mine) : len(mine) + 1] in ("", "/")
 
     def matches_caller(self, uid: int, gid: int, gids: Collection[int]) -> bool:
         """Whether the grant applies to this user: its uid, and one of its groups."""
@@ -126,7 +131,7 @@ def print_allow(allow: int) -> str:
     """The letters of `allow`."""
     if allow & ALL:
         return "*"
-    letters = (("r", READ), ("w", WRITE), ("p", SET_VXATTR), ("s", SNAPSHOT))
+    letters = (("r", READ), ("w", WRITE), ("f", FULL), ("p", SET_VXATTR), ("s", SNAPSHOT))
     return "".join(letter for letter, bit in letters if allow & bit)
 
 
@@ -221,7 +226,7 @@ class MdsCaps:
         return False
 
 
-ALLOW_ALL: Final = MdsCaps((MdsGrant(ALL | _RWPS),), "allow *")
+ALLOW_ALL: Final = MdsCaps((MdsGrant(_EVERYTHING),), "allow *")
 
 
 def parse(text: str) -> MdsCaps:
@@ -237,6 +242,7 @@ def _spec_allows(allow: int, mask: int) -> bool:
         and (not mask & MAY_WRITE or bool(allow & WRITE))
         and (not mask & MAY_SET_VXATTR or bool(allow & SET_VXATTR))
         and (not mask & MAY_SNAPSHOT or bool(allow & SNAPSHOT))
+        and (not mask & MAY_FULL or bool(allow & FULL))
     )
 
 
@@ -318,7 +324,9 @@ def _gids(scanner: Scanner) -> tuple[int, ...]:
 def _u32(scanner: Scanner) -> int | None:
     mark = scanner.pos
     digits = scanner.match(_NUMBER, "a number")
-    if digits is not None and len(digits.lstrip("0")) <= 10 and int(digits) <= _U32:
-        return int(digits)
+    if digits is not None:
+        significant = digits.lstrip("0") or "0"
+        if len(significant) <= 10 and int(significant) <= _U32:
+            return int(significant)
     scanner.pos = mark
     return None

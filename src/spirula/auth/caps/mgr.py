@@ -177,15 +177,21 @@ ALLOW_ALL: Final = MgrCaps((MgrGrant(allow=ANY),), "allow *")
 def parse(text: str) -> MgrCaps:
     """The caps that `text` says, or `InvalidCaps`."""
     grants = parse_grants("mgr", text, _grant)
-    try:
-        return MgrCaps(grants, text)
-    except InvalidCaps as error:
+    problems = ""
+    for grant in grants:
+        if grant.profile:
+            try:
+                grant.implied()
+            except InvalidCaps as error:
+                problems += error.reply
+    if problems:
         raise InvalidCaps(
-            f"mgr capability parse failed during profile evaluation: {error.reply}",
+            f"mgr capability parse failed during profile evaluation: {problems}",
             text=text,
             stopped=len(text),
             position=len(text),
-        ) from error
+        )
+    return MgrCaps(grants, text)
 
 
 def _allowed(

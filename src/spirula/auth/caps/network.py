@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Final
 
-Address = IPv4Address | IPv6Address | None
-"""Where a client's connection comes from; None where it is not known or not an IP address."""
+from spirula.types.entity import EntityAddr
+
+Address = EntityAddr | None
+"""Where a client's connection comes from; None where it is not known."""
+
+_AF_INET: Final = 2
+_AF_INET6: Final = 10
 
 _BITS: Final = re.compile(r"[0-9]{1,10}")
 
@@ -28,12 +33,12 @@ class Network:
     """
 
     text: str
-    _version: int = field(init=False, repr=False, compare=False)
+    _family: int = field(init=False, repr=False, compare=False)
     _shift: int = field(init=False, repr=False, compare=False)
     _prefix: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        version = shift = prefix = 0
+        family = shift = prefix = 0
         host, slash, bits = self.text.partition("/")
         if slash and _BITS.fullmatch(bits) and int(bits) < 1 << 32:
             try:
@@ -41,25 +46,24 @@ class Network:
             except ValueError:
                 pass
             else:
-                version = address.version
+                family = _AF_INET if address.version == 4 else _AF_INET6
                 shift = max(address.max_prefixlen - int(bits), 0)
                 prefix = int(address) >> shift
-        object.__setattr__(self, "_version", version)
+        object.__setattr__(self, "_family", family)
         object.__setattr__(self, "_shift", shift)
         object.__setattr__(self, "_prefix", prefix)
 
     @property
     def valid(self) -> bool:
         """Whether `text` is a network; if not, `contains` is always False."""
-        return self._version != 0
+        return self._family != 0
 
     def contains(self, address: Address) -> bool:
         """Whether `address` lies in the network. IPv4 addresses mapped into IPv6 do not count."""
-        return (
-            address is not None
-            and address.version == self._version
-            and int(address) >> self._shift == self._prefix
-        )
+        if address is None or address.family != self._family or not self._family:
+            return False
+        packed = address.sockaddr[2:6] if self._family == _AF_INET else address.sockaddr[6:22]
+        return int.from_bytes(packed) >> self._shift == self._prefix
 
 
 def network_of(text: str) -> Network | None:

@@ -7,8 +7,8 @@ general library: whole-subject matches only, bytes only, no groups. Called by `c
 Follows std::regex with `extended` in libstdc++, which upstream's monitor and manager use: a
 backslash makes the next byte ordinary, `.` is any byte but NUL, `^` and `$` are the subject's
 ends, `[[:class:]]` as in the C locale. Of what libstdc++ knows, equivalence classes (`[=a=]`) and
-collating names longer than a byte are not supported. Whatever is not understood or exceeds a bound
-matches nothing, as an invalid pattern matches nothing upstream.
+collating names other than a letter's are not supported. Whatever is not understood or exceeds a
+bound matches nothing, as an invalid pattern matches nothing upstream.
 """
 
 from __future__ import annotations
@@ -185,6 +185,8 @@ class _Parser:
                 rest = self.pattern[self.pos : self.pos + 2]
                 if rest[:1] == b"-" and rest != b"-]":
                     self.pos += 1
+                    if self.pattern[self.pos : self.pos + 2] == b"[.":
+                        raise InvalidPattern("a collating name cannot end a range")
                     high = self.element()
                     if self.pattern[self.pos : self.pos + 1] == b"-" and (
                         self.pattern[self.pos + 1 : self.pos + 2] != b"]"
@@ -215,7 +217,7 @@ class _Parser:
         """One byte of a bracket expression, or a `[.x.]`."""
         if self.pattern[self.pos : self.pos + 2] == b"[.":
             name = self.pattern[self.pos + 2 : self.pos + 5]
-            if name[1:] != b".]":
+            if name[1:] != b".]" or not name[:1].isalpha():
                 raise InvalidPattern("collating names are not supported")
             self.pos += 5
             return name[0]
