@@ -2,7 +2,8 @@
 
 Every error that crosses a module boundary is one of these. `CephError` carries an errno, because
 that is what upstream's protocols and APIs carry; the others say who is at fault: the bytes
-(`WireError`), the peer (`ProtocolViolation`), nobody knows (`Indeterminate`) or we (`InvariantBroken`).
+(`WireError`), the peer (`ProtocolViolation`), nobody knows (`Indeterminate`) or we
+(`InvariantBroken`).
 """
 
 from __future__ import annotations

@@ -120,5 +120,3 @@ class ServerHandshake(Protocol):
     def on_more(self, payload: bytes) -> AuthMore | AuthDone | AuthBadMethod:
         """Judges an AUTH_REQUEST_MORE."""
         ...
-
-

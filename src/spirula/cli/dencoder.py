@@ -1,12 +1,14 @@
-"""`spirula dencoder`: looks into encoded values, as upstream's ceph-dencoder does, and checks folders of them.
+"""`spirula dencoder`: looks into encoded values, as upstream's ceph-dencoder does, and checks
+folders of them.
 
-The verbs are upstream's and are carried out from left to right on one value in hand. `check DIR` is ours: it
-takes a folder laid out TYPE/HASH (the object corpus that upstream publishes) and tells how many objects decode
-and how many come out again byte for byte.
+The verbs are upstream's and are carried out from left to right on one value in hand. `check DIR` is
+ours: it takes a folder laid out TYPE/HASH (the object corpus that upstream publishes) and tells how
+many objects decode and how many come out again byte for byte.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -18,7 +20,9 @@ from spirula import __version__
 from spirula.denc import REGISTRY, Struct
 from spirula.denc.features import PACIFIC
 from spirula.errors import InvalidArgument, NotFound, WireError
-from spirula.types import load_all
+from spirula.types import load_all as load_types
+
+_MODULES_OF_FURTHER_TYPES = ("spirula.crush.wire", "spirula.maps.osdmap")
 
 USAGE = """usage: spirula dencoder VERB...
        spirula dencoder check DIR [--json] [--features N]
@@ -325,7 +329,9 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         return 0 if argv else 22
-    load_all()
+    load_types()
+    for name in _MODULES_OF_FURTHER_TYPES:
+        importlib.import_module(name)
     bench = _Bench(iter(argv))
     for verb in bench.args:
         if verb == "check":

@@ -47,8 +47,8 @@ class Bucket:
     """An inner node: its items and their weights, and what its algorithm derives from them.
 
     `item_weights` is parallel to `items` (one number for all of them in a uniform bucket).
-    `derived` holds list: sums of weights up to each item; straw: straw lengths; tree: weights of all
-    nodes of the binary tree; uniform and straw2: nothing.
+    `derived` holds list: sums of weights up to each item; straw: straw lengths; tree: weights of
+    all nodes of the binary tree; uniform and straw2: nothing.
     """
 
     id: int

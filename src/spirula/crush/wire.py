@@ -1,7 +1,7 @@
 """The CRUSH map in bytes: decode and encode, as upstream's CrushWrapper does.
 
-Hand-written, since the layout has no envelope: what comes after the names is there only if bytes are left.
-Format: upstream `src/crush/CrushWrapper.cc`, encode and decode.
+Hand-written, since the layout has no envelope: what comes after the names is there only if bytes
+are left. Format: upstream `src/crush/CrushWrapper.cc`, encode and decode.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Ceph's encoding: declare a type once, get compiled encode and decode functions.
 
-Annotations name wire formats and are ordinary types to a type checker: `u32` is an int, `string` a str
-(UTF-8, other bytes survive as surrogates), `blob` bytes, `Vec[T]` a list, `Map[K, V]` a dict
+Annotations name wire formats and are ordinary types to a type checker: `u32` is an int, `string` a
+str (UTF-8, other bytes survive as surrogates), `blob` bytes, `Vec[T]` a list, `Map[K, V]` a dict
 (encoded in key order; `HashMap` keeps insertion order), `Set[T]` a set, `Pair[A, B]` a tuple,
-`Opt[T]` a value or None behind a flag byte, `Nested[T]` a value inside a blob. Further ones are written
-`Annotated[bytes, Raw(16)]`, `Annotated[list[int], ArrayOf(u32, 9)]`, `Annotated[list[int], Sequence(u8, count="H")]`.
-See `declare` for the decorator and `docs/ARCHITECTURE.md` for how it is compiled.
+`Opt[T]` a value or None behind a flag byte, `Nested[T]` a value inside a blob. Further ones are
+written `Annotated[bytes, Raw(16)]`, `Annotated[list[int], ArrayOf(u32, 9)]`, `Annotated[list[int],
+Sequence(u8, count="H")]`. See `declare` for the decorator and `docs/ARCHITECTURE.md` for how it is
+compiled.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from spirula.denc.codecs import (
     Blob,
     Boolean,
     Codec,
+    Either,
     HashMapOf,
     MapOf,
     NestedIn,
@@ -73,6 +75,7 @@ __all__ = [
     "ArrayOf",
     "Blob",
     "Codec",
+    "Either",
     "HashMap",
     "HashMapOf",
     "Map",

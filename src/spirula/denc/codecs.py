@@ -1,9 +1,10 @@
 """How each kind of value is laid out: numbers, strings, containers.
 
-A codec emits the lines of Python that encode or decode one value; `compiler` strings them together into
-one function per declared type. Codecs of fixed size (`fmt` set) are fused with their neighbours into a
-single `struct` call. Declarations name codecs through the annotations in `spirula.denc`.
-Layouts follow upstream `src/include/encoding.h`: little endian, u32 counts and lengths.
+A codec emits the lines of Python that encode or decode one value; `compiler` strings them together
+into one function per declared type. Codecs of fixed size (`fmt` set) are fused with their
+neighbours into a single `struct` call. Declarations name codecs through the annotations in
+`spirula.denc`. Layouts follow upstream `src/include/encoding.h`: little endian, u32 counts and
+lengths.
 """
 
 from __future__ import annotations
@@ -149,7 +150,9 @@ class String(Blob):
 
 
 class Via(Codec):
-    """A value laid out as another codec's, converted by two functions (`wire` form to value and back)."""
+    """A value laid out as another codec's, converted by two functions (`wire` form to value and
+    back).
+    """
 
     def __init__(
         self, inner: Any, decode: Callable[[Any], Any], encode: Callable[[Any], Any], zero: Any = 0
@@ -263,7 +266,9 @@ class _Counted(Codec):
         return fmt, _struct.calcsize("<" + fmt)
 
     def _iter_fixed(self, count: str, emit: Emitter) -> tuple[str, list[str]]:
-        """An expression that iterates over tuples of `count` fixed items, and their value expressions."""
+        """An expression that iterates over tuples of `count` fixed items, and their value
+        expressions.
+        """
         fmt, size = self._fixed_struct()
         arity = sum(item.arity for item in self.items)
         names = [emit.fresh("t") for _ in range(arity)]
@@ -488,6 +493,38 @@ class OptionalOf(Codec):
         return None if value is None else self.item.plain(value)
 
 
+class Either(Codec):
+    """One layout or another, by a condition on `v` (the struct version) and `features`."""
+
+    def __init__(self, condition: str, then: Any, otherwise: Any) -> None:
+        self.condition = condition
+        self.then, self.otherwise = codec_of(then), codec_of(otherwise)
+        self.min_size = min(self.then.min_size, self.otherwise.min_size)
+
+    def zero(self) -> Any:
+        return self.then.zero()
+
+    def emit_encode(self, expr: str, emit: Emitter) -> None:
+        emit.flush_out()
+        self._branch(emit, lambda codec: codec.emit_encode(expr, emit), emit.flush_out)
+
+    def emit_decode(self, target: str, emit: Emitter) -> None:
+        emit.flush_in()
+        self._branch(emit, lambda codec: codec.emit_decode(target, emit), emit.flush_in)
+
+    def _branch(
+        self, emit: Emitter, body: Callable[[Codec], None], flush: Callable[[], None]
+    ) -> None:
+        for line, codec in ((f"if {self.condition}:", self.then), ("else:", self.otherwise)):
+            emit.line(line)
+            with emit.block():
+                body(codec)
+                flush()
+
+    def plain(self, value: Any) -> Any:
+        return self.then.plain(value)
+
+
 class NestedIn(Codec):
     """A value inside a blob: u32 length, then the value's encoding (tail bytes are skipped)."""
 
@@ -513,12 +550,13 @@ class NestedIn(Codec):
         outer, after = emit.fresh("e"), emit.fresh("a")
         emit.line(f"{outer} = end; {after} = end = pos + {size}")
         emit.line(
-            f"if end > {outer}: raise Truncated('length runs past the end', offset=pos, limit={outer})"
+            f"if end > {outer}: "
+            f"raise Truncated('length runs past the end', offset=pos, limit={outer})"
         )
         self.item.emit_decode(target, emit)
         emit.flush_in()
         emit.line(
-            f"if pos > end: raise Truncated('value runs past its length', offset=pos, limit=end)"
+            "if pos > end: raise Truncated('value runs past its length', offset=pos, limit=end)"
         )
         emit.line(f"pos = {after}; end = {outer}")
 
@@ -540,7 +578,8 @@ def codec_of(annotation: Any) -> Codec:
 
 def _annotated(origin: Any, metadata: tuple[Any, ...]) -> Codec:
     """The codec of `Annotated[origin, *metadata]`: an instance stands for itself, a class takes the
-    type arguments of `origin` as its items."""
+    type arguments of `origin` as its items.
+    """
     *inner, last = metadata
     if isinstance(last, Codec):
         return last

@@ -1,8 +1,8 @@
 """Compiles a declared type to two straight-line functions: encode and decode.
 
-Called once per type by `declare`. Runs of fixed fields become one `struct` call; the length of a string or
-container joins the run before it. Generated code carries a table from its lines to fields, so that an
-error can name the field without the hot path paying for it (see `locate`).
+Called once per type by `declare`. Runs of fixed fields become one `struct` call; the length of a
+string or container joins the run before it. Generated code carries a table from its lines to
+fields, so that an error can name the field without the hot path paying for it (see `locate`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from spirula.denc import features as feature_bits
 from spirula.denc.codecs import NAMES_FOR_GENERATED_CODE, Codec
-from spirula.errors import IncompatibleVersion, Truncated
+from spirula.errors import IncompatibleVersion
 
 _FEATURE_NAMES = {n: v for n, v in vars(feature_bits).items() if n.isupper()}
 _FILE_PREFIX = "<denc "
@@ -43,13 +43,14 @@ class Field:
 
 @dataclass(slots=True)
 class Header:
-    """What stands before the fields. `kind`: none, envelope, legacy, version or external (a message).
+    """What stands before the fields. `kind`: none, envelope, legacy, version or external (a
+    message).
 
-    `versions` maps features to what is encoded for a peer that has them, first match wins;
-    the last entry has mask 0. `reads` is the newest version whose fields are declared.
-    For `legacy`, `legacy_compat` and `legacy_length` are the versions that brought those two fields.
-    `raised` is (condition, version, compat): what is encoded when the value itself needs it.
-    For `version`, `code` is the struct code of the lone version number.
+    `versions` maps features to what is encoded for a peer that has them, first match wins; the last
+    entry has mask 0. `reads` is the newest version whose fields are declared. For `legacy`,
+    `legacy_compat` and `legacy_length` are the versions that brought those two fields. `raised` is
+    (condition, version, compat): what is encoded when the value itself needs it. For `version`,
+    `code` is the struct code of the lone version number.
     """
 
     kind: str = "none"
@@ -181,7 +182,7 @@ class _Rename(ast.NodeTransformer):
     def __init__(self, fields: set[str], pattern: str) -> None:
         self.fields, self.pattern = fields, pattern
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802  # ast dictates the name
+    def visit_Name(self, node: ast.Name) -> ast.AST:  # ast dictates the name
         if node.id not in self.fields:
             return node
         return ast.parse(self.pattern.format(node.id), mode="eval").body
@@ -266,10 +267,12 @@ def _encode_test(f: Field, fields: list[Field], base: int, *, varying: bool) -> 
     return " and ".join(tests)
 
 
-def compile_decode(name: str, cls: type, fields: list[Field], header: Header) -> Callable[..., Any]:
+def compile_decode(
+    name: str, make: Callable[..., Any], fields: list[Field], header: Header
+) -> Callable[..., Any]:
     """`_dec(buf, pos, end, features) -> (value, pos)`; messages get a further argument `v`."""
     emit = Emitter(_environment())
-    build = f"{emit.const(cls)}({', '.join('f_' + f.name for f in fields)})"
+    build = f"{emit.const(make)}({', '.join('f_' + f.name for f in fields)})"
     _emit_read_header(header, emit)
     newest = max(version for _, version, _ in header.versions)
     versioned = any(f.since > 1 or f.until for f in fields)
@@ -301,7 +304,8 @@ def _emit_read_header(header: Header, emit: Emitter) -> None:
         emit.line("pos += 6")
         emit.line(f"if compat > {reads}: raise newer(v, compat, {reads}, pos)")
         emit.line(
-            "if pos + size > end: raise Truncated('length runs past the end', offset=pos, limit=end)"
+            "if pos + size > end: "
+            "raise Truncated('length runs past the end', offset=pos, limit=end)"
         )
         emit.line("end = pos + size")
     elif header.kind == "legacy":
@@ -313,7 +317,8 @@ def _emit_read_header(header: Header, emit: Emitter) -> None:
         emit.line(f"if v >= {header.legacy_length}:")
         emit.line("    size, = unpack_from('<I', buf, pos); pos += 4")
         emit.line(
-            "    if pos + size > end: raise Truncated('length runs past the end', offset=pos, limit=end)"
+            "    if pos + size > end: "
+            "raise Truncated('length runs past the end', offset=pos, limit=end)"
         )
         emit.line("    end_known = end = pos + size")
     elif header.kind == "version":

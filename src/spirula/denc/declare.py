@@ -6,14 +6,16 @@
         key: string
         nspace: string = since(5)
 
-The declaration is the format's documentation and becomes a slots dataclass with compiled `encode` and
-`decode`. Hand-written types (`@irregular`) give `_enc` and `_dec` themselves and get the same face.
+The declaration is the format's documentation and becomes a slots dataclass with compiled `encode`
+and `decode`. Hand-written types (`@irregular`) give `_enc` and `_dec` themselves and get the same
+face.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import struct as _struct
 from collections.abc import Callable
 from typing import Any, ClassVar, Self, TypeVar, get_type_hints
@@ -30,7 +32,9 @@ REGISTRY: dict[str, type[Struct]] = {}
 
 
 class Struct:
-    """Base of every declared type. Fields are keyword or positional, each defaults to its zero value."""
+    """Base of every declared type. Fields are keyword or positional, each defaults to its zero
+    value.
+    """
 
     __slots__ = ()
     _denc_fields: ClassVar[tuple[Field, ...]] = ()
@@ -39,7 +43,9 @@ class Struct:
     _denc_name: ClassVar[str] = ""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Replaced by the dataclass machinery; stands here to tell type checkers that fields are free."""
+        """Replaced by the dataclass machinery; stands here to tell type checkers that fields are
+        free.
+        """
 
     def _enc(self, out: bytearray, features: int) -> None:
         """Appends the encoding to `out`."""
@@ -53,7 +59,8 @@ class Struct:
     def encode(self, features: int = feature_bits.PACIFIC) -> bytes:
         """The value as a peer with these features wants it.
 
-        Raises WireError when a field holds what its format cannot."""
+        Raises WireError when a field holds what its format cannot.
+        """
         out = bytearray()
         try:
             self._enc(out, features)
@@ -72,7 +79,8 @@ class Struct:
     ) -> Self:
         """The value at the start of `data`.
 
-        Bytes after it are ignored unless `exact`. Raises only the WireError family."""
+        Bytes after it are ignored unless `exact`. Raises only the WireError family.
+        """
         value, used = cls.decode_from(data, 0, features)
         if exact and used != len(data):
             raise WireError(
@@ -145,7 +153,8 @@ def when(condition: str, default: Any = dataclasses.MISSING, *, since: int = 0) 
     """A field that is there when `condition` holds.
 
     The condition is a Python expression over the fields before it, `v` (the struct version),
-    `features` and the names in `spirula.denc.features`: `"features & SERVER_MIMIC == SERVER_MIMIC"`.
+    `features` and the names in `spirula.denc.features`: `"features & SERVER_MIMIC ==
+    SERVER_MIMIC"`.
     """
     return _Spec(default, when=condition, since=since)
 
@@ -174,11 +183,12 @@ def struct(
 
     With `version` and `compat` the fields stand in upstream's envelope (u8 version, u8 compat, u32
     length). `by_feature` holds (mask, version, compat) for peers whose features include the mask,
-    first match first. `legacy=(c, l)`: encodings before version c have no compat, before l no length.
-    `bare_version`: only a version number of this struct code ("B", "H", "I") stands before the fields.
-    `raised=(condition, version, compat)`: the version of values for which the condition (as for `when`)
-    holds. `external`: the version is told by someone else (a message header). `name`: corpus name(s).
-    `frozen`: a key; hashable, ordered by its fields (or by `order_by`), not to be changed once made.
+    first match first. `legacy=(c, l)`: encodings before version c have no compat, before l no
+    length. `bare_version`: only a version number of this struct code ("B", "H", "I") stands before
+    the fields. `raised=(condition, version, compat)`: the version of values for which the condition
+    (as for `when`) holds. `external`: the version is told by someone else (a message header).
+    `name`: corpus name(s). `frozen`: a key; hashable, ordered by its fields (or by `order_by`), not
+    to be changed once made.
     """
     names = (name,) if isinstance(name, str) else name
 
@@ -261,7 +271,7 @@ def _make_dataclass(
         f.name: f for base in reversed(cls.__mro__[1:]) for f in getattr(base, "_denc_fields", ())
     }
     fields = list(inherited.values())
-    for name in cls.__dict__.get("__annotations__", {}):
+    for name in inspect.get_annotations(cls):
         annotation = hints[name]
         if getattr(annotation, "__origin__", None) is ClassVar:
             continue

@@ -1,8 +1,8 @@
 """Feature bits that peers announce, and the sets that belong to each release.
 
-A peer's features decide how values are encoded for it. Some bits were retired and given out again, so
-a feature is a *mask*: the bit itself and the bits of the incarnation that tells the second or third
-owner from the first. `has(features, MASK)` is the only right question to ask. Bits and their
+A peer's features decide how values are encoded for it. Some bits were retired and given out again,
+so a feature is a *mask*: the bit itself and the bits of the incarnation that tells the second or
+third owner from the first. `has(features, MASK)` is the only right question to ask. Bits and their
 incarnations follow upstream `src/include/ceph_features.h`.
 """
 

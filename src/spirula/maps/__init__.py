@@ -1,0 +1,1 @@
+"""The cluster maps: values that monitors publish and everybody else computes with."""

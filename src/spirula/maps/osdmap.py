@@ -1,9 +1,9 @@
 """The OSD map and its incrementals: the values and their bytes.
 
-One map is encoded in two parts, what clients need and what only OSDs need, inside an envelope that ends with
-a CRC over everything. Both parts are declared below; the classes tie them together.
-Where objects and PGs go is computed elsewhere. Format: upstream `src/osd/OSDMap.h` and `.cc`, encoded as for
-Nautilus and newer, the oldest releases that speak msgr2.
+One map is encoded in two parts, what clients need and what only OSDs need, inside an envelope that
+ends with a CRC over everything. Both parts are declared below; the classes tie them together. Where
+objects and PGs go is computed elsewhere. Format: upstream `src/osd/OSDMap.h` and `.cc`, encoded as
+for Nautilus and newer, the oldest releases that speak msgr2.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import struct as _struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Self
 
 from spirula.crush.wire import CrushWrapper
 from spirula.denc import (
+    Either,
     Map,
     Nested,
     Pair,
@@ -35,6 +36,7 @@ from spirula.denc import (
     u32,
     u64,
     uuid_d,
+    when,
 )
 from spirula.denc.compiler import Header, compile_decode, compile_encode
 from spirula.denc.features import PACIFIC, SERVER_OCTOPUS
@@ -52,7 +54,9 @@ _CRC_SEED = 0xFFFFFFFF
 
 @struct(version=1, bare_version="B", name="osd_info_t")
 class OsdInfo(Struct):
-    """When an OSD was up: all epochs. [last_clean_begin, last_clean_end) is its last clean interval."""
+    """When an OSD was up: all epochs. [last_clean_begin, last_clean_end) is its last clean
+    interval.
+    """
 
     last_clean_begin: u32
     last_clean_end: u32
@@ -91,7 +95,7 @@ class _ClientPart(Struct):
     pool_max: s32 = default(-1)
     flags: u32
     max_osd: s32
-    osd_state: Vec[u32]
+    osd_state: Annotated[list[int], Either("v >= 5", Vec[u32], Vec[u8])]
     osd_weight: Vec[u32]
     client_addrs: Vec[EntityAddrVec]
     pg_temp: Map[PGId, Vec[s32]]
@@ -108,13 +112,9 @@ class _ClientPart(Struct):
     last_in_change: UTime = since(9)
 
 
-@irregular("OSDMap")
 @struct(version=9, compat=1, raised=("stretch_mode_enabled", 10, 10))
-class OSDMap(_ClientPart):
-    """A whole map: the clients' part (inherited) and what only OSDs and monitors need.
-
-    `crc` is that of the encoding it came from; encoding sets it anew.
-    """
+class _MapFields(_ClientPart):
+    """All of a map: the clients' part (inherited), what only OSDs and monitors need, the CRC."""
 
     hb_back_addrs: Vec[EntityAddrVec]
     osd_info: Vec[OsdInfo]
@@ -128,6 +128,7 @@ class OSDMap(_ClientPart):
     nearfull_ratio: f32 = since(2)
     full_ratio: f32 = since(2)
     backfillfull_ratio: f32 = since(3)
+    min_compat_client_by_name: string = when("v == 4")
     require_min_compat_client: u8 = since(5)
     require_osd_release: u8 = since(5)
     removed_snaps_queue: Map[s64, IntervalSet] = since(6)
@@ -157,7 +158,7 @@ class _ClientChange(Struct):
     new_pool_names: Map[s64, string]
     old_pools: Set[s64]
     new_up_client: Map[s32, EntityAddrVec]
-    new_state: Map[s32, u32]
+    new_state: Annotated[dict[int, int], Either("v >= 5", Map[s32, u32], Map[s32, u8])]
     new_weight: Map[s32, u32]
     new_pg_temp: Map[PGId, Vec[s32]]
     new_primary_temp: Map[PGId, s32]
@@ -174,13 +175,11 @@ class _ClientChange(Struct):
     new_last_in_change: UTime = since(8)
 
 
-@irregular("OSDMap::Incremental")
 @struct(version=9, compat=1, raised=("change_stretch_mode", 10, 10))
-class Incremental(_ClientChange):
-    """What changes from one epoch to the next: the clients' part (inherited) and the OSDs'.
+class _ChangeFields(_ClientChange):
+    """All of an incremental: the clients' part (inherited), what only OSDs need, the CRCs.
 
-    Negative ratios mean: no change. `full_crc` is the CRC that the full map must have after the change,
-    when encoded for `encode_features` (set it to what you encode for); `inc_crc` that of this encoding (encoding sets it anew).
+    Negative ratios mean: no change.
     """
 
     new_hb_back_up: Map[s32, EntityAddrVec]
@@ -198,6 +197,7 @@ class Incremental(_ClientChange):
     new_nearfull_ratio: f32 = since(3, -1.0)
     new_full_ratio: f32 = since(3, -1.0)
     new_backfillfull_ratio: f32 = since(4, -1.0)
+    new_min_compat_client_by_name: string = when("v == 5")
     new_require_min_compat_client: u8 = since(6)
     new_require_osd_release: u8 = since(6)
     new_crush_node_flags: Map[s32, u32] = since(8)
@@ -229,13 +229,15 @@ class _Parts:
 def _compile_parts(
     kind: type[Struct], client: type[Struct], client_version: int, outside: int, raised: str
 ) -> _Parts:
-    """Compiles the clients' fields (those of `client`) and the rest, less the last `outside` (CRCs)."""
+    """Compiles the clients' fields (those of `client`) and the rest, less the last `outside`
+    (CRCs).
+    """
     fields = list(kind._denc_fields)
     count = len(client._denc_fields)
     mine, theirs = fields[:count], fields[count : len(fields) - outside]
     client_header = Header("envelope", ((0, client_version, 1),), reads=10)
     osd_header = Header("envelope", ((0, 9, 1),), reads=12, raised=(raised, 10, 10))
-    name = kind.__name__
+    name = "OSDMap" if kind is _MapFields else "Incremental"
     return _Parts(
         compile_encode(name, mine, client_header),
         compile_encode(name, theirs, osd_header),
@@ -244,8 +246,8 @@ def _compile_parts(
     )
 
 
-_MAP = _compile_parts(OSDMap, _ClientPart, 9, 1, "stretch_mode_enabled")
-_CHANGE = _compile_parts(Incremental, _ClientChange, 8, 2, "change_stretch_mode")
+_MAP = _compile_parts(_MapFields, _ClientPart, 9, 1, "stretch_mode_enabled")
+_CHANGE = _compile_parts(_ChangeFields, _ClientChange, 8, 2, "change_stretch_mode")
 
 
 def _open_wrapper(buf: bytes, pos: int, end: int) -> int:
@@ -282,46 +284,60 @@ def _close_wrapper(out: bytearray, start: int, crc_at: int) -> int:
     return crc
 
 
-def _encode_map(self: OSDMap, out: bytearray, features: int) -> None:
-    start = len(out)
-    out += _struct.pack("<BBI", _WRAPPER_VERSION, _WRAPPER_COMPAT, 0)
-    _MAP.encode_client(self, out, features)
-    _MAP.encode_osd(self, out, features)
-    crc_at = len(out)
-    out += bytes(4)
-    self.crc = _close_wrapper(out, start, crc_at)
+@irregular("OSDMap")
+class OSDMap(_MapFields):
+    """A whole map.
+
+    `crc` is that of the encoding it came from; encoding sets it anew.
+    """
+
+    __slots__ = ()
+
+    def _enc(self, out: bytearray, features: int) -> None:
+        start = len(out)
+        out += _struct.pack("<BBI", _WRAPPER_VERSION, _WRAPPER_COMPAT, 0)
+        _MAP.encode_client(self, out, features)
+        _MAP.encode_osd(self, out, features)
+        crc_at = len(out)
+        out += bytes(4)
+        self.crc = _close_wrapper(out, start, crc_at)
+
+    @classmethod
+    def _dec(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:
+        start, after = pos, _open_wrapper(buf, pos, end)
+        client, pos = _MAP.decode_client(buf, pos + 6, after, features)
+        osd, pos = _MAP.decode_osd(buf, pos, after, features)
+        crc = _check_crc(buf, start, pos, after) if buf[start] >= _WRAPPER_VERSION else 0
+        return cls(*client, *osd, crc), after
 
 
-def _decode_map(buf: bytes, pos: int, end: int, features: int) -> tuple[OSDMap, int]:
-    start, after = pos, _open_wrapper(buf, pos, end)
-    client, pos = _MAP.decode_client(buf, pos + 6, after, features)
-    osd, pos = _MAP.decode_osd(buf, pos, after, features)
-    crc = _check_crc(buf, start, pos, after) if buf[start] >= _WRAPPER_VERSION else 0
-    return OSDMap(*client, *osd, crc), after
+@irregular("OSDMap::Incremental")
+class Incremental(_ChangeFields):
+    """What changes from one epoch to the next.
 
+    `full_crc` is the CRC that the full map must have after the change, when encoded for
+    `encode_features` (set it to what you encode for); `inc_crc` is that of this encoding (encoding
+    sets it anew).
+    """
 
-def _encode_change(self: Incremental, out: bytearray, features: int) -> None:
-    start = len(out)
-    out += _struct.pack("<BBI", _WRAPPER_VERSION, _WRAPPER_COMPAT, 0)
-    _CHANGE.encode_client(self, out, features)
-    _CHANGE.encode_osd(self, out, features)
-    crc_at = len(out)
-    out += bytes(4) + _struct.pack("<I", self.full_crc)
-    self.inc_crc = _close_wrapper(out, start, crc_at)
+    __slots__ = ()
 
+    def _enc(self, out: bytearray, features: int) -> None:
+        start = len(out)
+        out += _struct.pack("<BBI", _WRAPPER_VERSION, _WRAPPER_COMPAT, 0)
+        _CHANGE.encode_client(self, out, features)
+        _CHANGE.encode_osd(self, out, features)
+        crc_at = len(out)
+        out += bytes(4) + _struct.pack("<I", self.full_crc)
+        self.inc_crc = _close_wrapper(out, start, crc_at)
 
-def _decode_change(buf: bytes, pos: int, end: int, features: int) -> tuple[Incremental, int]:
-    start, after = pos, _open_wrapper(buf, pos, end)
-    client, pos = _CHANGE.decode_client(buf, pos + 6, after, features)
-    osd, pos = _CHANGE.decode_osd(buf, pos, after, features)
-    inc_crc = full_crc = 0
-    if buf[start] >= _WRAPPER_VERSION:
-        inc_crc = _check_crc(buf, start, pos, after)
-        (full_crc,) = _struct.unpack_from("<I", buf, pos + 4)
-    return Incremental(*client, *osd, inc_crc, full_crc), after
-
-
-OSDMap._enc = _encode_map  # type: ignore[method-assign]  # two parts and a CRC, unlike other types
-OSDMap._dec = staticmethod(_decode_map)  # type: ignore[assignment]  # likewise
-Incremental._enc = _encode_change  # type: ignore[method-assign]  # likewise
-Incremental._dec = staticmethod(_decode_change)  # type: ignore[assignment]  # likewise
+    @classmethod
+    def _dec(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:
+        start, after = pos, _open_wrapper(buf, pos, end)
+        client, pos = _CHANGE.decode_client(buf, pos + 6, after, features)
+        osd, pos = _CHANGE.decode_osd(buf, pos, after, features)
+        inc_crc = full_crc = 0
+        if buf[start] >= _WRAPPER_VERSION:
+            inc_crc = _check_crc(buf, start, pos, after)
+            (full_crc,) = _struct.unpack_from("<I", buf, pos + 4)
+        return cls(*client, *osd, inc_crc, full_crc), after

@@ -5,10 +5,10 @@
         handle: u64
         what: string
 
-The payload (upstream's `front`) is declared as any type; its version stands in the message header, so that
-`since` and `until` speak of that. `middle` and `data` are the other two segments, opaque here.
-The messenger calls `decode_message` and `Message.encode_payload`; it sets and reads `tid`, `priority`.
-Numbers and versions: upstream `src/msg/Message.h`, `src/messages/*.h`.
+The payload (upstream's `front`) is declared as any type; its version stands in the message header,
+so that `since` and `until` speak of that. `middle` and `data` are the other two segments, opaque
+here. The messenger calls `decode_message` and `Message.encode_payload`; it sets and reads `tid`,
+`priority`. Numbers and versions: upstream `src/msg/Message.h`, `src/messages/*.h`.
 """
 
 from __future__ import annotations
@@ -38,10 +38,13 @@ class UnknownMessage(WireError):
 
 
 class Message(Struct):
-    """Base of all messages. What travels beside the payload:
+    """Base of all messages.
 
-    `tid` (set by whoever asks, repeated in the answer), `priority`, `middle` and `data` (bytes-like),
-    `header_version` (what the sender encoded; 0 before sending). `connection` is where it came from.
+    What travels beside the payload:
+
+    `tid` (set by whoever asks, repeated in the answer), `priority`, `middle` and `data`
+    (bytes-like), `header_version` (what the sender encoded; 0 before sending). `connection` is
+    where it came from.
     """
 
     __slots__ = ("connection", "data", "header_version", "middle", "priority", "tid")
@@ -136,8 +139,8 @@ def message(
 ) -> Callable[[type[_M]], type[_M]]:
     """Declares a message of that number.
 
-    `version`/`compat` are what goes into the header; `by_feature` as for `struct`. `reads` is the newest
-    compat version that can be read (the newest version declared, unless said otherwise).
+    `version`/`compat` are what goes into the header; `by_feature` as for `struct`. `reads` is the
+    newest compat version that can be read (the newest version declared, unless said otherwise).
     `by_hand`: the class brings `_enc_payload` and `_dec_payload` (and is a dataclass by itself).
     """
 
@@ -204,8 +207,8 @@ def decode_message(
 class PaxosServiceMessage(Message):
     """Base of what is sent to a monitor's services; every one begins with these three.
 
-    `version` is the map version that the sender has; the other two routed replies in releases long gone
-    and are always -1 and 0 (upstream `src/messages/PaxosServiceMessage.h`).
+    `version` is the map version that the sender has; the other two routed replies in releases long
+    gone and are always -1 and 0 (upstream `src/messages/PaxosServiceMessage.h`).
     """
 
     version: u64

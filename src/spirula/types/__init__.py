@@ -1,5 +1,6 @@
-"""The values on the wire, declared: entities and addresses, object names, placement groups, maps' parts,
-statistics, capabilities. A module is a family; nothing here knows what a daemon does with a value.
+"""The values on the wire, declared: entities and addresses, object names, placement groups, maps'
+parts, statistics, capabilities. A module is a family; nothing here knows what a daemon does with a
+value.
 """
 
 from __future__ import annotations

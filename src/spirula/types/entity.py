@@ -26,7 +26,9 @@ _SOCKADDR_STORAGE = 128
 
 
 class EntityType(IntFlag):
-    """Kinds of entities; one bit each, so that sets of them fit a number (upstream CEPH_ENTITY_TYPE_*)."""
+    """Kinds of entities; one bit each, so that sets of them fit a number (upstream
+    CEPH_ENTITY_TYPE_*).
+    """
 
     MON = 0x01
     MDS = 0x02
@@ -86,7 +88,7 @@ class EntityAddr(Struct):
 
     @classmethod
     def of(cls, host: str, port: int, *, type: int = AddrType.MSGR2, nonce: int = 0) -> Self:
-        """The address of an IPv4 or IPv6 `host` in its textual form (ValueError if it is not one)."""
+        """The address of an IPv4 or IPv6 `host` as text (ValueError if it is not one)."""
         ip = ipaddress.ip_address(host)
         head = _struct.pack(">H", port)
         if ip.version == 4:
@@ -95,7 +97,9 @@ class EntityAddr(Struct):
 
     @classmethod
     def parse(cls, text: str, default_type: int = AddrType.MSGR2) -> Self:
-        """Reads `v2:127.0.0.1:6789/123` (type, port and nonce may be missing). ValueError otherwise."""
+        """Reads `v2:127.0.0.1:6789/123` (type, port and nonce may be missing). ValueError
+        otherwise.
+        """
         match = _ADDR_PATTERN.fullmatch(text.strip())
         if not match:
             raise ValueError(f"{text!r} is not an address like v2:127.0.0.1:3300/0")
@@ -210,7 +214,9 @@ class EntityAddr(Struct):
 
     @classmethod
     def _decode_legacy(cls, buf: bytes, pos: int) -> tuple[Self, int]:
-        """What stands after marker 0: padding, nonce, a whole sockaddr_storage with its family big endian."""
+        """What stands after marker 0: padding, nonce, a whole sockaddr_storage with its family big
+        endian.
+        """
         _, _, nonce, family = _struct.unpack_from("<BHIH", buf, pos)
         family = (family & 0xFF) << 8 | family >> 8
         start = pos + 9
@@ -245,7 +251,7 @@ class EntityAddrVec(Struct):
 
     @classmethod
     def parse(cls, text: str, default_type: int = AddrType.MSGR2) -> Self:
-        """Reads `[v2:1.2.3.4:3300/0,v1:1.2.3.4:6789/0]` or a single address. ValueError otherwise."""
+        """Reads `[v2:1.2.3.4:3300/0,v1:1.2.3.4:6789/0]` or one address. ValueError otherwise."""
         text = text.strip()
         if text.startswith("[") and text.endswith("]") and not _ADDR_PATTERN.fullmatch(text):
             text = text[1:-1]

@@ -1,4 +1,5 @@
-"""The statistics of all PGs and OSDs as the manager holds them, and the digest that it sends to the monitors.
+"""The statistics of all PGs and OSDs as the manager holds them, and the digest that it sends to the
+monitors.
 
 Formats: upstream `src/mon/PGMap.h` and `.cc`.
 """
@@ -26,7 +27,8 @@ class PGCount(Struct):
 class PGMapDigest(Struct):
     """What the monitors need to know of the PGs, to answer `ceph -s` and `ceph df`.
 
-    The deltas are changes over the seconds beside them; `avail_space_by_rule` is bytes by CRUSH rule.
+    The deltas are changes over the seconds beside them; `avail_space_by_rule` is bytes by CRUSH
+    rule.
     """
 
     num_pg: s64

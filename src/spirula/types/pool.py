@@ -1,4 +1,5 @@
-"""A pool's settings, as the OSD map carries them: size, placement, quotas, snapshots, cache tiering, options.
+"""A pool's settings, as the OSD map carries them: size, placement, quotas, snapshots, cache
+tiering, options.
 
 Formats: upstream `src/osd/osd_types.h` and `.cc` (pg_pool_t, pool_snap_info_t, pool_opts_t).
 Encoded as for Nautilus and newer, the oldest releases that speak msgr2.
@@ -16,7 +17,6 @@ from spirula.denc import (
     Opt,
     Set,
     Struct,
-    default,
     default,
     irregular,
     removed,
@@ -139,7 +139,9 @@ _STRING, _INTEGER, _DOUBLE = 0, 1, 2
 @irregular("pool_opts_t")
 @dataclass(slots=True)
 class PoolOpts(Struct):
-    """Options that a pool overrides: key (`PoolOpt`; newer ones are kept) to text, integer or float."""
+    """Options that a pool overrides: key (`PoolOpt`; newer ones are kept) to text, integer or
+    float.
+    """
 
     _denc_min_size: ClassVar[int] = 10
 
@@ -198,8 +200,9 @@ class PoolOpts(Struct):
 
 @struct
 class PeeringCrushData(Struct):
-    """What a stretch pool demands: buckets of the type `bucket_barrier` that must take part in peering,
-    how many there should be, and one that must be among them."""
+    """What a stretch pool demands: buckets of the type `bucket_barrier` that must take part in
+    peering, how many there should be, and one that must be among them.
+    """
 
     bucket_count: u32
     bucket_target: u32

@@ -1,4 +1,6 @@
-"""What a declaration means: layouts byte by byte, versions, features, limits, errors that name the place."""
+"""What a declaration means: layouts byte by byte, versions, features, limits, errors that name the
+place.
+"""
 
 from __future__ import annotations
 

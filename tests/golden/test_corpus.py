@@ -1,0 +1,74 @@
+"""Every declared type against objects that real Ceph encoded, release by release.
+
+The archive is the object corpus that upstream publishes, laid out RELEASE/TYPE/HASH. It is looked
+for at `SPIRULA_CORPUS` and then beside the checkout; where it is in neither place, these tests are
+skipped.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import tarfile
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+import spirula.crush.wire
+import spirula.maps.osdmap
+from spirula.denc import REGISTRY
+from spirula.types import load_all
+
+load_all()
+_ = (spirula.crush.wire, spirula.maps.osdmap)
+
+BESIDE = Path(__file__).parents[3] / "shared" / "corpus" / "ceph-objects.tar.xz"
+ARCHIVE = Path(os.environ.get("SPIRULA_CORPUS", BESIDE))
+BASELINE = "16.2"
+AT_LEAST = 250
+
+DIFFERENT_ON_PURPOSE: dict[str, str] = {}
+"""Types of the baseline whose objects do not come out byte for byte, with the reason."""
+
+pytestmark = [
+    pytest.mark.golden,
+    pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"no object corpus at {ARCHIVE.name}"),
+]
+
+
+@functools.cache
+def corpus() -> dict[tuple[str, str], dict[str, bytes]]:
+    """The objects by (release, type), then by hash."""
+    objects: dict[tuple[str, str], dict[str, bytes]] = defaultdict(dict)
+    with tarfile.open(ARCHIVE) as archive:
+        for member in archive:
+            if member.isfile():
+                *_, release, kind, name = member.name.split("/")
+                content = archive.extractfile(member)
+                assert content is not None
+                objects[release, kind][name] = content.read()
+    return objects
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_objects_of_all_releases_decode_and_those_of_the_baseline_come_out_again(name: str) -> None:
+    kind = REGISTRY[name]
+    for (release, of), objects in sorted(corpus().items()):
+        if of != name:
+            continue
+        for digest, data in objects.items():
+            value = kind.decode(data, exact=True)
+            if release == BASELINE and name not in DIFFERENT_ON_PURPOSE:
+                assert value.encode().hex() == data.hex(), f"{release}/{name}/{digest}"
+
+
+def test_enough_types_of_the_baseline_are_declared() -> None:
+    there = {kind for release, kind in corpus() if release == BASELINE}
+    assert len(there & set(REGISTRY)) >= AT_LEAST
+
+
+@pytest.mark.parametrize("name", sorted(DIFFERENT_ON_PURPOSE))
+def test_types_said_to_differ_do_differ(name: str) -> None:
+    objects = corpus()[BASELINE, name].values()
+    assert any(REGISTRY[name].decode(data).encode() != data for data in objects)
