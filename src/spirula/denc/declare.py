@@ -308,8 +308,9 @@ def _immutable(value: Any) -> bool:
 def _constant(value: Any) -> Callable[[], Any]:
     if _immutable(value):
         return lambda: value
-    if isinstance(value, (list, dict, set)):
-        return value.copy
+    if callable(getattr(value, "copy", None)):  # lists, dicts, sets, and types that are like them
+        made: Callable[[], Any] = value.copy
+        return made
     if isinstance(value, Struct):
         return lambda: dataclasses.replace(value)  # type: ignore[type-var]  # made a dataclass by struct
     return lambda: value
