@@ -31,6 +31,12 @@ AT_LEAST = 250
 DIFFERENT_ON_PURPOSE: dict[str, str] = {}
 """Types of the baseline whose objects do not come out byte for byte, with the reason."""
 
+LONGER_THAN_THEIR_VALUE = {
+    # 13 bytes stand behind the end of the envelope: left over from the program that wrote the file.
+    "MgrMap::ModuleOption/f97d85482139c3de61f9ec00522b6bd6",
+}
+"""Objects of the archive with bytes behind the value, which are not compared."""
+
 pytestmark = [
     pytest.mark.golden,
     pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"no object corpus at {ARCHIVE.name}"),
@@ -58,9 +64,11 @@ def test_objects_of_all_releases_decode_and_those_of_the_baseline_come_out_again
         if of != name:
             continue
         for digest, data in objects.items():
-            value = kind.decode(data, exact=True)
+            longer = f"{name}/{digest}" in LONGER_THAN_THEIR_VALUE
+            value, used = kind.decode_from(data)
+            assert (used < len(data)) == longer, f"{release}/{name}/{digest}"
             if release == BASELINE and name not in DIFFERENT_ON_PURPOSE:
-                assert value.encode().hex() == data.hex(), f"{release}/{name}/{digest}"
+                assert value.encode().hex() == data[:used].hex(), f"{release}/{name}/{digest}"
 
 
 def test_enough_types_of_the_baseline_are_declared() -> None:
