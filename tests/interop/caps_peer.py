@@ -1,8 +1,8 @@
 """Asks a real cluster about caps. Run by the system's Python, which has Ceph's `rados` module.
 
 Reads a JSON request from stdin, writes the answer to stdout. `texts`: a list of [service, text];
-the answer holds, for each, null or what the monitor replied on refusing it. `commands`: for each text
-in `caps` and each command, whether an entity with these monitor caps was let through.
+the answer holds, for each, null or what the monitor replied on refusing it. `commands`: for each
+text in `caps` and each command, whether an entity with these monitor caps was let through.
 Called by `test_caps_real`. Usage: caps_peer.py CONF < REQUEST
 """
 
