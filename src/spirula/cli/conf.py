@@ -194,7 +194,7 @@ def _lookup(config: Config, request: _Request) -> int:
     if value is None:
         return 1
     if not request.resolve:
-        print(value)
+        print(value.partition("\0")[0])  # upstream prints a C string
         return 0
     try:
         print(find_first(value))

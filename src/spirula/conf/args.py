@@ -42,8 +42,8 @@ class EarlyArgs:
 
 @dataclass(slots=True)
 class ParsedArgs:
-    """The outcome of the general options. `rest` is for the caller, `--` included; complaints are
-    values that their options refused (upstream prints them and goes on).
+    """The outcome of the general options. `rest` is for the caller, `--` included; a complaint is
+    about a value that its option refused, and then everything after it is left in `rest`.
     """
 
     rest: list[str] = field(default_factory=list)
@@ -242,6 +242,7 @@ def parse_argv(config: Config, argv: Sequence[str], source: Source = Source.CMDL
             complaint = parse_option(config, words, source)
             if complaint:
                 parsed.complaints.append(complaint)
+                words.keep_all()
     parsed.rest = words.left
     return parsed
 

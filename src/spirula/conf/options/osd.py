@@ -65,7 +65,7 @@ OPTIONS = (
     opt("osd_default_data_pool_replay_window", INT, 45),
     opt("osd_auto_mark_unfound_lost", BOOL),
     opt("osd_copyfrom_max_chunk", SIZE, 8 * MIB),
-    opt("osd_class_dir", STR, "/usr/lib/x86_64-linux-gnu/rados-classes"),
+    opt("osd_class_dir", STR),
     opt("osd_open_classes_on_start", BOOL, True),
     opt(
         "osd_class_load_list",
