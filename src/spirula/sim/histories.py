@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from spirula.sim.faults import Faults
+from spirula.sim.faults import Cut, Faults
 from spirula.sim.loop import SimulationError
 from spirula.sim.simulation import (
     DEFAULT_LIMIT_S,
@@ -30,6 +30,9 @@ from spirula.sim.simulation import (
 TRACE_LINES = 60
 COLLECT_EVERY = 64
 TIMEOUT_S = 900
+
+Drawn = Faults | Callable[[random.Random], Faults] | None
+"""The faults of a history: the same for all, drawn for each, or none."""
 
 _Test = TypeVar("_Test", bound=Callable[..., Coroutine[Any, Any, None]])
 
@@ -52,17 +55,19 @@ def selected_seeds(count: int, shard: int, shards: int) -> list[int]:
 def histories(
     seeds: int,
     *,
-    faults: Faults | Callable[[random.Random], Faults] | None = None,
+    faults: Drawn = None,
+    cuts: Callable[[int], tuple[Cut, ...]] | None = None,
     limit_s: float = DEFAULT_LIMIT_S,
     shards: int = 1,
     repeat_every: int = 100,
 ) -> Callable[[_Test], Callable[..., None]]:
     """Make a pytest test of `async def test(sim: Simulation, ...)`, run for seeds 0 .. `seeds` - 1.
 
-    `faults` are the same for all seeds, or drawn for each by a function of a random source;
-    `limit_s` bounds the virtual time of one history. With `shards` the test becomes that many,
-    which xdist may spread over workers. Each `repeat_every`-th seed is run twice, and the two runs
-    must be equal event for event. pytest's `--scale N`, where there is one, multiplies `seeds`.
+    `faults` are the same for all seeds, or drawn for each by a function of a random source; `cuts`
+    gives the scripted resets of a seed; `limit_s` bounds the virtual time of one history. With
+    `shards` the test becomes that many, which xdist may spread over workers. Each
+    `repeat_every`-th seed is run twice, and the two runs must be equal event for event. pytest's
+    `--scale N`, where there is one, multiplies `seeds`.
     Further parameters of the test are its fixtures.
     """
 
@@ -82,6 +87,7 @@ def histories(
                 chosen,
                 name=name,
                 faults=faults,
+                cuts=cuts,
                 limit_s=limit_s,
                 repeat_every=repeat_every,
             )
@@ -113,11 +119,17 @@ def run_all(
     seeds: list[int],
     *,
     name: str,
-    faults: Faults | Callable[[random.Random], Faults] | None = None,
+    faults: Drawn = None,
+    cuts: Callable[[int], tuple[Cut, ...]] | None = None,
     limit_s: float = DEFAULT_LIMIT_S,
     repeat_every: int = 100,
 ) -> None:
     """Run `body` for each seed; raise what the first failing one raises, with notes on it."""
+
+    def run(seed: int, **options: Any) -> Outcome:
+        scripted = cuts(seed) if cuts is not None else ()
+        return run_history(body, seed, faults=faults, cuts=scripted, limit_s=limit_s, **options)
+
     started = time.perf_counter()
     steps = 0
     # Garbage is collected between histories only: a collection in the middle of one would run
@@ -128,14 +140,14 @@ def run_all(
     try:
         for done, seed in enumerate(seeds):
             try:
-                outcome = run_history(body, seed, faults=faults, limit_s=limit_s)
+                outcome = run(seed)
                 if done % repeat_every == 0:
-                    _same_again(body, seed, outcome, faults=faults, limit_s=limit_s)
+                    _same_again(run, seed, outcome)
             except BaseException as error:
                 error.add_note(f"history with seed {seed} failed; alone it runs as")
                 error.add_note(f"    SPIRULA_SEED={seed} pytest '{name}'")
                 if isinstance(error, Exception) and not isinstance(error, NotRepeatable):
-                    error.add_note(_explain(body, seed, error, faults=faults, limit_s=limit_s))
+                    error.add_note(_explain(run, seed, error))
                 raise
             steps += outcome.steps
             if done % COLLECT_EVERY == COLLECT_EVERY - 1:
@@ -150,21 +162,11 @@ def run_all(
     )
 
 
-def _same_again(
-    body: Body,
-    seed: int,
-    first: Outcome,
-    *,
-    faults: Faults | Callable[[random.Random], Faults] | None,
-    limit_s: float,
-) -> None:
-    again = run_history(body, seed, faults=faults, limit_s=limit_s)
+def _same_again(run: Callable[..., Outcome], seed: int, first: Outcome) -> None:
+    again = run(seed)
     if again == first:
         return
-    traces = [
-        run_history(body, seed, faults=faults, limit_s=limit_s, keep_trace=True).trace
-        for _ in range(2)
-    ]
+    traces = [run(seed, keep_trace=True).trace for _ in range(2)]
     where = "in nothing that the trace shows"
     for number, (one, other) in enumerate(zip(*traces, strict=False)):
         if one != other:
@@ -173,20 +175,11 @@ def _same_again(
     raise NotRepeatable(f"two runs of seed {seed} differ, {where}; {first}, {again}")
 
 
-def _explain(
-    body: Body,
-    seed: int,
-    error: Exception,
-    *,
-    faults: Faults | Callable[[random.Random], Faults] | None,
-    limit_s: float,
-) -> str:
+def _explain(run: Callable[..., Outcome], seed: int, error: Exception) -> str:
     """Run the failing seed again with its trace kept; the end of that trace as text."""
     lines: list[str] = []
     try:
-        run_history(
-            body, seed, faults=faults, limit_s=limit_s, keep_trace=True, on_trace=lines.extend
-        )
+        run(seed, keep_trace=True, on_trace=lines.extend)
     except Exception as again:  # noqa: BLE001  # whatever it is, it is compared with the first
         if type(again) is not type(error):
             return f"it does not repeat: the second run raised {again!r}"

@@ -233,7 +233,7 @@ class Network:
         self._blocked: dict[tuple[int, int], int] = {}
         self._cuts: dict[int, list[Cut]] = {}
         for cut in cuts:
-            self._cuts.setdefault(cut.connection, []).append(cut)
+            self.add_cut(cut)
         self.connections_made = 0
         self._partition_timer: asyncio.TimerHandle | None = None
         loop.network = self
@@ -279,6 +279,10 @@ class Network:
         return host
 
     # --- faults
+
+    def add_cut(self, cut: Cut) -> None:
+        """Script one more reset, of a connection that is yet to come."""
+        self._cuts.setdefault(cut.connection, []).append(cut)
 
     def set_faults(self, one: Host, other: Host, faults: Faults) -> None:
         """Let `faults` hold between two hosts, both ways, from now on."""
