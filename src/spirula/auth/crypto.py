@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import binascii
 import hmac
+import string
 import struct as _struct
 from collections.abc import Callable
 from enum import IntEnum
@@ -79,9 +80,9 @@ class DecryptFailed(PermissionDenied):
 
 
 def key_type_named(label: str) -> KeyType:
-    """The key type of a name such as `aes256k`. InvalidArgument for others."""
+    """The key type of a name such as `aes256k`, in any case. InvalidArgument for others."""
     for kind in KeyType:
-        if kind.label == label:
+        if kind.label == label.lower():
             return kind
     raise InvalidArgument(f"no key type is called {label!r}")
 
@@ -121,22 +122,48 @@ def key_to_text(key: CryptoKey) -> str:
 
 
 def key_from_text(text: str) -> CryptoKey:
-    """Reads that form, as leniently as upstream: line breaks are skipped, bytes after it ignored.
+    """Reads that form, with upstream's latitude: bytes after the key do not matter.
 
     InvalidArgument where it is not base64 or not a key of a known type.
     """
-    packed = "".join(text.split("\n"))
     try:
-        raw = binascii.a2b_base64(packed.encode("ascii"), strict_mode=True)
-        key = CryptoKey.decode(raw)
-    except (binascii.Error, UnicodeEncodeError, WireError) as error:
-        raise InvalidArgument(f"not a key: {error}") from None
-    if key.secret:
-        try:
+        key = CryptoKey.decode(_unarmor(text.encode("utf-8", "surrogateescape")))
+        if key.secret:
             check_key(key)
-        except NotSupported as error:
-            raise InvalidArgument(f"not a key: {error}") from None
+    except (WireError, NotSupported) as error:
+        raise InvalidArgument(f"not a key: {error}") from None
     return key
+
+
+_SEXTETS = {ord(c): n for n, c in enumerate(string.ascii_uppercase + string.ascii_lowercase)}
+_SEXTETS.update({ord(c): 52 + n for n, c in enumerate(string.digits)})
+_SEXTETS.update({ord("+"): 62, ord("-"): 62, ord("/"): 63, ord("_"): 63, ord("="): 0})
+
+
+def _unarmor(text: bytes) -> bytes:
+    """Base64 by the rules of upstream's `common/armor.c`, which no library has.
+
+    Both alphabets, line breaks between groups of four, the end where a third or fourth `=` stands.
+    """
+    out = bytearray()
+    pos = 0
+    while pos < len(text):
+        if text[pos] == 0x0A:
+            pos += 1
+            continue
+        group = text[pos : pos + 4]
+        if len(group) < 4 or any(c not in _SEXTETS for c in group):
+            raise InvalidArgument("not a key: not base64")
+        a, b, c, d = (_SEXTETS[c] for c in group)
+        out.append((a << 2 | b >> 4) & 0xFF)
+        if group[2] == 0x3D:
+            break
+        out.append((b << 4 | c >> 2) & 0xFF)
+        if group[3] == 0x3D:
+            break
+        out.append((c << 6 | d) & 0xFF)
+        pos += 4
+    return bytes(out)
 
 
 def hmac_sha256(key: CryptoKey, data: bytes) -> bytes:
