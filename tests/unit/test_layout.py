@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -25,6 +26,7 @@ TEXTS = sorted(
 ) + [path for path in ROOT.iterdir() if path.suffix in {".md", ".toml"} or path.name == "Makefile"]
 
 LONGEST_MODULE = 800
+LIMITS = (ROOT / "docs" / "LIMITS.md").read_text()
 
 # Functions that may import: what they import costs start-up time that most calls do not need.
 LAZY_IMPORTS = {
@@ -34,7 +36,7 @@ LAZY_IMPORTS = {
 # Addresses of machines and folders of a workplace have no meaning to a reader.
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|tmp|root|home|opt)/[\w.]|\.pyenv|localhost:\d")
 # What tests may write when a path is the subject of the test.
-PATH_AS_EXAMPLE = re.compile(r"/home/user|/tmp/example")
+PATH_AS_EXAMPLE = re.compile(r"/home/(?:user|somebody)\b|/tmp/example")
 
 
 def relative(path: Path) -> str:
@@ -98,6 +100,24 @@ def test_pins_carry_hashes_and_no_addresses() -> None:
         for pin in re.findall(r"^[a-z](?:[^\\\n]|\\\n)*", text, re.MULTILINE):
             assert "==" in pin
             assert "--hash=sha256:" in pin
+
+
+def test_docs_tell_every_bound() -> None:
+    """docs/LIMITS.md has a row `module.NAME` | value for each bound outside of the simulator."""
+    rows = re.findall(r"^\| `([\w.]+)\.([A-Z_0-9]+)` \| ([\d,.]+) ", LIMITS, re.MULTILINE)
+    told = {(module, name): float(value.replace(",", "")) for module, name, value in rows}
+    bounds = {}
+    for path in MODULES:
+        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        if module.startswith("sim."):
+            continue
+        for node in ast.parse(path.read_text()).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", 0)]
+            for target in targets:
+                if isinstance(target, ast.Name) and re.match(r"MAX_|\w+_LIMIT$", target.id):
+                    value = getattr(importlib.import_module(f"spirula.{module}"), target.id)
+                    bounds[module, target.id] = float(value)
+    assert told == bounds
 
 
 BANNED = {
