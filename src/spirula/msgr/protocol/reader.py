@@ -39,13 +39,13 @@ from spirula.msgr.protocol.frames import (
     padded,
 )
 from spirula.msgr.protocol.secure import TAG_SIZE
+from spirula.msgr.protocol.throttle import Gate, Ticket
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers import AEADDecryptionContext
 
     from spirula.msgr.protocol.message import Bytes
     from spirula.msgr.protocol.secure import Opener
-    from spirula.msgr.protocol.throttle import Gate
 
 OFFER_MIN: Final = 4 * 1024
 OFFER_MAX: Final = 256 * 1024
@@ -60,7 +60,8 @@ class FrameReader:
 
     It begins in revision 0 without encryption; `use` switches at the frame boundary where the
     handshake says so. `gate`, once set, is asked before memory is taken for a message; while it
-    refuses, `next_frame` gives nothing and `blocked` is true. `transcript`, while it is not None,
+    refuses, `next_frame` gives nothing and `blocked` is true; `ticket` is what it gave, to be taken
+    by who takes the message. `transcript`, while it is not None,
     collects every byte consumed (authentication signs them).
     """
 
@@ -72,6 +73,7 @@ class FrameReader:
         "_lengths",
         "_limits",
         "_message_limits",
+        "_message_size",
         "_need",
         "_offer",
         "_offered",
@@ -88,8 +90,8 @@ class FrameReader:
         "blocked",
         "flags",
         "gate",
-        "message_size",
         "tag",
+        "ticket",
         "transcript",
     )
 
@@ -116,7 +118,8 @@ class FrameReader:
         self._stream: AEADDecryptionContext | None = None
         self.tag = 0
         self.flags = 0
-        self.message_size = 0
+        self._message_size = 0
+        self.ticket: Ticket | None = None
         self.blocked = False
         self.gate: Gate | None = None
         self.transcript: bytearray | None = None
@@ -219,8 +222,7 @@ class FrameReader:
             segments = self._finish()
             if segments is not None:
                 return segments
-            if self.tag == _TAG_MESSAGE and self.gate is not None:
-                self.gate.release(self.message_size)
+            self.abandon()
 
     # ------------------------------------------------------------------------------ the preamble
 
@@ -256,7 +258,7 @@ class FrameReader:
         self._lengths = lengths
         self._sizes = self._plan(lengths)
         if tag == _TAG_MESSAGE and self.gate is not None:
-            self.message_size = sum(lengths) - l0
+            self._message_size = sum(lengths) - l0
             self.blocked = True
         return True
 
@@ -300,10 +302,18 @@ class FrameReader:
 
     def _admitted(self) -> bool:
         gate = self.gate
-        if gate is not None and not gate.admit(self.message_size):
-            return False
+        if gate is not None:
+            if not gate.admit(self._message_size):
+                return False
+            self.ticket = Ticket(gate, self._message_size)
         self.blocked = False
         return True
+
+    def abandon(self) -> None:
+        """Gives back what the message under way holds of the throttles; it will not be finished."""
+        ticket, self.ticket = self.ticket, None
+        if ticket is not None:
+            ticket.release()
 
     # ---------------------------------------------------------------------------------- the parts
 

@@ -1,0 +1,256 @@
+"""One transport under the messenger: moves bytes between asyncio and a `Link`, nothing else.
+
+It reads into the buffers that the link names, takes events until there are none, writes what the
+link wants written, at most once per turn of the event loop, and stops reading while a throttle is
+full or writing while the transport is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from spirula.errors import InvariantBroken, NotConnected, WireError
+from spirula.msgr.protocol.events import Event, Failed
+from spirula.msgr.protocol.frames import LARGE_SEGMENT
+from spirula.msgr.protocol.message import RawMessage
+from spirula.types.base import UTime
+from spirula.types.entity import EntityAddr
+
+if TYPE_CHECKING:
+    from spirula.errors import SpirulaError
+    from spirula.msgr.connection import Connection
+    from spirula.msgr.protocol.link import Link
+    from spirula.msgr.protocol.throttle import Throttle
+    from spirula.msgr.tcp import Messenger
+
+WRITE_HIGH_BYTES = 8 * 1024 * 1024
+WRITE_LOW_BYTES = 2 * 1024 * 1024
+"""How much encoded data may wait in a transport, and from where on more is encoded."""
+
+
+class Wire(asyncio.BufferedProtocol):
+    """The asyncio protocol of one transport. `connection` is None until the session is known.
+
+    `dirty`: it will be flushed in this turn of the loop, or when the transport allows. `done`: what
+    the transport still says is of no interest.
+    """
+
+    __slots__ = (
+        "_busy",
+        "_loop",
+        "_timer",
+        "_waits_for",
+        "_writing_paused",
+        "connection",
+        "dirty",
+        "done",
+        "link",
+        "messenger",
+        "reader",
+        "transport",
+    )
+
+    def __init__(self, messenger: Messenger, link: Link, connection: Connection | None) -> None:
+        self.messenger = messenger
+        self.link = link
+        self.reader = link.reader
+        self.connection = connection
+        self.transport: asyncio.Transport | None = None
+        self.dirty = False
+        self.done = False
+        self._loop = messenger.loop
+        self._busy = False
+        self._writing_paused = False
+        self._waits_for: Throttle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        link.user = self
+        self._arm()
+
+    # -------------------------------------------------------------------------- asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The transport is there."""
+        # uvloop's transports are none of asyncio's classes, and do all that theirs do
+        stream = cast("asyncio.Transport", transport)
+        if self.done:  # marked down while it was connecting
+            stream.abort()
+            return
+        self.transport = stream
+        stream.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
+        if self.connection is None:
+            host, port, *_ = stream.get_extra_info("peername")
+            self.link.peer_addr = EntityAddr.of(host, port)
+            self.messenger.accepted(self)
+        self.link.connected(self._loop.time())
+        self.process()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self.reader.get_buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes came."""
+        self.reader.buffer_updated(nbytes)
+        self.process()
+
+    def eof_received(self) -> bool:
+        """The peer will send no more; a session is both ways or not at all."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone."""
+        if self.done:
+            return
+        self.transport = None
+        self.done = True
+        reason = str(exc) if exc is not None else "closed by the peer"
+        self.messenger.wire_lost(self, NotConnected(reason))
+
+    def pause_writing(self) -> None:
+        """The transport holds as much as it should."""
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        """The transport wants more."""
+        self._writing_paused = False
+        self.flush()
+
+    # ------------------------------------------------------------------------ the messenger's side
+
+    def process(self) -> None:
+        """Acts on everything that the link has for us, then writes."""
+        if self._busy:
+            return
+        link = self.link
+        now = link.last_active = self._loop.time()
+        messenger = self.messenger
+        dispatch = messenger.dispatcher.ms_dispatch
+        decode = messenger.decode
+        self._busy = self.dirty = True
+        try:
+            while (event := link.next_event(now)) is not None:
+                if type(event) is not RawMessage:
+                    self._on_event(event)
+                    continue
+                connection = self.connection
+                if connection is None:
+                    raise InvariantBroken("a message before its session")
+                if decode is None:
+                    message = event
+                else:
+                    try:
+                        message = decode(connection, event)
+                    except WireError as error:
+                        link.fail(error)
+                        continue
+                connection.ticket = event.ticket
+                dispatch(connection, message)
+                ticket = connection.ticket
+                if ticket is not None:
+                    connection.ticket = None
+                    ticket.release()
+        finally:
+            self._busy = self.dirty = False
+        if link.reader.blocked:
+            self._wait_for_room()
+        self.flush()
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Failed):
+            self.abort()
+            self.messenger.wire_lost(self, event.error)
+        else:
+            self.messenger.session_event(self, event)
+
+    def flush(self) -> None:
+        """Writes what there is to write, unless the transport is full."""
+        self.dirty = False
+        transport = self.transport
+        link = self.link
+        while transport is not None and not self._writing_paused:
+            buffers = link.data_to_send()
+            if not buffers:
+                return
+            if len(buffers) == 1:
+                transport.write(buffers[0])
+            elif len(buffers[0]) < LARGE_SEGMENT and sum(map(len, buffers)) < LARGE_SEGMENT:
+                transport.write(b"".join(buffers))
+            else:
+                transport.writelines(buffers)
+
+    def send_keepalive(self) -> None:
+        """Asks for a sign of life."""
+        self.link.send_keepalive(UTime.at(self.messenger.wall_clock()))
+        self.messenger.flush_soon(self)
+
+    def abort(self) -> None:
+        """Drops the transport; what it has not sent is lost."""
+        self.done = True
+        transport, self.transport = self.transport, None
+        self.stop()
+        if transport is not None:
+            transport.abort()
+
+    def close(self) -> None:
+        """Closes the transport; what it holds is still sent."""
+        self.done = True
+        transport, self.transport = self.transport, None
+        self.stop()
+        if transport is not None:
+            transport.close()
+
+    def stop(self) -> None:
+        """No timer and no throttle calls back any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._waits_for is not None:
+            self._waits_for.forget(self._room)
+            self._waits_for = None
+
+    # ----------------------------------------------------------------------- throttles and timers
+
+    def _wait_for_room(self) -> None:
+        gate = self.link.blocked_on
+        throttle = gate.full if gate is not None else None
+        if throttle is None or self._waits_for is not None:
+            return
+        self._waits_for = throttle
+        throttle.when_room(self._room)
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def _room(self) -> None:
+        # not from here: whoever made room is in the middle of something
+        self._waits_for = None
+        self._loop.call_soon(self._resume_reading)
+
+    def _resume_reading(self) -> None:
+        if self._reads:
+            self.process()
+        if self._reads and self.transport is not None:
+            self.transport.resume_reading()
+
+    @property
+    def _reads(self) -> bool:
+        return self.transport is not None and self._waits_for is None
+
+    def _arm(self) -> None:
+        deadline = self.link.deadline
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        failed = self.link.on_deadline(self._loop.time())
+        if failed is not None:
+            self._on_event(failed)
+        else:
+            self._arm()
+
+
+def failure_rule(error: SpirulaError) -> str:
+    """What groups failures of a kind in the log."""
+    rule = getattr(error, "rule", "")
+    return str(rule) if rule else type(error).__name__
