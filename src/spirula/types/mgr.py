@@ -6,9 +6,13 @@ Layouts only; publishing it is the monitor's, following it everybody's. Format: 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from spirula.denc import (
     Map,
+    Sequence,
     Set,
+    String,
     Struct,
     Vec,
     boolean,
@@ -71,14 +75,15 @@ class StandbyInfo(Struct):
         return {module.name for module in self.available_modules} or self.old_available_modules
 
 
-@struct(version=11, compat=6, name="MgrMap")
+@struct(version=11, compat=6, raised=("client_names is not None", 12, 6), name="MgrMap")
 class MgrMap(Struct):
     """The active manager, the ones that stand by, and their modules.
 
     `active_gid` is 0 while there is no active manager; `available` tells whether the active one
     has begun to serve at `active_addrs`. `always_on_modules` is keyed by release number,
     `services` maps modules to the addresses that they serve at, and `clients` are addresses that
-    are blocklisted when the active manager fails.
+    are blocklisted when the active manager fails. `client_names` are their modules, position by
+    position; later releases of 16.2 send them, and None stands for a map without.
     """
 
     epoch: u32
@@ -96,3 +101,4 @@ class MgrMap(Struct):
     active_mgr_features: u64 = since(9)
     last_failure_osd_epoch: u32 = since(10)
     clients: Vec[EntityAddrVec] = since(11)
+    client_names: Annotated[list[str] | None, Sequence(String())] = since(12, default=None)
