@@ -20,7 +20,8 @@ FOLDER = Path(__file__).with_name("messages")
 class Vector:
     """One message as real Ceph put it on the wire.
 
-    `features`: those negotiated for the connection, which an encoding may depend on; `source` and `target` are kinds of entities ("mon", "osd", ...); `run` names the recorded cluster.
+    `features`: those negotiated for the connection, which an encoding may depend on; `source` and
+    `target`: kinds of entities ("mon", "osd", ...); `run`: the recorded cluster.
     """
 
     type: int

@@ -84,7 +84,7 @@ fs flag set enable_multiple true --yes-i-really-mean-it|mgr module enable iostat
 mgr module disable iostat
 device ls-by-host x|balancer mode upmap|balancer eval|osd set-require-min-compat-client mimic
 tell osd.0 injectargs --osd_max_backfills=5|tell mon.a injectargs --mon_max_pg_per_osd=2001
-tell mgr config set debug_mgr 1|mon set-rank a 1|mon set election_strategy connectivity
+tell mgr config set debug_mgr 1|mon set election_strategy connectivity
 mon set election_strategy classic
 mon scrub|mon compact|health mute MON_DISK_LOW 1m|health unmute MON_DISK_LOW|osd pause|osd unpause
 osd pool create gone 4|osd pool delete gone gone --yes-i-really-really-mean-it|osd setmaxosd 10
