@@ -66,7 +66,7 @@ class MPing(Message):
     answer: str | None = None
 
     def encode_payload(self, features: int = feature_bits.PACIFIC) -> tuple[int, int, bytes]:
-        """As for all messages, except that answers name no oldest reader (upstream fills them in)."""
+        """As for all messages, except that answers name no oldest reader (upstream fills them)."""
         version, compat, front = Message.encode_payload(self, features)
         return version, 0 if front else compat, front
 
