@@ -33,7 +33,15 @@ class Subcommand(NamedTuple):
 
 
 # One line each, in the order in which --help shows them.
-SUBCOMMANDS: dict[str, Subcommand] = {}
+SUBCOMMANDS: dict[str, Subcommand] = {
+    "authtool": Subcommand(
+        "spirula.cli.authtool:main", "make, read and change keyrings, as ceph-authtool does"
+    ),
+    "conf": Subcommand("spirula.cli.conf:main", "look into configuration files, as ceph-conf does"),
+    "dencoder": Subcommand(
+        "spirula.cli.dencoder:main", "decode, show and check encoded values, as ceph-dencoder does"
+    ),
+}
 
 # What to do about an error. Only for errors where the text of the error cannot know.
 ADVICE: dict[int, str] = {
