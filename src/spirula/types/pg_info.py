@@ -16,25 +16,7 @@ from spirula.types.interval_set import IntervalSet
 from spirula.types.past_intervals import PastIntervals
 from spirula.types.pg import PGId, SPGId
 from spirula.types.pg_stats import PGStat
-
-
-@struct(frozen=True)
-class Timespan(Struct):
-    """A span of time: seconds and nanoseconds, both signed and of the same sign."""
-
-    sec: s32
-    nsec: s32
-
-    @classmethod
-    def of(cls, seconds: float) -> Timespan:
-        """The span of that many seconds."""
-        total = round(seconds * 1_000_000_000)
-        sign = -1 if total < 0 else 1
-        sec, nsec = divmod(abs(total), 1_000_000_000)
-        return cls(sign * sec, sign * nsec)
-
-    def __float__(self) -> float:
-        return self.sec + self.nsec / 1e9
+from spirula.types.wrappers import Timespan
 
 
 @struct(name="pg_history_t", version=10, compat=4, legacy=(4, 4))

@@ -110,8 +110,9 @@ _LAYOUT: dict[int, tuple[str, str]] = {
     TxnOpCode.COLL_SET_BITS: ("c", ""),
     TxnOpCode.MERGE_COLLECTION: ("cC", ""),
 }
-"""What each code uses: collection (c), object (o), their destinations (C, O). Then what is among the data:
-a name (n), bytes (d), a map (m), a set of keys (k) or a range of them (r).
+"""What each code uses: collection (c), object (o), their destinations (C, O).
+
+Then what it has among the data: a name (n), bytes (d), a map (m), a set of keys (k), a range (r).
 """
 
 
@@ -163,7 +164,7 @@ class _Keys(Struct):
     entries: Vec[string]
 
 
-@irregular("ObjectStore::Transaction", "ceph::os::Transaction")
+@irregular("ObjectStore::Transaction", "ceph::os::Transaction", "Transaction")
 @dataclass(slots=True, init=False)
 class Transaction(Struct):
     """Operations that a store carries out together, in order.
