@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     AuthServerFactory = Callable[[], ServerHandshake]
     Encode = Callable[[Any, int], RawMessage]
 
+STEADY_S = 1.0
+"""A session that was open for so long reconnects at once."""
+
 _DISPATCH_THROTTLE_BYTES = 100 * 1024 * 1024
 
 
@@ -238,21 +241,27 @@ class Endpoint:
         session.state = SessionState.CONNECTING
         if session.server_cookie:
             session.connect_seq += 1
-        session.retry_at = now + self._backoff(session, was_open=was_open)
+        open_s = now - session.opened_at if was_open else None
+        session.retry_at = now + self._backoff(session, open_s)
         return None
 
-    def _backoff(self, session: Session, *, was_open: bool) -> float:
-        """How long to wait before dialing: not at all after a session that was open."""
+    def _backoff(self, session: Session, open_s: float | None) -> float:
+        """How long to wait before dialing; `open_s` is how long the session was open, if it was.
+
+        Not at all the first time, nor after a session that held; one that opens only to break at
+        once (upstream would spin there) waits as long as one that does not open.
+        """
         timings = self.timings
-        if was_open:
-            session.backoff_s = 0.0
-        elif session.waiting:
+        if session.waiting:
+            session.waiting = False
             session.backoff_s = timings.max_backoff_s
+        elif open_s is not None and (open_s >= STEADY_S or not session.flaps):
+            session.flaps = open_s < STEADY_S
+            session.backoff_s = 0.0
         elif not session.backoff_s:
             session.backoff_s = timings.initial_backoff_s
         else:
             session.backoff_s = min(2 * session.backoff_s, timings.max_backoff_s)
-        session.waiting = False
         return session.backoff_s
 
 

@@ -114,7 +114,7 @@ def _on_server_ident(link: Link, frame: Struct, now: float) -> None:
     session.peer_global_seq = ident.global_seq
     session.lossy = bool(ident.flags & control.FLAG_LOSSY)
     session.peer_addrs = ident.addrs
-    _open(link, session, Opened(session, accepted=False))
+    _open(link, session, Opened(session, accepted=False), now)
 
 
 def _on_missing_features(link: Link, frame: Struct, now: float) -> None:
@@ -156,13 +156,13 @@ def _on_reconnect_ok(link: Link, frame: Struct, now: float) -> None:
     session = _session(link)
     session.queue.resume(cast("control.SessionReconnectOk", frame).msg_seq)
     session.acked = session.in_seq
-    _open(link, session, Opened(session, accepted=False, resumed=True))
+    _open(link, session, Opened(session, accepted=False, resumed=True), now)
 
 
-def _open(link: Link, session: Session, event: Opened) -> None:
+def _open(link: Link, session: Session, event: Opened, now: float) -> None:
     """Either side: the session is open over this link."""
     session.state = SessionState.OPEN
-    session.backoff_s = 0.0
+    session.opened_at = now
     session.retry_at = None
     session.waiting = False
     if link.handshake is not None:
@@ -196,12 +196,12 @@ def _on_client_ident(link: Link, frame: Struct, now: float) -> None:
     elif verdict is Verdict.STALE:
         raise ProtocolViolation("ident.global-seq", f"{ident.global_seq} is an old connection")
     elif existing is not None and verdict is not Verdict.NEW:
-        _ident_of_known(link, ident, existing, verdict)
+        _ident_of_known(link, ident, existing, verdict, now)
     else:
-        _new_session(link, ident)
+        _new_session(link, ident, now)
 
 
-def _new_session(link: Link, ident: control.ClientIdent) -> None:
+def _new_session(link: Link, ident: control.ClientIdent, now: float) -> None:
     endpoint = link.endpoint
     policy = endpoint.policies.of(_peer_type(link))
     session = Session(
@@ -212,28 +212,32 @@ def _new_session(link: Link, ident: control.ClientIdent) -> None:
         anonymous=not policy.registers,
     )
     endpoint.register(session)
-    _accept_ident(link, session, ident, None)
+    _accept_ident(link, session, ident, None, now)
 
 
 def _ident_of_known(
-    link: Link, ident: control.ClientIdent, existing: Session, verdict: Verdict
+    link: Link,
+    ident: control.ClientIdent,
+    existing: Session,
+    verdict: Verdict,
+    now: float,
 ) -> None:
     endpoint = link.endpoint
     if verdict is Verdict.REPLACE:
         endpoint.close(existing)
         link.push(Ended(existing))
-        _new_session(link, ident)
+        _new_session(link, ident, now)
         return
     old = endpoint.detach(existing)
     reset = verdict is Verdict.TAKE_OVER_RESET and existing.policy.resetcheck
     if reset:
         existing.reset()
         link.push(PeerReset(existing))
-    _accept_ident(link, existing, ident, old)
+    _accept_ident(link, existing, ident, old, now)
 
 
 def _accept_ident(
-    link: Link, session: Session, ident: control.ClientIdent, old: Link | None
+    link: Link, session: Session, ident: control.ClientIdent, old: Link | None, now: float
 ) -> None:
     """The session, new or known, is this client's from now on and begins at nothing."""
     endpoint = link.endpoint
@@ -256,7 +260,7 @@ def _accept_ident(
             session.server_cookie,
         ),
     )
-    _open(link, session, Opened(session, accepted=True, replaced=old))
+    _open(link, session, Opened(session, accepted=True, replaced=old), now)
 
 
 def _on_session_reconnect(link: Link, frame: Struct, now: float) -> None:
@@ -282,7 +286,7 @@ def _on_session_reconnect(link: Link, frame: Struct, now: float) -> None:
         existing.queue.resume(reconnect.msg_seq)
         existing.acked = existing.in_seq
         channel.send(Tag.SESSION_RECONNECT_OK, control.SessionReconnectOk(existing.in_seq))
-        _open(link, existing, Opened(existing, accepted=True, resumed=True, replaced=old))
+        _open(link, existing, Opened(existing, accepted=True, resumed=True, replaced=old), now)
 
 
 def _ask_to_wait(link: Link, existing: Session, now: float) -> None:

@@ -43,8 +43,8 @@ class Session:
     `client_cookie` and `server_cookie` name the session at whichever side connected first and at
     the other. `in_seq` is the last message received, `acked` the last one that the peer knows we
     have. `key` is where the endpoint keeps it. `retry_at` is when to dial, None while that is not
-    due. `waiting`: the peer asked to wait
-    for its own connection. `user` belongs to the driver.
+    due. `opened_at` is when it was last opened, `flaps` whether it broke soon after. `waiting`: the
+    peer asked to wait for its own connection. `user` belongs to the driver.
     """
 
     __slots__ = (
@@ -55,12 +55,14 @@ class Session:
         "client_cookie",
         "connect_seq",
         "features",
+        "flaps",
         "global_seq",
         "in_seq",
         "keepalive",
         "key",
         "link",
         "lossy",
+        "opened_at",
         "peer_addrs",
         "peer_global_seq",
         "peer_name",
@@ -104,6 +106,8 @@ class Session:
         self.keepalive = False
         self.waiting = False
         self.backoff_s = 0.0
+        self.opened_at = 0.0
+        self.flaps = False
         self.retry_at: float | None = None
         self.link: Link | None = None
         self.user: Any = None
