@@ -21,7 +21,7 @@ from spirula.denc import (
     uuid_d,
     when,
 )
-from spirula.messages.base import PRIO_HIGH, Message, PaxosServiceMessage, message
+from spirula.messages.base import Message, PaxosServiceMessage, message
 from spirula.types.entity import EntityAddrVec
 from spirula.types.mgr import MgrMap, ModuleInfo
 from spirula.types.mon import MonCommand
@@ -41,7 +41,7 @@ from spirula.types.service import (
 )
 
 
-@message(0x703, version=11, compat=8, priority=PRIO_HIGH)
+@message(0x703, version=11, compat=8)
 class MMgrBeacon(PaxosServiceMessage):
     """A manager is alive; the active one also says what it serves.
 

@@ -28,7 +28,7 @@ from spirula.denc import (
     u64,
     uuid_d,
 )
-from spirula.messages.base import PRIO_HIGH, Message, PaxosServiceMessage, message
+from spirula.messages.base import Message, PaxosServiceMessage, message
 from spirula.messages.carried import CarriedMessage
 from spirula.types.auth import PrincipalName
 from spirula.types.base import UTime
@@ -145,7 +145,7 @@ class MMonElection(Message):
     strategy: u8 = since(9, default=ElectionStrategy.CLASSIC)
 
 
-@message(66, version=4, compat=3, priority=PRIO_HIGH)
+@message(66, version=4, compat=3)
 class MMonPaxos(Message):
     """A step of Paxos (a PaxosOp).
 
@@ -191,7 +191,7 @@ class MMonScrub(Message):
     key: Pair[string, string]
 
 
-@message(140, priority=PRIO_HIGH)
+@message(140)
 class MMonPing(Message):
     """Measures whether a monitor is reachable; `padding` (zeros) makes it as large as real traffic.
 
@@ -204,7 +204,7 @@ class MMonPing(Message):
     padding: blob
 
 
-@message(0x609, priority=PRIO_HIGH)
+@message(0x609)
 class MTimeCheck2(Message):
     """Measures clocks (a TimeCheckOp): skews and latencies in seconds by rank."""
 

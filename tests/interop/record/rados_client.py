@@ -2,7 +2,8 @@
 express.
 
 Run by the interpreter that Debian's python3-rados belongs to (/usr/bin/python3), with CEPH_CONF
-set: `rados_client.py rados POOL | errors POOL | service POOL | cephfs`. Only provokes messages:
+set: `rados_client.py rados|snaps|errors POOL`, `load POOL SECONDS`,
+`removals POOL write|remove`, `pools`, `service`, `cephfs SECONDS`. Only provokes messages:
 results are looked at by nobody.
 """
 
@@ -172,55 +173,90 @@ def service(cluster: rados.Rados) -> None:
     time.sleep(8)
 
 
-def cephfs() -> None:
+def cephfs(seconds: float) -> None:
+    """Two clients of a file system; steps that fail are passed over, and work goes on for a while.
+    """
     fs = libcephfs.LibCephFS(conffile=os.environ["CEPH_CONF"])
-    fs.mount()
-    fs.mkdir("/d", 0o755)
+    other = libcephfs.LibCephFS(conffile=os.environ["CEPH_CONF"])
+    fs.mount(filesystem_name="cephfs")
+    other.mount()
+    name = f"/d{os.getpid()}"
+    attempt(lambda: fs.mkdir(name, 0o755))
+    attempt(lambda: fs.mkdir(f"{name}/sub", 0o755))
     for i in range(20):
-        fd = fs.open(f"/d/f{i}", "w", 0o644)
-        fs.write(fd, b"data" * i, 0)
-        fs.fsync(fd, 0)
-        fs.close(fd)
-    fs.rename("/d/f1", "/d/g1")
-    fs.link("/d/g1", "/d/l1")
-    fs.symlink("g1", "/d/s1")
-    fs.setxattr("/d/g1", "user.a", b"1", 0)
-    fs.chmod("/d/g1", 0o600)
-    fs.truncate("/d/g1", 100)
-    fs.mkdir("/d/.snap/one", 0o755)
-    fd = fs.open("/d/g1", "r", 0)
+        attempt(lambda i=i: _write_file(fs, f"{name}/f{i}", b"data" * i))
+    attempt(lambda: fs.rename(f"{name}/f1", f"{name}/g1"))
+    attempt(lambda: fs.rename(f"{name}/f2", f"{name}/sub/g2"))
+    attempt(lambda: fs.link(f"{name}/g1", f"{name}/l1"))
+    attempt(lambda: fs.symlink("g1", f"{name}/s1"))
+    attempt(lambda: fs.setxattr(f"{name}/g1", "user.a", b"1", 0))
+    attempt(lambda: fs.setxattr(f"{name}/sub", "ceph.quota.max_files", b"100", 0))
+    attempt(lambda: fs.setxattr(name, "ceph.dir.pin", b"1", 0))
+    attempt(lambda: fs.chmod(f"{name}/g1", 0o600))
+    attempt(lambda: fs.truncate(f"{name}/g1", 100))
+    attempt(lambda: fs.mkdir(f"{name}/.snap/one", 0o755))
+    attempt(lambda: _write_file(fs, f"{name}/f3", b"after the snapshot"))
+    attempt(lambda: _read_file(other, f"{name}/.snap/one/f3"))
+    attempt(lambda: _list(other, name))
+    attempt(lambda: fs.statfs("/"))
+    attempt(lambda: fs.unlink(f"{name}/l1"))
+    end = time.monotonic() + seconds
+    mine = fs.open(f"{name}/shared", "w+", 0o644)
+    theirs = other.open(f"{name}/shared", "w+", 0o644)
+    while time.monotonic() < end:
+        for i in range(5):
+            attempt(lambda i=i: fs.write(mine, b"1" * 10, i * 10))
+            attempt(lambda: other.read(theirs, 0, 10))
+            attempt(lambda i=i: other.write(theirs, b"2" * 10, i * 10))
+            attempt(lambda i=i: _write_file(other, f"{name}/more{i}", b"more"))
+            attempt(lambda i=i: fs.unlink(f"{name}/more{i}"))
+        time.sleep(1)
+    attempt(lambda: fs.flock(mine, 2, 1))
+    attempt(lambda: fs.flock(mine, 8, 1))
+    attempt(lambda: fs.rmdir(f"{name}/.snap/one"))
+    fs.close(mine)
+    other.close(theirs)
+    attempt(fs.sync_fs)
+    time.sleep(3)
+    other.unmount()
+    fs.unmount()
+
+
+def _write_file(fs: libcephfs.LibCephFS, path: str, data: bytes) -> None:
+    fd = fs.open(path, "w", 0o644)
+    fs.write(fd, data, 0)
+    fs.fsync(fd, 0)
+    fs.close(fd)
+
+
+def _read_file(fs: libcephfs.LibCephFS, path: str) -> None:
+    fd = fs.open(path, "r", 0)
     fs.read(fd, 0, 100)
     fs.close(fd)
-    handle = fs.opendir("/d")
+
+
+def _list(fs: libcephfs.LibCephFS, path: str) -> None:
+    handle = fs.opendir(path)
     while fs.readdir(handle):
         pass
     fs.closedir(handle)
-    fs.statfs("/")
-    fs.unlink("/d/l1")
-    fs.rmdir("/d/.snap/one")
-    other = libcephfs.LibCephFS(conffile=os.environ["CEPH_CONF"])
-    other.mount()
-    mine = fs.open("/d/shared", "w+", 0o644)
-    theirs = other.open("/d/shared", "w+", 0o644)
-    for i in range(5):
-        fs.write(mine, b"1" * 10, i * 10)
-        other.read(theirs, 0, 10)
-        other.write(theirs, b"2" * 10, i * 10)
-    fs.flock(mine, 2, 1)
-    fs.flock(mine, 8, 1)
-    fs.close(mine)
-    other.close(theirs)
-    fs.sync_fs()
-    time.sleep(6)
-    other.unmount()
-    fs.unmount()
-    time.sleep(2)
+
+
+def removals(cluster: rados.Rados, pool: str, what: str) -> None:
+    """Many objects written, or most of them removed."""
+    io = cluster.open_ioctx(pool)
+    for i in range(300):
+        if what == "write":
+            io.write_full(f"removed{i}", b"x" * 50)
+        elif i % 5:
+            attempt(lambda i=i: io.remove_object(f"removed{i}"))
+    io.close()
 
 
 def main() -> None:
     what, *arguments = sys.argv[1:]
     if what == "cephfs":
-        cephfs()
+        cephfs(float(arguments[0]))
         return
     cluster = rados.Rados(conffile=os.environ["CEPH_CONF"])
     cluster.connect(timeout=30)
@@ -235,6 +271,8 @@ def main() -> None:
             errors(cluster, arguments[0])
         case "load":
             load(cluster, arguments[0], float(arguments[1]))
+        case "removals":
+            removals(cluster, arguments[0], arguments[1])
         case "service":
             service(cluster)
     cluster.shutdown()

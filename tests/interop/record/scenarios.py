@@ -7,6 +7,7 @@ list of types seen tells. Called by `__main__`.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import threading
@@ -139,6 +140,8 @@ def pools(cluster: Cluster) -> None:
         osd pool application enable rbd rbd"""
     ):
         cluster.ceph(line)
+    (cluster.dir / "small").write_bytes(b"small object\n" * 20)
+    (cluster.dir / "big").write_bytes(bytes(range(256)) * 12000)
     cluster.wait_clean()
 
 
@@ -153,8 +156,6 @@ def changes(cluster: Cluster) -> None:
 def rados(cluster: Cluster) -> None:
     """The `rados` tool and librados: object operations of every kind, on both kinds of pool."""
     small, big = str(cluster.dir / "small"), str(cluster.dir / "big")
-    Path(small).write_bytes(b"small object\n" * 20)
-    Path(big).write_bytes(bytes(range(256)) * 12000)
     commands = f"""put o1 {small}|put o2 {big}|get o1 /dev/null|get o2 /dev/null|stat o1|stat2 o1
     touch t|append o1 {small}
     truncate o1 100|ls|setxattr o1 k v|getxattr o1 k|listxattr o1|rmxattr o1 k|setomapval o1 ok ov
@@ -416,6 +417,121 @@ def managers(cluster: Cluster) -> None:
     time.sleep(4)
 
 
+def backoffs(cluster: Cluster) -> None:
+    """Clients are told to hold back while PGs peer or objects are degraded (MOSDBackoff)."""
+    for option in ("peering", "degraded"):
+        cluster.ceph(f"config set osd osd_backoff_on_{option} true")
+    with _load(cluster, "rep", seconds=20):
+        for _ in range(3):
+            cluster.ceph("osd down 0", check=False)
+            time.sleep(6)
+    for option in ("peering", "degraded"):
+        cluster.ceph(f"config rm osd osd_backoff_on_{option}")
+    cluster.wait_clean()
+
+
+def removed_meanwhile(cluster: Cluster) -> None:
+    """Backfill finds objects on its target that are gone (MOSDPGBackfillRemove)."""
+    cluster.ceph("config set osd osd_min_pg_log_entries 5")
+    cluster.ceph("config set osd osd_max_pg_log_entries 10")
+    cluster.ceph("config set osd osd_pg_log_trim_min 2")
+    cluster.ceph("config set osd osd_pg_log_dups_tracked 10")
+    _client(cluster, "removals", "rep", "write")
+    cluster.stop("osd.2", signal.SIGKILL)
+    cluster.ceph("osd down 2", check=False)
+    time.sleep(3)
+    _client(cluster, "removals", "rep", "remove")
+    _client(cluster, "load", "rep", "5")
+    cluster.start("osd.2")
+    cluster.wait_up(4)
+    cluster.wait_clean()
+
+
+def long_absence(cluster: Cluster) -> None:
+    """An OSD away for longer than maps are kept has to ask for purged snapshots on its return."""
+    for option in ("mon_min_osdmap_epochs 10", "paxos_service_trim_min 5", "osd_map_cache_size 20"):
+        cluster.ceph(f"config set global {option}")
+    cluster.ceph("osd out 3")
+    cluster.wait_clean()
+    cluster.stop("osd.3", signal.SIGKILL)
+    cluster.ceph("osd down 3", check=False)
+    for _ in range(30):
+        cluster.ceph("osd set noout")
+        cluster.ceph("osd unset noout")
+    _client(cluster, "snaps", "selfsnaps")
+    cluster.wait_clean()
+    time.sleep(30)
+    cluster.start("osd.3")
+    cluster.ceph("osd in 3")
+    cluster.wait_up(4)
+    cluster.wait_clean()
+
+
+def queries(cluster: Cluster) -> None:
+    """Performance queries: the manager asks OSDs for counters per image, and per client."""
+    images = [
+        subprocess.Popen(
+            [
+                "rbd",
+                "bench",
+                f"q{i}",
+                "--io-type",
+                "write",
+                "--io-size",
+                "4096",
+                "--io-total",
+                "200M",
+            ],
+            env=cluster.env,
+            stdout=subprocess.DEVNULL,
+        )
+        for i in range(2)
+        if not cluster.run("rbd", "create", f"q{i}", "--size", "16M", check=False)
+    ]
+    for line in (
+        "rbd perf image stats rbd write_ops",
+        "rbd perf image counters rbd write_bytes",
+        "osd perf query add client_id",
+        "osd perf query add rbd_image_id",
+        "osd perf query add all_subkeys",
+    ):
+        cluster.ceph(line, check=False, timeout_s=20)
+    for _ in range(4):
+        time.sleep(6)
+        cluster.ceph("osd perf counters get 0", check=False, timeout_s=20)
+        cluster.ceph("rbd perf image stats", check=False, timeout_s=20)
+    for image in images:
+        image.terminate()
+        image.wait()
+
+
+def newer_clients(cluster: Cluster) -> None:
+    """Clients of a later release, from a root folder named by RECORD_NEWER_ROOT; skipped without.
+    """
+    root = os.environ.get("RECORD_NEWER_ROOT")
+    if root is None:
+        return
+    conf = Path(root) / "etc/ceph/recorded.conf"
+    conf.parent.mkdir(parents=True, exist_ok=True)
+    conf.write_text((cluster.dir / "ceph.conf").read_text().replace("keyring =", "#"))
+    inside = ("chroot", root)
+    for line in _lines(
+        """ceph -c CONF status|ceph -c CONF osd dump|ceph -c CONF tell osd.0 version ceph -c CONF
+        pg dump|ceph -c CONF df|ceph -c CONF config dump|ceph -c CONF log hello rados -c CONF -p
+        rep bench 2 write -b 2048 -t 2 --no-cleanup|rados -c CONF -p rep ls rados -c CONF -p rep
+        bench 2 seq -t 2|rados -c CONF -p ec bench 1 write -b 4096 -t 2 rados -c CONF -p rep
+        setomapval omap k v|rados -c CONF -p rep listomapvals omap|rados -c CONF df rados -c CONF
+        -p rep put passwd /etc/passwd|rados -c CONF -p rep setxattr passwd k v rados -c CONF -p rep
+        lock get passwd l|rados -c CONF -p rep listsnaps passwd rbd -c CONF create newer --size
+        8M|rbd -c CONF bench newer --io-type write --io-total 64K rbd -c CONF snap create
+        newer@s|rbd -c CONF info newer|rbd -c CONF rm newer
+        """
+    ):
+        words = line.replace("CONF", "/etc/ceph/recorded.conf").split()
+        cluster.run(*inside, *words, check=False, timeout_s=40)
+    conf.unlink()
+
+
 def bad_maps(cluster: Cluster) -> None:
     """OSDs that find a wrong checksum in a map ask for the full one (MMonGetOSDMap)."""
     cluster.ceph("config set osd osd_inject_bad_map_crc_probability 0.5")
@@ -450,7 +566,7 @@ def files(cluster: Cluster) -> None:
     for line in ("osd pool create meta 8", "osd pool create data 8", "fs new cephfs meta data"):
         cluster.ceph(line)
     cluster.wait("active MDS", lambda: "up:active" in cluster.ceph("mds stat"))
-    _client(cluster, "cephfs")
+    _client(cluster, "cephfs", "5")
     cluster.ceph("fs set cephfs max_mds 2", check=False)
     time.sleep(5)
     for line in _lines(
@@ -458,12 +574,16 @@ def files(cluster: Cluster) -> None:
         "tell mds.0 damage ls|mds metadata|tell mds.0 scrub start / recursive|fs get cephfs"
     ):
         cluster.ceph(line, check=False, timeout_s=20)
-    _client(cluster, "cephfs")
+    client = threading.Thread(
+        target=_client, args=(cluster, "cephfs", "40"), kwargs={"timeout_s": 120}
+    )
+    client.start()
+    time.sleep(15)
     cluster.ceph("mds fail 0", check=False)
-    time.sleep(8)
-    _client(cluster, "cephfs")
+    time.sleep(15)
     cluster.ceph("fs set cephfs max_mds 1", check=False)
-    time.sleep(6)
+    client.join()
+    _client(cluster, "cephfs", "3")
     for name in ("a", "b", "c"):
         cluster.stop(f"mds.{name}")
 
@@ -581,6 +701,11 @@ MAIN: tuple[Scenario, ...] = (
     unfound,
     full,
     managers,
+    backoffs,
+    removed_meanwhile,
+    long_absence,
+    queries,
+    newer_clients,
     bad_maps,
     shutdown_notices,
     files,
