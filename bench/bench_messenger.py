@@ -21,8 +21,8 @@ import uvloop
 
 from spirula.auth.handshake import AuthDone, AuthMethod, AuthOutcome, AuthRequest, ConnectionMode
 from spirula.kernels.crc32c import IMPLEMENTATION
-from spirula.msgr.policies import Policy
 from spirula.msgr.plain import plain_messenger
+from spirula.msgr.policies import Policy
 from spirula.msgr.protocol.message import RawMessage
 from spirula.types.entity import EntityAddrVec, EntityName, EntityType
 

@@ -15,7 +15,19 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spirula.errors import CephError, NotConnected, SpirulaError, TryAgain
+from spirula.errors import (
+    Busy,
+    CephError,
+    NotConnected,
+    NotPermitted,
+    NotSupported,
+    PermissionDenied,
+    ProtocolViolation,
+    SpirulaError,
+    TimedOut,
+    TryAgain,
+    WireError,
+)
 from spirula.msgr.connection import Connection, Dispatcher, LocalConnection
 from spirula.msgr.policies import Policy
 from spirula.msgr.protocol.endpoint import Endpoint, describe
@@ -32,6 +44,17 @@ if TYPE_CHECKING:
     Decode = Callable[[Connection, RawMessage], Any]
 
 _log = logging.getLogger("spirula.ms")
+
+_REPORTED = (
+    WireError,
+    ProtocolViolation,
+    TimedOut,
+    PermissionDenied,
+    NotPermitted,
+    NotSupported,
+    Busy,
+)
+"""What somebody did wrong. That a peer went away is no news by itself."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -241,9 +264,7 @@ class Messenger:
         self._early[wire] = None
         while len(self._early) > self.limits.unauthenticated:
             oldest = next(iter(self._early))
-            self._report(
-                oldest, NotConnected(f"over {self.limits.unauthenticated} without a session")
-            )
+            self._report(oldest, Busy(f"over {self.limits.unauthenticated} without a session"))
             self._drop_early(oldest)
 
     def _drop_early(self, wire: Wire) -> None:
@@ -332,10 +353,10 @@ class Messenger:
         """Logs why a transport failed: once per peer and reason, then only for who debugs."""
         link = wire.link
         key = (link.peer_addr.host, failure_rule(error))
-        known = key in self._reported
-        if not known:
-            self._reported[key] = None
-            if len(self._reported) > self.limits.reported:
-                del self._reported[next(iter(self._reported))]
-        level = logging.DEBUG if known else logging.WARNING
-        _log.log(level, "%s", describe(error, link))
+        if key in self._reported or not isinstance(error, _REPORTED):
+            _log.debug("%s", describe(error, link))
+            return
+        self._reported[key] = None
+        if len(self._reported) > self.limits.reported:
+            del self._reported[next(iter(self._reported))]
+        _log.warning("%s", describe(error, link))
