@@ -1,5 +1,5 @@
-"""Between typed messages and the messenger's raw ones: what `Endpoint.encode` and `Messenger.decode` are
-set to by everybody who speaks `spirula.messages`.
+"""Between typed messages and the messenger's raw ones: what `Endpoint.encode` and
+`Messenger.decode` are set to by everybody who speaks `spirula.messages`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,281 @@
+"""A client of a cluster: one messenger, the session with the monitors, commands to every daemon.
+
+Built from a configuration and a key by `open_session`; used by the commands and, later, by the
+`rados`, `rbd` and `cephfs` APIs. Behaviour follows upstream `src/librados/RadosClient.cc`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from spirula.auth.client import AuthClient
+from spirula.auth.registry import DEFAULTS, AuthRegistry
+from spirula.client.mon_client import MonClient, MonTimings, Reply
+from spirula.client.mon_hosts import Resolve, parse_mon_host
+from spirula.conf.config import Config
+from spirula.errors import InvalidArgument, NotConnected, NotFound, SpirulaError, TimedOut
+from spirula.maps.osdmap import OSDMap
+from spirula.messages.base import Message
+from spirula.messages.command import MCommand, MCommandReply, MMgrCommand, MMgrCommandReply
+from spirula.messages.mgr import MMgrMap
+from spirula.messages.osd_map import MOSDMap
+from spirula.msgr.connection import Connection
+from spirula.msgr.policies import client_policies
+from spirula.msgr.protocol.endpoint import Endpoint
+from spirula.msgr.tcp import Messenger
+from spirula.msgr.typed import decode_raw, encode_message
+from spirula.types.auth import CryptoKey, PrincipalName
+from spirula.types.entity import EntityAddrVec, EntityName, EntityType
+from spirula.types.mgr import MgrMap
+
+_WANTED = EntityType.MON | EntityType.OSD | EntityType.MGR | EntityType.MDS
+
+
+@dataclass(slots=True, eq=False)
+class _Command:
+    """A command under way to one daemon."""
+
+    future: asyncio.Future[Reply]
+    connection: Connection
+
+
+@dataclass(slots=True, eq=False)
+class ClusterSession:
+    """What a client holds of a cluster. Made by `open_session`; a dispatcher of its messenger.
+
+    `osdmap` and `mgrmap` are the newest seen; None until somebody has needed them.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    messenger: Messenger = field(init=False)
+    monitors: MonClient = field(init=False)
+    osdmap: OSDMap | None = None
+    mgrmap: MgrMap | None = None
+    _commands: dict[int, _Command] = field(default_factory=dict)
+    _waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    _last_tid: int = 0
+
+    async def close(self) -> None:
+        """Ends the session; on return nothing of it is left in the loop."""
+        self.monitors.stop()
+        for command in self._commands.values():
+            if not command.future.done():
+                command.future.set_exception(NotConnected("the session was ended"))
+        await self.messenger.shutdown()
+
+    # ------------------------------------------------------------------------------------- commands
+
+    async def command(
+        self, command: str | dict[str, Any], data: bytes = b"", timeout_s: float | None = None
+    ) -> Reply:
+        """A command to the monitors; see `MonClient.command`."""
+        return await self.monitors.command(command, data, timeout_s)
+
+    async def tell(
+        self,
+        target: str,
+        command: str | dict[str, Any],
+        data: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> Reply:
+        """A command to one daemon: `osd.3`, `mon.a` or `mgr`.
+
+        Raises NotFound where there is no such daemon, NotConnected where its session breaks before
+        the answer (it may have been carried out), TimedOut.
+        """
+        text = command if isinstance(command, str) else json.dumps(command)
+        kind, _, which = target.partition(".")
+        async with asyncio.timeout(timeout_s):
+            try:
+                if kind == "osd":
+                    addrs, peer = await self._osd_addrs(which), EntityType.OSD
+                elif kind == "mgr":
+                    addrs, peer = await self._mgr_addrs(), EntityType.MGR
+                elif kind == "mon":
+                    addrs, peer = self._mon_addrs(which), EntityType.MON
+                else:
+                    raise InvalidArgument(f"{target!r} is not mon.NAME, osd.NUMBER or mgr")
+                message = MCommand(fsid=self.monitors.fsid, cmd=[text])
+                return await self._send(message, peer, addrs, data)
+            except TimeoutError:
+                raise TimedOut(f"no answer from {target} in {timeout_s:g} s") from None
+
+    async def mgr_command(
+        self, command: str | dict[str, Any], data: bytes = b"", timeout_s: float | None = None
+    ) -> Reply:
+        """A command that the active manager or one of its modules handles."""
+        text = command if isinstance(command, str) else json.dumps(command)
+        try:
+            async with asyncio.timeout(timeout_s):
+                message = MMgrCommand(fsid=self.monitors.fsid, cmd=[text])
+                return await self._send(message, EntityType.MGR, await self._mgr_addrs(), data)
+        except TimeoutError:
+            raise TimedOut(f"no answer from the manager in {timeout_s:g} s") from None
+
+    async def _send(
+        self, message: Message, peer: EntityType, addrs: EntityAddrVec, data: bytes
+    ) -> Reply:
+        self._last_tid += 1
+        tid = message.tid = self._last_tid
+        message.data = data
+        connection = self.messenger.get_connection(peer, addrs, anonymous=peer == EntityType.MON)
+        command = self._commands[tid] = _Command(self.loop.create_future(), connection)
+        connection.send_message(message)
+        try:
+            return await command.future
+        finally:
+            del self._commands[tid]
+
+    # ----------------------------------------------------------------------------------------- maps
+
+    def _mon_addrs(self, name: str) -> EntityAddrVec:
+        monmap = self.monitors.monmap
+        if monmap is None:
+            raise NotConnected("no monitor has answered yet")
+        if name in monmap.mon_info:
+            return monmap.mon_info[name].public_addrs
+        if name.isdecimal() and int(name) < len(monmap.ranks):
+            return monmap.addrs(int(name))
+        raise NotFound(f"there is no mon.{name}; there are {', '.join(monmap.ranks)}")
+
+    async def _osd_addrs(self, which: str) -> EntityAddrVec:
+        if not which.isdecimal():
+            raise InvalidArgument(f"osd.{which} is not an OSD: its number is missing")
+        self.monitors.subscribe("osdmap", 0, onetime=True)
+        await self._hear()
+        osdmap, number = self.osdmap, int(which)
+        if osdmap is None or number >= len(osdmap.client_addrs) or not osdmap.osd_state[number]:
+            raise NotFound(f"there is no osd.{number}")
+        addrs = osdmap.client_addrs[number]
+        if addrs.msgr2 is None or addrs.msgr2.is_blank_ip:
+            raise NotConnected(f"osd.{number} is down, its address is not known")
+        return addrs
+
+    async def _mgr_addrs(self) -> EntityAddrVec:
+        self.monitors.subscribe("mgrmap", 0, onetime=True)
+        await self._hear()
+        if self.mgrmap is None or not self.mgrmap.active_addrs:
+            raise NotConnected("there is no active manager")
+        return self.mgrmap.active_addrs
+
+    async def _hear(self) -> None:
+        """Waits for the next map."""
+        future: asyncio.Future[None] = self.loop.create_future()
+        self._waiting.append(future)
+        await future
+
+    def _heard(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def on_osdmap(self, message: Message) -> None:
+        """Takes the newest full map out of an MOSDMap."""
+        assert isinstance(message, MOSDMap)
+        if message.maps:
+            newest = max(message.maps)
+            self.osdmap = OSDMap.decode(message.maps[newest])
+            self.monitors.got("osdmap", newest)
+            self._heard()
+
+    def on_mgrmap(self, message: Message) -> None:
+        """Takes the manager map."""
+        assert isinstance(message, MMgrMap)
+        self.mgrmap = message.map
+        self.monitors.got("mgrmap", self.mgrmap.epoch)
+        self._heard()
+
+    # ----------------------------------------------------------------------------- from the messenger
+
+    def ms_dispatch(self, connection: Connection, message: Message) -> None:
+        """A message from any daemon."""
+        if isinstance(message, (MCommandReply, MMgrCommandReply)):
+            command = self._commands.get(message.tid)
+            if command is not None and not command.future.done():
+                reply = Reply(message.r, message.rs, bytes(message.data))
+                command.future.set_result(reply)
+        else:
+            self.monitors.on_message(connection, message)
+
+    def ms_handle_connect(self, connection: Connection) -> None:
+        """A session is open."""
+        self.monitors.on_connect(connection)
+
+    def ms_handle_accept(self, connection: Connection) -> None:
+        """Never happens: a client does not listen."""
+
+    def ms_handle_reset(self, connection: Connection) -> None:
+        """A session is over: who waited for its answers is told."""
+        self.monitors.on_reset(connection)
+        self._fail(connection, NotConnected("the daemon went away before it answered"))
+
+    def ms_handle_remote_reset(self, connection: Connection) -> None:
+        """The daemon was restarted."""
+        self._fail(connection, NotConnected("the daemon was restarted before it answered"))
+
+    def ms_handle_refused(self, connection: Connection, error: SpirulaError) -> None:
+        """A daemon did not let us in."""
+        self.monitors.on_refused(connection, error)
+        self._fail(connection, error)
+
+    def _fail(self, connection: Connection, error: SpirulaError) -> None:
+        for command in self._commands.values():
+            if command.connection is connection and not command.future.done():
+                command.future.set_exception(error)
+
+
+async def open_session(
+    config: Config,
+    key: CryptoKey | None,
+    *,
+    clock: Callable[[], float],
+    random_bytes: Callable[[int], bytes],
+    resolve: Resolve | None = None,
+    timeout_s: float | None = None,
+) -> ClusterSession:
+    """Logs in to the cluster that `config` names, as the entity of its identity.
+
+    `clock` gives seconds since 1970, `random_bytes` unpredictable bytes. Raises InvalidArgument for
+    a useless configuration, the monitors' refusal, TimedOut.
+    """
+    loop = asyncio.get_running_loop()
+    identity = config.identity
+    name = PrincipalName.parse(f"{identity.entity_type}.{identity.entity_id}")
+    options = {option: config.get_str(option) for option in DEFAULTS}
+    registry = AuthRegistry.from_options(name.type, options)
+    auth = AuthClient(name, key, registry, _WANTED, clock=clock, random=random_bytes)
+    hosts = config.get_str("mon_host")
+    monitors = parse_mon_host(hosts, resolve) if resolve else parse_mon_host(hosts)
+
+    session = ClusterSession(loop)
+    endpoint = Endpoint(
+        EntityName(name.type, -1),
+        client_policies(),
+        random_bytes=random_bytes,
+        auth_client=lambda peer_type, _: auth.handshake(peer_type),
+        encode=encode_message,
+        nonce=int.from_bytes(random_bytes(4), "little") or 1,
+    )
+    session.messenger = Messenger(loop, endpoint, session, decode=decode_raw, wall_clock=clock)
+    session.monitors = MonClient(
+        loop,
+        session.messenger,
+        auth,
+        monitors,
+        random.Random(random_bytes(16)),  # noqa: S311  # spreads clients, guards nothing
+        MonTimings(),
+        {MOSDMap: session.on_osdmap, MMgrMap: session.on_mgrmap},
+    )
+    try:
+        await session.monitors.start(timeout_s)
+    except BaseException:
+        await session.close()
+        raise
+    endpoint.name = EntityName(name.type, auth.global_id)
+    return session
