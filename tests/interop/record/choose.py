@@ -25,9 +25,9 @@ from tests.interop.record.pcap import streams
 VECTORS = Path(__file__).parents[2] / "golden" / "messages"
 
 _ENTITIES = {1: "mon", 2: "mds", 4: "osd", 8: "client", 16: "mgr"}
-_PER_SHAPE = 6
-_PER_GROUP = 12
-_PER_GROUP_OF = {42: 110, 43: 60, 50: 60, 51: 16, 41: 16, 66: 24, 0x709: 24, 97: 24, 24: 24, 26: 24}
+_PER_SHAPE = 8
+_PER_GROUP = 24
+_PER_GROUP_OF = {42: 160, 43: 80, 50: 160, 51: 32, 41: 32, 66: 36, 0x709: 40, 97: 40, 24: 40, 26: 40}
 _SMALL_DATA = 4096
 _SMALL_MESSAGE = 24 << 10
 
