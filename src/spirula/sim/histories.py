@@ -29,6 +29,7 @@ from spirula.sim.simulation import (
 
 TRACE_LINES = 60
 COLLECT_EVERY = 64
+COMPARISONS = 8
 TIMEOUT_S = 900
 
 Drawn = Faults | Callable[[random.Random], Faults] | None
@@ -166,11 +167,15 @@ def _same_again(run: Callable[..., Outcome], seed: int, first: Outcome) -> None:
     again = run(seed)
     if again == first:
         return
-    traces = [run(seed, keep_trace=True).trace for _ in range(2)]
     where = "in nothing that the trace shows"
-    for number, (one, other) in enumerate(zip(*traces, strict=False)):
-        if one != other:
-            where = f"first at event {number}: {one!r} and {other!r}"
+    reference = run(seed, keep_trace=True).trace
+    for _ in range(COMPARISONS):
+        trace = run(seed, keep_trace=True).trace
+        pairs = enumerate(zip(reference, trace, strict=False))
+        first_other = next((number for number, (a, b) in pairs if a != b), None)
+        if first_other is not None:
+            a, b = reference[first_other], trace[first_other]
+            where = f"first at event {first_other}: {a!r} and {b!r}"
             break
     raise NotRepeatable(f"two runs of seed {seed} differ, {where}; {first}, {again}")
 

@@ -152,7 +152,7 @@ class Pipe:
         ):
             self.cut_at = self.written_bytes
         if self.cut_at == 0 and self.writes == 1:
-            self.network.loop.call_soon(self.connection.reset, context=self.network.context)
+            self.network.loop.call_soon(self._cut, context=self.network.context)
         self.pump()
 
     def pump(self) -> None:
@@ -211,9 +211,15 @@ class Pipe:
         self._last_arrival = arrival
         loop.call_at(arrival, self._arrive, segment, context=network.context)
         if self.sent_bytes == self.cut_at:
-            loop.call_at(arrival, self.connection.reset, context=network.context)
+            loop.call_at(arrival, self._cut, context=network.context)
         elif faults.reset and rng.random() < faults.reset:
             self.connection.reset()
+
+    def _cut(self) -> None:
+        """As many bytes have arrived as were to arrive."""
+        self.cut_at = None
+        self.connection.reset(exact=self)
+        self.pump()
 
     def _blocked(self) -> bool:
         return self.network.is_blocked(self.source_host, self.sink_host)
@@ -300,9 +306,8 @@ class Pipe:
         self.network.trace.event(
             b"deliver", self.connection.number, len(segment), zlib.crc32(segment)
         )
-        if sink.gone:
-            if self.sink_host.powered:
-                sink.out.send_reset()
+        if sink.gone or sink.failed:
+            sink.out.send_reset()
             return
         self.inbox.append(segment)
         self.inbox_bytes += len(segment)
@@ -375,18 +380,24 @@ class Connection:
         self.number = number
         self.blackholed = False
 
-    def reset(self) -> None:
-        """Break the connection: what is under way is lost or not, each end learns it by itself."""
+    def reset(self, exact: Pipe | None = None) -> None:
+        """Break the connection; each end learns it by itself, and not while it is cut off.
+
+        An end that learns it later still gets what is under way to it. Towards the sink of `exact`
+        nothing passes any more.
+        """
         network = self.network
         network.trace.event(b"reset", self.number)
         rng, loop = network.rng, network.loop
-        drop_flying = rng.random() < 0.5
         for pipe in (self.to_client, self.to_server):
-            delay = 0.0 if rng.random() < 0.5 else pipe.faults.sample_delay(rng)
-            if not network.is_blocked(pipe.source_host, pipe.sink_host):
+            now = rng.random() < 0.5
+            delay = pipe.faults.sample_delay(rng)
+            if network.is_blocked(pipe.source_host, pipe.sink_host):
+                continue
+            if now or pipe is exact:
+                pipe.reset_sink()
+            else:
                 loop.call_later(delay, pipe.reset_sink, context=network.context)
-            if drop_flying:
-                pipe.broken = True
 
     def on_end_gone(self) -> None:
         """One end has had its last callback."""
@@ -653,6 +664,7 @@ class SimTransport(asyncio.Transport):
         if self.gone or self._lost_scheduled or self._error is not None:
             return
         self._error = error
+        self.out.held.clear()
         if self._closing or self.out.outbox:
             self._force_close(error)
         elif not self._reading_paused:
@@ -697,9 +709,28 @@ class SimTransport(asyncio.Transport):
                 self._send_fin()
         self.inp.inbox.clear()
         self.inp.inbox_bytes = 0
+        if self.inp.outbox or self.inp.flying_bytes:
+            self._expect_probe()
         self.set_protocol(_NOBODY)
         self._on_gone(self)
         self.connection.on_end_gone()
+
+    def _expect_probe(self) -> None:
+        """The peer still has bytes for us: its retransmissions find out that nobody is here."""
+        network = self.connection.network
+        delay = self.inp.faults.retransmit_s
+        network.loop.call_later(delay, self._on_probe, context=network.context)
+
+    def _on_probe(self) -> None:
+        if self.inp.source.gone or self.connection.blackholed:
+            return
+        network, out = self.connection.network, self.out
+        if network.is_blocked(out.source_host, out.sink_host) or network.is_blocked(
+            out.sink_host, out.source_host
+        ):
+            self._expect_probe()
+        else:
+            out.send_reset()
 
     def on_process_killed(self) -> None:
         """The process died: the kernel closes for it, the protocol hears nothing."""
