@@ -44,18 +44,24 @@ RFC_MESSAGES = {
     ),
     "000102030405": (
         "b80d3251c1f6471494256ffe712d0b9a",
-        "4ed7b37c2bcac8f74f23c1cf07e62bc7b75fb3f637b9f559c7f664f69eab7b60"
-        + "92237526ea0d1f61cb20d69d10f2",
+        (
+            "4ed7b37c2bcac8f74f23c1cf07e62bc7b75fb3f637b9f559c7f664f69eab7b60"
+            "92237526ea0d1f61cb20d69d10f2"
+        ),
     ),
     "000102030405060708090a0b0c0d0e0f": (
         "53bf8a0d105265d4e276428624ce5e63",
-        "bc47ffec7998eb91e8115cf8d19dac4bbbe2e163e87dd37f49beca92027764f6"
-        + "8cf51f14d798c2273f35df574d1f932e40c4ff255b36a266",
+        (
+            "bc47ffec7998eb91e8115cf8d19dac4bbbe2e163e87dd37f49beca92027764f6"
+            "8cf51f14d798c2273f35df574d1f932e40c4ff255b36a266"
+        ),
     ),
     "000102030405060708090a0b0c0d0e0f1011121314": (
         "763e65367e864f02f55153c7e3b58af1",
-        "40013e2df58e8751957d2878bcd2d6fe101ccfd556cb1eae79db3c3ee86429f2"
-        + "b2a602ac86fef6ecb647d6295fae077a1feb517508d2c16b4192e01f62",
+        (
+            "40013e2df58e8751957d2878bcd2d6fe101ccfd556cb1eae79db3c3ee86429f2"
+            "b2a602ac86fef6ecb647d6295fae077a1feb517508d2c16b4192e01f62"
+        ),
     ),
 }
 
