@@ -1,15 +1,17 @@
 """Command line of the recorder: capture a run of scenarios, or choose vectors out of captures.
 
-    python -m tests.interop.record capture FOLDER [--set main|cephx] [--only NAME ...]
+    python -m tests.interop.record capture FOLDER [--set main|cephx|newer] [--only NAME ...]
     python -m tests.interop.record seen FOLDER
     python -m tests.interop.record choose FOLDER
 
 `capture` needs root (dumpcap on `lo`) and Debian's Ceph 16.2 packages; it writes FOLDER/*.pcap.
+`--set newer` takes the daemons of a later release out of the root folder RECORD_NEWER_ROOT.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -29,6 +31,14 @@ def _capture(folder: Path, which: str, only: list[str]) -> None:
             Ports(42120, 43400, 43600),
             "cephx",
             extra + "auth service ticket ttl = 30\nauth mon ticket ttl = 40\n",
+        )
+    elif which == "newer":
+        steps = scenarios.NEWER
+        cluster = Cluster(
+            Path("/tmp/recorded"),
+            Ports(42140, 43700, 43900),
+            extra=extra,
+            root=Path(os.environ["RECORD_NEWER_ROOT"]),
         )
     else:
         steps = scenarios.MAIN
@@ -55,7 +65,7 @@ def _capture(folder: Path, which: str, only: list[str]) -> None:
     )
     try:
         time.sleep(2)
-        cluster.create()
+        cluster.create(osds=3 if which == "newer" else 4)
         for step in steps:
             began = time.monotonic()
             try:
@@ -74,7 +84,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="record", description=__doc__)
     parser.add_argument("verb", choices=("capture", "seen", "choose"))
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--set", choices=("main", "cephx"), default="main")
+    parser.add_argument("--set", choices=("main", "cephx", "newer"), default="main")
     parser.add_argument("--only", nargs="*", default=[])
     arguments = parser.parse_args()
     if arguments.verb == "capture":

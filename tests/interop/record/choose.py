@@ -27,7 +27,18 @@ VECTORS = Path(__file__).parents[2] / "golden" / "messages"
 _ENTITIES = {1: "mon", 2: "mds", 4: "osd", 8: "client", 16: "mgr"}
 _PER_SHAPE = 8
 _PER_GROUP = 24
-_PER_GROUP_OF = {42: 160, 43: 80, 50: 160, 51: 32, 41: 32, 66: 36, 0x709: 40, 97: 40, 24: 40, 26: 40}
+_PER_GROUP_OF = {
+    24: 40,
+    26: 40,
+    41: 32,
+    42: 160,
+    43: 80,
+    50: 160,
+    51: 32,
+    66: 36,
+    97: 40,
+    0x709: 40,
+}
 _SMALL_DATA = 4096
 _SMALL_MESSAGE = 24 << 10
 

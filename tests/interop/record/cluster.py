@@ -14,6 +14,7 @@ import signal
 import subprocess
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,18 +96,31 @@ class Ports:
 
 @dataclass(slots=True)
 class Cluster:
-    """Handles of one cluster in a folder of its own, which `remove` deletes."""
+    """Handles of one cluster in a folder of its own, which `remove` deletes.
+
+    With `root` all programs are those of that root folder (chroot), and `dir` is inside it.
+    """
 
     dir: Path
     ports: Ports
     auth: str = "none"
     extra: str = ""
+    root: Path | None = None
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def env(self) -> dict[str, str]:
         """Environment for client programs."""
-        return {**os.environ, "CEPH_CONF": str(self.dir / "ceph.conf"), "PYTHONWARNINGS": "ignore"}
+        conf = str(self.dir / "ceph.conf")
+        return {**os.environ, "CEPH_CONF": conf, "PYTHONWARNINGS": "ignore"}
+
+    @property
+    def files(self) -> Path:
+        """The cluster's folder as seen from outside of `root`."""
+        return self.dir if self.root is None else self.root / self.dir.relative_to("/")
+
+    def _inside(self, command: Sequence[str]) -> list[str]:
+        return [*command] if self.root is None else ["chroot", str(self.root), *command]
 
     def address(self, mon: str) -> str:
         return f"v2:127.0.0.1:{self.ports.mon + MON_NAMES.index(mon)}/0"
@@ -117,7 +131,7 @@ class Cluster:
         """Run a program with this cluster's configuration and return what it printed."""
         try:
             done = subprocess.run(
-                command,
+                self._inside(command),
                 env=self.env,
                 input=stdin,
                 capture_output=True,
@@ -144,7 +158,7 @@ class Cluster:
     def create(self, mons: int = 3, mgrs: int = 2, osds: int = 4) -> None:
         """Make and start everything; returns when all OSDs are up."""
         for name in ("log", "run", "mon", "mgr", "mds"):
-            (self.dir / name).mkdir(parents=True, exist_ok=True)
+            (self.files / name).mkdir(parents=True, exist_ok=True)
         fsid = str(uuid.uuid4())
         names = MON_NAMES[:mons]
         conf = _CONF.format(
@@ -156,7 +170,7 @@ class Cluster:
             port_min=self.ports.bind_min,
             port_max=self.ports.bind_max,
         )
-        (self.dir / "ceph.conf").write_text(conf)
+        (self.files / "ceph.conf").write_text(conf)
         keyring = str(self.dir / "keyring")
         self.run(
             "ceph-authtool",
@@ -203,7 +217,7 @@ class Cluster:
 
     def add_mgr(self, name: str) -> None:
         folder = self.dir / "mgr" / name
-        folder.mkdir()
+        (self.files / "mgr" / name).mkdir()
         self.run(
             "ceph",
             "auth",
@@ -222,7 +236,7 @@ class Cluster:
 
     def add_osd(self, number: int) -> None:
         folder = self.dir / f"osd.{number}"
-        folder.mkdir()
+        (self.files / f"osd.{number}").mkdir()
         osd_uuid = str(uuid.uuid4())
         keyring = str(folder / "keyring")
         self.ceph(f"osd new {osd_uuid}")
@@ -249,13 +263,13 @@ class Cluster:
         """An empty monitor that has to probe, synchronise its store and join."""
         monmap, keyring = str(self.dir / f"monmap.{name}"), str(self.dir / "keyring")
         self.ceph(f"mon getmap -o {monmap}")
-        shutil.rmtree(self.dir / "mon" / name, ignore_errors=True)
+        shutil.rmtree(self.files / "mon" / name, ignore_errors=True)
         self.run("ceph-mon", "--mkfs", "-i", name, "--monmap", monmap, "--keyring", keyring)
         self.start(f"mon.{name}", "--public-addrv", f"[{self.address(name)}]")
 
     def add_mds(self, name: str) -> None:
         folder = self.dir / "mds" / name
-        folder.mkdir()
+        (self.files / "mds" / name).mkdir()
         self.run(
             "ceph",
             "auth",
@@ -280,9 +294,9 @@ class Cluster:
         kind, name = daemon.split(".")
         keyring = self.dir / {"mgr": f"mgr/{name}", "mds": f"mds/{name}"}.get(kind, daemon)
         key = [] if kind == "mon" else ["--keyring", str(keyring / "keyring")]
-        with (self.dir / "log" / f"{daemon}.out").open("ab") as out:
+        with (self.files / "log" / f"{daemon}.out").open("ab") as out:
             self.running[daemon] = subprocess.Popen(
-                [f"ceph-{kind}", "-f", "-i", name, *key, *options],
+                self._inside([f"ceph-{kind}", "-f", "-i", name, *key, *options]),
                 env=self.env,
                 stdout=out,
                 stderr=out,
@@ -301,7 +315,7 @@ class Cluster:
     def remove(self) -> None:
         for daemon in sorted(self.running, key=lambda d: d.startswith("mon")):
             self.stop(daemon, signal.SIGKILL)
-        shutil.rmtree(self.dir)
+        shutil.rmtree(self.files)
 
     # -- waiting
 

@@ -174,8 +174,7 @@ def service(cluster: rados.Rados) -> None:
 
 
 def cephfs(seconds: float) -> None:
-    """Two clients of a file system; steps that fail are passed over, and work goes on for a while.
-    """
+    """Two clients of a file system; failed steps are passed over, work goes on."""
     fs = libcephfs.LibCephFS(conffile=os.environ["CEPH_CONF"])
     other = libcephfs.LibCephFS(conffile=os.environ["CEPH_CONF"])
     fs.mount(filesystem_name="cephfs")

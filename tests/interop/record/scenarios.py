@@ -506,8 +506,7 @@ def queries(cluster: Cluster) -> None:
 
 
 def newer_clients(cluster: Cluster) -> None:
-    """Clients of a later release, from a root folder named by RECORD_NEWER_ROOT; skipped without.
-    """
+    """Clients of a later release, out of the root folder RECORD_NEWER_ROOT; skipped without."""
     root = os.environ.get("RECORD_NEWER_ROOT")
     if root is None:
         return
@@ -686,6 +685,52 @@ def renewals(cluster: Cluster) -> None:
         _each(cluster, "status|tell osd.0 version|tell mgr version|auth ls")
 
 
+def tour(cluster: Cluster) -> None:
+    """A little of everything with the cluster's own tools, for a cluster of a later release."""
+    for line in (
+        "osd pool create rep 4",
+        "osd pool create forsnaps 4",
+        "osd pool create rbd 4",
+        "osd erasure-code-profile set ec21 k=2 m=1 crush-failure-domain=osd",
+        "osd pool create ec 4 4 erasure ec21",
+    ):
+        cluster.ceph(line)
+    cluster.wait_clean()
+    for line in _lines(_QUESTIONS):
+        cluster.ceph(line, check=False, timeout_s=20)
+    for line in _lines(
+        """-p rep put o1 /etc/passwd|-p rep get o1 /dev/null|-p rep setxattr o1 k v|-p rep ls|df
+        -p rep setomapval o1 k v|-p rep listomapvals o1|-p rep lock get o1 l
+        -p ec put e1 /etc/passwd|-p rep bench 2 write -b 2048 -t 4 --no-cleanup
+        -p rep bench 1 seq -t 2|-p ec get e1 /dev/null|-p forsnaps mksnap s
+        -p forsnaps put o /etc/passwd|-p forsnaps listsnaps o|-p rep notify o1 m
+        -p ec bench 2 write -b 2048 -t 4 --no-cleanup|-p rep get nothing /dev/null
+    """
+    ):
+        cluster.run("rados", *line.split(), check=False, timeout_s=30)
+    for line in _lines(
+        """create i --size 8M|bench i --io-type write --io-total 64K|snap create i@s|rm i
+        create j --size 8M --image-feature layering|info j"""
+    ):
+        cluster.run("rbd", *line.split(), check=False, timeout_s=30)
+    for line in _lines("pg scrub 2.0|pg deep-scrub 2.1|pg repair 2.2|osd down 1|osd out 2"):
+        cluster.ceph(line, check=False)
+    time.sleep(10)
+    cluster.stop("osd.0", signal.SIGKILL)
+    cluster.run("rados", "-p", "rep", "bench", "10", "write", "-b", "1024", "-t", "4", check=False)
+    cluster.start("osd.0")
+    cluster.ceph("osd in 2", check=False)
+    cluster.wait_up(3)
+    cluster.wait_clean(40)
+    cluster.ceph("osd pool set rep pg_num 8", check=False)
+    cluster.stop("mon.c")
+    cluster.wait_quorum(2)
+    cluster.start("mon.c")
+    cluster.wait_quorum(3)
+    cluster.ceph("mgr fail", check=False)
+    time.sleep(8)
+
+
 Scenario = Callable[["Cluster"], None]
 
 MAIN: tuple[Scenario, ...] = (
@@ -712,3 +757,4 @@ MAIN: tuple[Scenario, ...] = (
     gateway,
 )
 CEPHX: tuple[Scenario, ...] = (renewals,)
+NEWER: tuple[Scenario, ...] = (tour,)
