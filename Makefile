@@ -45,10 +45,10 @@ format: $(VENV)/.spirula ## let ruff lay out the sources
 	$(BIN)/ruff format $(SOURCES)
 
 sim: $(VENV)/.spirula ## many more simulated histories than `make test` (SCALE=20 times)
-	$(PYTEST) -n $(JOBS) --timeout 0 --scale $(SCALE) tests/sim
+	$(PYTEST) -n $(JOBS) --scale $(SCALE) tests/sim
 
 fuzz: $(VENV)/.spirula ## much more bad input than `make test`, new at each run (SCALE=20 times)
-	HYPOTHESIS_PROFILE=explore $(PYTEST) -n $(JOBS) --timeout 0 --scale $(SCALE) tests/fuzz tests/property
+	HYPOTHESIS_PROFILE=explore $(PYTEST) -n $(JOBS) --scale $(SCALE) tests/fuzz tests/property
 
 bench: $(VENV)/.spirula ## measure: every script in bench/ in turn
 	@set -e; for script in bench/bench_*.py; do \
