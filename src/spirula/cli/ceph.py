@@ -29,13 +29,14 @@ DEFAULT_TIMEOUT_S = 300.0
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="spirula ceph",
+        usage="spirula ceph [options] WORD... | tell TARGET WORD... | JSON",
+        allow_abbrev=False,
         description="Send a command to a Ceph or Spirula cluster. "
         "Options of the configuration (-c, -n, -m, --keyring, --NAME VALUE) are taken as well.",
         epilog="examples: spirula ceph -c ceph.conf osd dump -f json | "
         "spirula ceph tell osd.0 version | "
         """spirula ceph '{"prefix": "osd tree", "format": "json"}'""",
     )
-    parser.add_argument("words", nargs="*", metavar="WORD", help="the command")
     parser.add_argument("-f", "--format", help="plain, json, json-pretty, xml, xml-pretty")
     parser.add_argument("-i", "--in-file", help="send what is in this file (-: standard input)")
     parser.add_argument("-o", "--out-file", help="write the output there")
@@ -99,6 +100,9 @@ async def _send(
         command = build_command(words[2:], args.format)
         return await session.tell(words[1], command, data, timeout_s)
     command = build_command(words, args.format)
+    if command["prefix"] == "mon_status":
+        # Releases since 15.2 take this from `tell` only; people still type it.
+        return await session.tell("mon", command, data, timeout_s)
     if args.mgr:
         return await session.mgr_command(command, data, timeout_s)
     return await session.command(command, data, timeout_s)
@@ -146,11 +150,14 @@ def main(argv: list[str]) -> int:
     if not argv or "-h" in argv or "--help" in argv:
         parser.print_help()
         return 0 if argv else 22
-    loaded = load(argv)
+    # Ours first: -f and -i mean something else to daemons, and the configuration knows that.
+    args, others = parser.parse_known_args(argv)
+    loaded = load(others)
     for warning in loaded.warnings:
         print(warning, file=sys.stderr)
-    args = parser.parse_intermixed_args(loaded.args.rest)
+    args.words = loaded.args.rest
     data = b""
     if args.in_file is not None:
-        data = sys.stdin.buffer.read() if args.in_file == "-" else Path(args.in_file).read_bytes()
+        stream = args.in_file == "-"
+        data = sys.stdin.buffer.read() if stream else Path(args.in_file).read_bytes()
     return asyncio.run(_run(loaded, args, data))

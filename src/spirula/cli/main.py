@@ -37,6 +37,10 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "authtool": Subcommand(
         "spirula.cli.authtool:main", "make, read and change keyrings, as ceph-authtool does"
     ),
+    "ceph": Subcommand(
+        "spirula.cli.ceph:main", "send a command to a cluster or one of its daemons"
+    ),
+    "ceph": Subcommand("spirula.cli.ceph:main", "send commands to a cluster, as ceph does"),
     "conf": Subcommand("spirula.cli.conf:main", "look into configuration files, as ceph-conf does"),
     "dencoder": Subcommand(
         "spirula.cli.dencoder:main", "decode, show and check encoded values, as ceph-dencoder does"

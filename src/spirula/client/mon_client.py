@@ -2,7 +2,7 @@
 
 Every client and every daemon has one. It is no dispatcher by itself: its owner hands it what comes
 from monitors (`on_message`, `on_connect`, `on_reset`, `on_refused`). Reads no clock but the loop's
-and `auth.clock`, draws randomness from `rng` only. Behaviour follows upstream
+and `auth.clock`, leaves the order of monitors to `shuffle`. Behaviour follows upstream
 `src/mon/MonClient.cc`.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,16 +86,16 @@ Handler = Callable[[Message], None]
 class MonClient:
     """A session with one of the monitors at a time; when it breaks, with the next.
 
-    `monitors` is where they are (from `mon_host`, later from the map). `handlers` maps a message
-    class to who wants it (maps that were subscribed to); `fsid` and `monmap` are known after
-    `start`.
+    `monitors` is where they are (from `mon_host`, later from the map). `shuffle` puts them in
+    random order. `handlers` maps a message class to who wants it (maps that were subscribed to);
+    `fsid` and `monmap` are known after `start`.
     """
 
     loop: asyncio.AbstractEventLoop
     messenger: Messenger
     auth: AuthClient
     monitors: list[EntityAddrVec]
-    rng: random.Random
+    shuffle: Callable[[list[EntityAddrVec]], None]
     timings: MonTimings = field(default_factory=MonTimings)
     handlers: dict[type[Message], Handler] = field(default_factory=dict)
     monmap: MonMap | None = None
@@ -169,7 +168,7 @@ class MonClient:
             self.connection = None
         if not self._queue:
             self._queue = [addrs for addrs in self.monitors if addrs.msgr2 is not None]
-            self.rng.shuffle(self._queue)
+            self.shuffle(self._queue)
             longer = self._interval_s * self.timings.hunt_backoff
             self._interval_s = min(
                 max(longer, self.timings.hunt_interval_s), self.timings.hunt_interval_max_s
