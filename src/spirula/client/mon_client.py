@@ -38,7 +38,7 @@ from spirula.types.mon import MonMap
 
 @dataclass(slots=True, frozen=True)
 class MonTimings:
-    """How long is waited, in seconds (upstream mon_client_hunt_interval, ..._ping_interval, ...)."""
+    """How long is waited, in seconds (upstream mon_client_hunt_interval and its kin)."""
 
     hunt_interval_s: float = 3.0
     hunt_backoff: float = 1.5
@@ -271,12 +271,12 @@ class MonClient:
     # -------------------------------------------------------------------------------- subscriptions
 
     def subscribe(self, what: str, start: int, *, onetime: bool = False) -> None:
-        """Asks for `what` ("osdmap", "monmap", "config", ...) from version `start` on (0: newest)."""
+        """Asks for `what` ("osdmap", "config", ...) from version `start` on (0: the newest)."""
         self._subscriptions[what] = _Subscription(start, onetime)
         self._send_subscriptions()
 
     def got(self, what: str, version: int) -> None:
-        """What was subscribed to has come up to `version`: the next session asks for what follows."""
+        """A subscription has come up to `version`: the next session asks for what follows."""
         subscription = self._subscriptions.get(what)
         if subscription is None:
             return

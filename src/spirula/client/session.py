@@ -192,7 +192,7 @@ class ClusterSession:
             self.monitors.got("mgrmap", self.mgrmap.epoch)
             self._heard()
 
-    # ----------------------------------------------------------------------------- from the messenger
+    # ------------------------------------------------------------------------ from the messenger
 
     def ms_dispatch(self, connection: Connection, message: Message) -> None:
         """A message from any daemon."""
