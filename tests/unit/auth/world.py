@@ -16,6 +16,7 @@ from spirula.auth.crypto import KeyType, generate_key
 from spirula.auth.handshake import AuthBadMethod, AuthDone, AuthMore, AuthOutcome, AuthRequest
 from spirula.auth.registry import AuthRegistry, KeyTypePolicy
 from spirula.auth.server import MonAuthServer, MonServerHandshake, ServiceAuthServer
+from spirula.errors import CephError, ProtocolViolation
 from spirula.types.auth import EntityAuth, PrincipalName, encode_string
 from spirula.types.entity import EntityType
 
@@ -60,7 +61,7 @@ def talk(client, server, peer_type: int = EntityType.CLIENT, change: Change = un
             refusals.append(verdict)
             try:
                 request = client.on_bad_method(verdict)
-            except Exception as error:
+            except (CephError, ProtocolViolation) as error:
                 raise Refused(refusals) from error
             verdict = server.on_request(peer_type, _changed(request, change))
         elif isinstance(verdict, AuthMore):

@@ -58,8 +58,11 @@ class CephxConversation:
         """The monitor's challenge; gives the request that answers it."""
         if self._server_challenge is not None:
             raise ProtocolViolation("cephx", "the monitor sent a second challenge")
-        check_size(payload)
-        self._server_challenge = CephXServerChallenge.decode(payload).server_challenge
+        try:
+            check_size(payload)
+            self._server_challenge = CephXServerChallenge.decode(payload).server_challenge
+        except WireError as error:
+            raise ProtocolViolation("cephx", f"malformed challenge: {error}") from None
         return self._authenticate(self.want, now)
 
     def _authenticate(self, other_keys: int, now: float) -> bytes:
