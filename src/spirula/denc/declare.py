@@ -207,9 +207,10 @@ def struct(
             made._denc_fixed = [(f.name, f.codec) for f in fields]
         else:
             made._denc_fixed = None
+        # What Struct declares is given its body here, once per class.
         made._enc = compile_encode(cls.__name__, fields, header)  # type: ignore[method-assign]
         decode = compile_decode(cls.__name__, made, fields, header)
-        made._dec = staticmethod(decode)  # type: ignore[method-assign]
+        made._dec = staticmethod(decode)  # type: ignore[method-assign]  # likewise
         _register(made, names)
         return made
 
@@ -325,5 +326,5 @@ def _order(cls: type, names: tuple[str, ...]) -> None:
     def less(self: Any, other: Any) -> bool:
         return key(self) < key(other)
 
-    cls.__lt__ = less  # type: ignore[operator]
+    cls.__lt__ = less  # type: ignore[operator]  # object has none to replace
     functools.total_ordering(cls)

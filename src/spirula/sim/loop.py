@@ -290,6 +290,7 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     # --- running
 
+    # The stubs name two overloads; one body serves both.
     def run_until_complete(self, future: Awaitable[_T]) -> _T:  # type: ignore[override]
         """Run until `future` is done; raises `Deadlock`, `Livelock` or `CallbackFailed`."""
         own_task = not asyncio.isfuture(future)
@@ -343,7 +344,7 @@ class SimLoop(asyncio.AbstractEventLoop):
                     instant_ends = self.steps + self._max_steps_per_instant
                 while timers and timers[0][0] <= when:
                     timer = heapq.heappop(timers)[2]
-                    timer._scheduled = False  # type: ignore[attr-defined]
+                    timer._scheduled = False  # type: ignore[attr-defined]  # as above
                     if timer.cancelled():
                         self._cancelled_timers -= 1
                     else:
@@ -488,6 +489,7 @@ class SimLoop(asyncio.AbstractEventLoop):
             raise Forbidden("no simulated network is attached to this loop")
         return self.network
 
+    # Fewer parameters than asyncio's: those of sockets and TLS are refused.
     async def create_connection(  # type: ignore[override]
         self,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
@@ -506,6 +508,7 @@ class SimLoop(asyncio.AbstractEventLoop):
             raise ValueError("host and port are needed")
         return await self._network().connect(protocol_factory, host, port, local_addr)
 
+    # Likewise.
     async def create_server(  # type: ignore[override]
         self,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
@@ -558,6 +561,7 @@ class SimLoop(asyncio.AbstractEventLoop):
 
 
 def _is_alive(handle: asyncio.Handle) -> bool:
+    # Private in asyncio, and the only way to know in whose name a callback runs.
     context: contextvars.Context = handle._context  # type: ignore[attr-defined]
     process = context.get(CURRENT_PROCESS)
     return process is None or process.alive
