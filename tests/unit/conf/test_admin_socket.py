@@ -249,11 +249,19 @@ def path(tmp_path):
     return str(tmp_path / "x.asok")
 
 
+def mode_of(path: str) -> int:
+    return stat.S_IMODE(Path(path).stat().st_mode)
+
+
+def rename(path: str, new: str) -> None:
+    Path(path).rename(new)
+
+
 def test_the_server_answers_and_leaves_no_file(path, table):
     async def scenario():
         server = AdminSocket(path, table, mode=0o600, owner=(os.getuid(), os.getgid()))
         await server.start()
-        assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
+        assert mode_of(path) == 0o600
         answers = await asyncio.gather(
             *(asyncio.to_thread(ask, path, "version") for _ in range(20)),
             asyncio.to_thread(ask, path, {"prefix": "no such"}),
@@ -282,7 +290,7 @@ def test_a_stale_socket_is_replaced_and_a_live_one_is_not(path, table):
             await AdminSocket(path, table).start()
         assert await asyncio.to_thread(ping, path)
         # Whoever replaces the file owns it: closing must not remove it.
-        Path(path).rename(path + ".old")
+        rename(path, path + ".old")
         second = AdminSocket(path, table)
         await second.start()
         await first.close()

@@ -118,9 +118,9 @@ def test_sizes_are_bounded(monkeypatch):
 
 @pytest.mark.parametrize("piece", [" ", "\t", "\\\n", "a ", " \t", "[x]\n", "\\x", "# \n", "a=\n"])
 def test_reading_takes_time_in_proportion_to_the_text(piece):
-    text = "[global]\na = " + piece * 100_000 + "\n"
+    text = "[global]\na = " + piece * 40_000 + "\n"
     start = time.perf_counter()
-    for tail in ("", "b" + piece * 100_000 + "= c\n"):
+    for tail in ("", "b" + piece * 40_000 + "= c\n"):
         with contextlib.suppress(ConfSyntaxError):
             parse_conf(text + tail)
     assert time.perf_counter() - start < 4
