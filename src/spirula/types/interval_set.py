@@ -1,7 +1,8 @@
 """Sets of numbers kept as disjoint half-open ranges: snapshot ids, byte ranges of an object.
 
 For the types that carry them (purged snaps, clean regions, what recovery copies) and for the OSD,
-which computes with them. Format: upstream `src/include/interval_set.h` (a map from start to length).
+which computes with them. Format: upstream `src/include/interval_set.h` (a map from start to
+length).
 """
 
 from __future__ import annotations

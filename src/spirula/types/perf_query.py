@@ -1,8 +1,8 @@
 """Performance queries: what the manager has OSDs and MDSs count per client or image, and answers.
 
 A query names the parts of a key (each a regular expression over, say, object names) and the
-counters to keep for each key that occurs. Carried by MMgrConfigure and MMgrReport. Formats: upstream
-`src/mgr/OSDPerfMetricTypes.h`, `MDSPerfMetricTypes.h`, `MetricTypes.h`.
+counters to keep for each key that occurs. Carried by MMgrConfigure and MMgrReport. Formats:
+upstream `src/mgr/OSDPerfMetricTypes.h`, `MDSPerfMetricTypes.h`, `MetricTypes.h`.
 """
 
 from __future__ import annotations

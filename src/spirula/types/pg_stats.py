@@ -115,7 +115,8 @@ class ObjectStatCollection(Struct):
 class PGStat(Struct):
     """A PG's state and counters, reported by its primary.
 
-    `state` (bits of PGState) stands on the wire in two halves. Stamps `last_x` say when x held last.
+    `state` (bits of PGState) stands on the wire in two halves. Stamps `last_x` say when x held
+    last.
     """
 
     version: EVersion

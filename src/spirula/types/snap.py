@@ -1,8 +1,8 @@
 """Snapshots of objects: ids, the context of a write, an object's clones and their listing.
 
 Used by clients (a write carries a SnapContext), the OSD (SnapSet beside each head, SnapMapper's
-index) and the monitor (purged snaps). Formats: upstream `src/common/snap_types.h`, `src/include/object.h`,
-`src/osd/osd_types.h` (SnapSet, clone_info) and `src/osd/SnapMapper.h`.
+index) and the monitor (purged snaps). Formats: upstream `src/common/snap_types.h`,
+`src/include/object.h`, `src/osd/osd_types.h` (SnapSet, clone_info) and `src/osd/SnapMapper.h`.
 """
 
 from __future__ import annotations
