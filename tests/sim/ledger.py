@@ -85,9 +85,8 @@ class Ledger:
         """The sender is told that its peer lost the session."""
         self.resets += 1
         lane = self.lane(sender, receiver, serial)
-        if not self.replays_to_restarted:
-            lane.segments += 1
-            lane.sent[lane.segments] = []
+        lane.segments += 1
+        lane.sent[lane.segments] = []
         self._told_of_reset.add((sender, receiver))
 
     def arrive(self, receiver: Process, payload: bytes) -> Lane:
@@ -131,11 +130,9 @@ class Ledger:
             if not self._is_next(arrived, segment, number):
                 raise Broken(f"{name} arrived, but what is before it did not: {arrived[-3:]}")
             return
-        if arrived:
-            in_order = arrived[-1] == (segment, number - 1)
-        else:
-            in_order = number == 0 or any((segment, number - 1) in names for names in earlier)
-        if not in_order:
+        if not self._is_next(arrived, segment, number) and not any(
+            (segment, number - 1) in names for names in earlier
+        ):
             raise Broken(f"{name} arrived, but what is before it did not: {arrived[-3:]}")
 
     @staticmethod
@@ -166,12 +163,14 @@ class Ledger:
                 continue
             wanted = len(lane.sent[lane.segments])
             arrived = lane.arrived.get(receiver, [])
-            if self.replays_to_restarted:
-                have = arrived[-1][1] + 1 if arrived else 0
-                if not arrived and any((0, wanted - 1) in had for had in lane.arrived.values()):
-                    have = wanted
-            else:
-                have = sum(1 for segment, _ in arrived if segment == lane.segments)
+            processes = lane.arrived.values() if self.replays_to_restarted else [arrived]
+            numbers = {
+                number
+                for names in processes
+                for segment, number in names
+                if segment == lane.segments
+            }
+            have = len(numbers)
             if have < wanted:
                 gaps.append(f"{lane.sender} to {receiver}: {have} of {wanted}")
         return gaps

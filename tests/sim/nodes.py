@@ -229,6 +229,10 @@ class Entity:
         self.host.kill()
         self.node = None
 
+    def pull_the_plug(self) -> None:
+        self.host.power_off()
+        self.node = None
+
     def on_message(self, node: Node, connection: Any, lane: Lane, message: RawMessage) -> None:
         """What the entity does with a message; nothing, unless a test says otherwise."""
 

@@ -235,6 +235,7 @@ class Network:
         for cut in cuts:
             self.add_cut(cut)
         self.connections_made = 0
+        self.resets = 0
         self._partition_timer: asyncio.TimerHandle | None = None
         loop.network = self
         self.local = self.host("localhost", "127.0.0.1")

@@ -307,7 +307,7 @@ class Pipe:
             b"deliver", self.connection.number, len(segment), zlib.crc32(segment)
         )
         if sink.gone or sink.failed:
-            sink.out.send_reset()
+            sink.refuse()
             return
         self.inbox.append(segment)
         self.inbox_bytes += len(segment)
@@ -388,6 +388,7 @@ class Connection:
         """
         network = self.network
         network.trace.event(b"reset", self.number)
+        network.resets += 1
         rng, loop = network.rng, network.loop
         for pipe in (self.to_client, self.to_server):
             now = rng.random() < 0.5
@@ -455,6 +456,7 @@ class SimTransport(asyncio.Transport):
         self._fin_sent = False
         self._error: OSError | None = None
         self._writing_paused = False
+        self._probe_expected = False
         self._high = HIGH_WATER_BYTES
         self._low = HIGH_WATER_BYTES // 4
 
@@ -715,15 +717,8 @@ class SimTransport(asyncio.Transport):
         self._on_gone(self)
         self.connection.on_end_gone()
 
-    def _expect_probe(self) -> None:
-        """The peer still has bytes for us: its retransmissions find out that nobody is here."""
-        network = self.connection.network
-        delay = self.inp.faults.retransmit_s
-        network.loop.call_later(delay, self._on_probe, context=network.context)
-
-    def _on_probe(self) -> None:
-        if self.inp.source.gone or self.connection.blackholed:
-            return
+    def refuse(self) -> None:
+        """Bytes came although nobody is here: a reset goes back, as soon as the way is open."""
         network, out = self.connection.network, self.out
         if network.is_blocked(out.source_host, out.sink_host) or network.is_blocked(
             out.sink_host, out.source_host
@@ -731,6 +726,19 @@ class SimTransport(asyncio.Transport):
             self._expect_probe()
         else:
             out.send_reset()
+
+    def _expect_probe(self) -> None:
+        """The peer still has bytes for us: its retransmissions find out that nobody is here."""
+        if not self._probe_expected:
+            self._probe_expected = True
+            network = self.connection.network
+            delay = self.inp.faults.retransmit_s
+            network.loop.call_later(delay, self._on_probe, context=network.context)
+
+    def _on_probe(self) -> None:
+        self._probe_expected = False
+        if not self.inp.source.gone and not self.connection.blackholed:
+            self.refuse()
 
     def on_process_killed(self) -> None:
         """The process died: the kernel closes for it, the protocol hears nothing."""
