@@ -40,7 +40,6 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "ceph": Subcommand(
         "spirula.cli.ceph:main", "send a command to a cluster or one of its daemons"
     ),
-    "ceph": Subcommand("spirula.cli.ceph:main", "send commands to a cluster, as ceph does"),
     "conf": Subcommand("spirula.cli.conf:main", "look into configuration files, as ceph-conf does"),
     "dencoder": Subcommand(
         "spirula.cli.dencoder:main", "decode, show and check encoded values, as ceph-dencoder does"
