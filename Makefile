@@ -51,8 +51,8 @@ fuzz: $(VENV)/.spirula ## much more bad input than `make test`, new at each run 
 	HYPOTHESIS_PROFILE=explore $(PYTEST) -n $(JOBS) --scale $(SCALE) tests/fuzz tests/property
 
 bench: $(VENV)/.spirula ## measure: every script in bench/ in turn
-	@set -e; for script in bench/bench_*.py; do \
-		[ -e "$$script" ] || { echo 'make bench: bench/ holds no bench_*.py' >&2; exit 1; }; \
+	@set -e; for script in bench/[!_]*.py; do \
+		[ -e "$$script" ] || { echo 'make bench: bench/ holds no scripts' >&2; exit 1; }; \
 		echo "== $$script"; $(BIN)/python "$$script"; \
 	done
 
