@@ -57,6 +57,7 @@ class Channel:
         self._limits = limits
         self.reader = FrameReader(limits)
         self.reader.transcript = bytearray()
+        self.reader.messages = False
         self.writer: FrameWriter = make_writer(None, revision1=False)
         self.revision1 = False
         self.out: list[Bytes] = []

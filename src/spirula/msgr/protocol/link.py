@@ -233,6 +233,7 @@ class Link:
         self.phase = Phase.OPEN
         session.link = self
         self._events.append(event)
+        self.reader.messages = True
         self._gate = self.reader.gate = self.endpoint.gate_of(session)
 
     def push(self, event: Event) -> None:

@@ -58,6 +58,7 @@ _SECURE_HEAD: Final = PREAMBLE_SIZE + INLINE_SIZE + TAG_SIZE
 class FrameReader:
     """One direction of one transport, from bytes to frames.
 
+    `messages` is false while no message is allowed: none is then buffered, however small.
     It begins in revision 0 without encryption; `use` switches at the frame boundary where the
     handshake says so. `gate`, once set, is asked before memory is taken for a message; while it
     refuses, `next_frame` gives nothing and `blocked` is true; `ticket` is what it gave, to be taken
@@ -90,6 +91,7 @@ class FrameReader:
         "blocked",
         "flags",
         "gate",
+        "messages",
         "tag",
         "ticket",
         "transcript",
@@ -122,6 +124,7 @@ class FrameReader:
         self.ticket: Ticket | None = None
         self.blocked = False
         self.gate: Gate | None = None
+        self.messages = True
         self.transcript: bytearray | None = None
 
     # ------------------------------------------------------------------------------ bytes come in
@@ -264,6 +267,8 @@ class FrameReader:
 
     def _check(self, tag: int, lengths: tuple[int, ...]) -> None:
         if tag == _TAG_MESSAGE:
+            if not self.messages:
+                raise ProtocolViolation("frame.message-early", "a message before a session")
             for index, (length, limit) in enumerate(
                 zip(lengths, self._message_limits, strict=False)
             ):
