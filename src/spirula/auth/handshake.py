@@ -46,7 +46,8 @@ class AuthOutcome:
     `session_key` (16 or 32 bytes, empty for `none`) signs the handshake transcript;
     `connection_secret` (empty for `none`) keys secure mode: AES key and both nonces.
     `entity` is the authenticated peer's name (`client.admin`), known to the server only;
-    `caps` maps a service name to its capability text, likewise.
+    `caps` maps a service name to its capability text, likewise. `session` is what a monitor
+    answers the client's later authentication messages with (`auth.cephx.service`).
     """
 
     global_id: int = 0
@@ -56,6 +57,7 @@ class AuthOutcome:
     entity: str = ""
     caps: dict[str, str] = field(default_factory=dict)
     allow_all: bool = False
+    session: object | None = None
 
 
 @dataclass(slots=True)

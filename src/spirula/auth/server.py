@@ -160,7 +160,10 @@ class MonAuthServer:
 
 
 class MonServerHandshake(_Handshake, ServerHandshake):
-    """A monitor's side of one connection. After login `session` answers the client's MAuth."""
+    """A monitor's side of one connection.
+
+    After login `session`, which is also in the outcome, answers the client's MAuth messages.
+    """
 
     def __init__(self, server: MonAuthServer) -> None:
         super().__init__(server.registry)
@@ -239,6 +242,7 @@ class MonServerHandshake(_Handshake, ServerHandshake):
             connection_secret=login.connection_secret,
             entity=str(session.name),
             caps={"mon": login.mon_caps},
+            session=session,
         )
         return AuthDone(answer.payload, outcome)
 
