@@ -22,9 +22,12 @@ from spirula.types.base import UTime
 from spirula.types.mon import CompatSet
 
 
-@struct(name="OSDSuperblock", version=9, compat=5, legacy=(5, 5))
+@struct(name="OSDSuperblock", version=10, compat=5, legacy=(5, 5))
 class OSDSuperblock(Struct):
-    """Who the OSD is, which maps it has, and through which epoch its last run was clean."""
+    """Who the OSD is, which maps it has, and through which epoch its last run was clean.
+
+    Version 10 came with a late release of 16.2; earlier ones write 9.
+    """
 
     cluster_fsid: uuid_d
     whoami: s32
@@ -40,6 +43,7 @@ class OSDSuperblock(Struct):
     pool_last_epoch_marked_full: Map[s64, u32] = since(7)
     purged_snaps_last: u32 = since(9)
     last_purged_snaps_scrub: UTime = since(9)
+    cluster_osdmap_trim_lower_bound: u32 = since(10)
 
 
 @struct(name="pool_pg_num_history_t", version=1, compat=1)
