@@ -43,6 +43,7 @@ verbs, carried out from left to right on one value in hand:
   dump_json           print the decoded value
   copy                put a copy in the place of the value in hand
   get_struct_v        print the version in the envelope of what was read
+  get_struct_compat   print the oldest version of a reader that can decode it
   count_tests         print how many example values the type has
   select_test N       take the N-th example value in hand (from 1)
   is_deterministic    succeed: every type's encoding is a function of its value
@@ -173,6 +174,10 @@ def _get_struct_v(bench: _Bench) -> None:
     print(bench.data[0] if bench.data else 0)
 
 
+def _get_struct_compat(bench: _Bench) -> None:
+    print(bench.data[1] if len(bench.data) > 1 else 0)
+
+
 def _count_tests(bench: _Bench) -> None:
     print(len(examples(bench.selected())))
 
@@ -209,6 +214,7 @@ VERBS: dict[str, Callable[[_Bench], None]] = {
     "copy": _copy,
     "copy_ctor": _copy,
     "get_struct_v": _get_struct_v,
+    "get_struct_compat": _get_struct_compat,
     "count_tests": _count_tests,
     "select_test": _select_test,
     "is_deterministic": _is_deterministic,

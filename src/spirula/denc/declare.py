@@ -110,7 +110,11 @@ class Struct:
 
     def plain(self) -> Any:
         """The value as JSON can hold it: field names, bytes in hex."""
-        return {f.name: f.codec.plain(getattr(self, f.name)) for f in self._denc_fields}
+        shown = {}
+        for f in self._denc_fields:
+            value = getattr(self, f.name)
+            shown[f.name] = None if value is None else f.codec.plain(value)
+        return shown
 
 
 def _located(name: str, error: WireError) -> WireError:
