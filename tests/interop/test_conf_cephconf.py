@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 
 from spirula.cli import conf as cli
 from spirula.conf.file import ConfSyntaxError, dump_conf, parse_conf
+from spirula.conf.options import newer
 
-# Where its libraries lie depends on how a Ceph was built; one option is ours alone.
-ELSEWHERE = re.compile(r"spirula_log_format|(erasure_code|plugin|osd_class)_dir|container_image")
+# Where its libraries lie depends on how a Ceph was built; one option is ours alone, some are newer.
+NEWER = "|".join(option.name for option in newer.OPTIONS)
+ELSEWHERE = re.compile(
+    rf"spirula_log_format|(erasure_code|plugin|osd_class)_dir|container_image|{NEWER}"
+)
 FILES = sorted((Path(__file__).parents[1] / "unit/conf/files").glob("*.conf"))
 ENVIRONMENT = {"PATH": os.environ.get("PATH", ""), "HOME": "/home/somebody"}
 

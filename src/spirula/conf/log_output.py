@@ -1,7 +1,8 @@
 """Where log lines go: files, standard error and syslog; and wiring a `Log` to a `Config`.
 
 The edge of `spirula.conf.log`. `start_log` is called once by every daemon and client after its
-configuration is loaded; options and thresholds are upstream's (src/common/ceph_context.cc, LogObs).
+configuration is loaded, `dump_on_crash` by daemons; options and thresholds are upstream's
+(src/common/ceph_context.cc, LogObs).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import sys
 import syslog
 import threading
 import time
+import traceback
+from types import TracebackType
 from typing import TextIO
 
 from spirula.conf.config import Config
@@ -207,3 +210,20 @@ def start_log(
     if reopen_on_hangup:
         signal.signal(signal.SIGHUP, lambda number, frame: log.reopen())
     return log, output
+
+
+def dump_on_crash(log: Log) -> None:
+    """When an exception ends the process, the log gets it and the recent entries before it."""
+    previous = sys.excepthook
+
+    def on_crash(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        if issubclass(kind, Exception):
+            crash = log.logger("none")
+            for line in "".join(traceback.format_exception(kind, error, trace)).splitlines():
+                crash.error("%s", line)
+            log.dump_recent()
+        previous(kind, error, trace)
+
+    sys.excepthook = on_crash

@@ -6,13 +6,20 @@ import io
 import json
 import re
 import signal
+import sys
 import time
 
 import pytest
 
 from spirula.conf.config import Config
 from spirula.conf.log import Entry, Log, OncePer, human_line, json_line, log_once, redact
-from spirula.conf.log_output import FileSink, LogOutput, StreamSink, start_log
+from spirula.conf.log_output import (
+    FileSink,
+    LogOutput,
+    StreamSink,
+    dump_on_crash,
+    start_log,
+)
 
 
 class Lines:
@@ -246,3 +253,21 @@ def test_files_and_streams_that_fail_end_nothing(tmp_path, capsys):
     closed.write(Entry(0, 1, -1, "osd", ""), "x")
     closed.flush()
     assert closed.threshold == -2
+
+
+def test_a_crash_leaves_its_history_in_the_log(log, monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "excepthook", lambda *what: told.append(what[0]))
+    dump_on_crash(log)
+    log.logger("osd")(5, "before it")
+    try:
+        raise ValueError("the end")
+    except ValueError as error:
+        sys.excepthook(ValueError, error, error.__traceback__)
+    text = "\n".join(log.sinks[0].lines)
+    assert "ValueError: the end" in text
+    assert text.index("--- begin dump") < text.index("before it") < text.index("--- end dump")
+    assert told == [ValueError]
+    count = len(log.sinks[0].lines)
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert len(log.sinks[0].lines) == count

@@ -1,8 +1,9 @@
 """The option table: every option that Spirula knows, by name.
 
-Names, types and defaults are upstream 16.2's; `tests/interop/test_conf_options.py` compares them
-with a real daemon. Options of parts that do not exist here (RocksDB, DPDK, RDMA, BlueStore's
-insides) are absent: like any unknown name in a configuration file they are ignored.
+Names, types and defaults are upstream 16.2's, but for a few of later releases (`newer`);
+`tests/interop/test_conf_options.py` compares them with a real daemon. Options of parts that do not
+exist here (RocksDB, DPDK, RDMA, BlueStore's insides) are absent: like any unknown name in a
+configuration file they are ignored.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from spirula.conf.options import (
     mon_health,
     mon_quorum,
     ms,
+    newer,
     osd,
     osd_debug,
     osd_ops,
@@ -54,6 +56,7 @@ _TABLES = (
     mds.OPTIONS,
     client.OPTIONS,
     rbd.OPTIONS,
+    newer.OPTIONS,
 )
 
 
