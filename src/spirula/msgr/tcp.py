@@ -93,7 +93,7 @@ class Messenger:
         self.decode = decode
         self.wall_clock = wall_clock
         self.limits = limits or MessengerLimits()
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, None] = {}  # a dict: in the order of their making
         self.local = self._make_local()
         self._servers: list[asyncio.AbstractServer] = []
         self._early: dict[Wire, None] = {}  # accepted and without a session, oldest first
@@ -220,12 +220,12 @@ class Messenger:
 
     def _adopt(self, session: Session) -> Connection:
         connection = Connection(self, session)
-        self.connections.add(connection)
+        self.connections[connection] = None
         return connection
 
     def _forget(self, connection: Connection) -> None:
         """The session is closed: nothing of it stays in the loop."""
-        self.connections.discard(connection)
+        self.connections.pop(connection, None)
         connection.arm()
         wire, connection.wire = connection.wire, None
         if wire is not None:

@@ -141,7 +141,7 @@ def test_no_altered_handshake_ends_in_a_session_with_a_key(secure, side):
     assert all(at < 26 for at in opened_anyway)
 
 
-# ------------------------------------------------------------------------------------ the banner
+# -------------------------------------------------------------------------------- the banner
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_feature_that_the_peer_lacks():
     assert "banner.features" in str(error)
 
 
-# ------------------------------------------------------------------------------------- the hello
+# --------------------------------------------------------------------------------- the hello
 
 
 def test_a_peer_of_another_kind_is_not_whom_we_wanted():
@@ -226,7 +226,7 @@ def test_only_what_is_not_known_is_learned(before, bound, after):
     assert str(client.addrs) == after
 
 
-# ---------------------------------------------------------------------------------- authentication
+# ------------------------------------------------------------------------------ authentication
 
 
 class Steps:
@@ -348,7 +348,7 @@ def test_method_none_takes_everybody_who_speaks_it():
     assert isinstance(NoneServer().on_request(8, AuthRequest(1, [2], b"")), AuthBadMethod)
 
 
-# --------------------------------------------------------------------------------------- the order
+# ----------------------------------------------------------------------------------- the order
 
 
 @pytest.mark.parametrize("tag", [tag for tag in Tag if tag is not Tag.HELLO])
@@ -385,7 +385,7 @@ def test_garbage_in_a_control_frame_is_refused():
     assert isinstance(failures(world, "server")[0], SpirulaError)
 
 
-# ---------------------------------------------------------------------------------------- deadlines
+# ------------------------------------------------------------------------------------ deadlines
 
 
 def test_half_a_handshake_ends_at_its_deadline():

@@ -45,7 +45,7 @@ def errors(world, name):
     return [event.error for event in world.told[name] if isinstance(event, Failed)]
 
 
-# ---------------------------------------------------------------------------------------- reconnect
+# ------------------------------------------------------------------------------------ reconnect
 
 
 @modes
@@ -169,7 +169,7 @@ def test_a_stateful_server_waits_for_its_client_and_keeps_what_it_has_for_it():
     assert world.messages("a") == [b"later"]
 
 
-# -------------------------------------------------------------------------------------------- lossy
+# ---------------------------------------------------------------------------------------- lossy
 
 
 def test_a_lossy_session_ends_with_its_transport():
@@ -226,7 +226,7 @@ def test_unregistered_clients_do_not_disturb_one_another():
     assert world.endpoints["b"].sessions == {}
 
 
-# ---------------------------------------------------------------------------------------- restarts
+# ------------------------------------------------------------------------------------ restarts
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_an_old_connection_that_comes_late_is_dropped():
     assert errors(world, "b")[-1].rule == "ident.global-seq"
 
 
-# ------------------------------------------------------------------------------------------ races
+# -------------------------------------------------------------------------------------- races
 
 
 @modes
@@ -391,7 +391,7 @@ def test_random_histories_deliver_each_message_once_and_in_order(secure, seed):
     assert world.messages("b") == sent["b"]
 
 
-# --------------------------------------------------------------------------- features, addresses
+# ----------------------------------------------------------------------- features, addresses
 
 
 def test_features_are_what_both_have():

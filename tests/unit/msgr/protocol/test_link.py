@@ -120,7 +120,7 @@ def test_writing_stops_at_its_budget():
     assert max(sizes) < 1.01 * WRITE_BUDGET_BYTES
 
 
-# -------------------------------------------------------------------------------- acknowledgements
+# ---------------------------------------------------------------------------- acknowledgements
 
 
 def test_lossless_messages_are_kept_until_acknowledged():
@@ -173,7 +173,7 @@ def test_the_accepting_side_decides_whether_messages_may_be_lost():
     assert world.session("a", "b").lossy
 
 
-# -------------------------------------------------------------------------------------- keepalives
+# ---------------------------------------------------------------------------------- keepalives
 
 
 @modes
@@ -198,7 +198,7 @@ def test_what_is_received_moves_the_deadline_and_silence_ends_the_link():
     assert link.data_to_send() == []
 
 
-# ---------------------------------------------------------------------------------------- bad input
+# ------------------------------------------------------------------------------------ bad input
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_nothing_comes_from_a_link_that_was_closed_while_its_messages_were_dispa
     assert world.messages("b") == [b"1"]
 
 
-# ---------------------------------------------------------------------------------------- throttles
+# ------------------------------------------------------------------------------------ throttles
 
 
 def test_a_full_throttle_stops_reading_until_there_is_room():

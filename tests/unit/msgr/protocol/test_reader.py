@@ -107,7 +107,7 @@ def test_any_frames_in_any_pieces(form, data):
     assert read == frames
 
 
-# ------------------------------------------------------------------------------------------ memory
+# -------------------------------------------------------------------------------------- memory
 
 
 def receive(reader, stream, frames, chunk):
@@ -179,7 +179,7 @@ def test_there_is_always_room_for_at_least_one_byte():
         drained(reader)
 
 
-# ------------------------------------------------------------------------------------------ damage
+# -------------------------------------------------------------------------------------- damage
 
 
 EPILOGUES = {CRC_1: EPILOGUE_CRC_1.size, CRC_0: EPILOGUE_CRC_0.size, SECURE_1: 0, SECURE_0: 0}
@@ -225,7 +225,7 @@ def test_encrypted_frames_cannot_change_places(form):
         reader.next_frame()
 
 
-# ----------------------------------------------------------------------------------------- lengths
+# ------------------------------------------------------------------------------------- lengths
 
 
 def crc_frame_start(tag, count, *lengths):
@@ -286,7 +286,7 @@ def test_half_a_frame_stays_half_a_frame():
     assert reader.unread < len(frame)
 
 
-# -------------------------------------------------------------------------------------- given up
+# ---------------------------------------------------------------------------------- given up
 
 
 def test_frames_that_their_sender_gave_up_are_skipped_in_revision_1():
@@ -314,7 +314,7 @@ def test_a_status_that_is_neither_is_refused():
         reader.next_frame()
 
 
-# ---------------------------------------------------------------------------------------- throttles
+# ------------------------------------------------------------------------------------ throttles
 
 
 def gated(form, limit):
@@ -363,7 +363,7 @@ def test_a_message_cut_off_gives_its_room_back():
     assert throttle.current == 0
 
 
-# -------------------------------------------------------------------------------------------- rest
+# ---------------------------------------------------------------------------------------- rest
 
 
 def test_the_format_does_not_change_inside_a_frame():
