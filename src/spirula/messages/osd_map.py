@@ -12,7 +12,7 @@ from spirula.types.interval_set import IntervalSet
 
 @message(41, version=4, compat=3)
 class MOSDMap(Message):
-    """Full maps and incrementals by epoch; the sender holds all from `oldest_map` to `newest_map`."""
+    """Full maps and incrementals by epoch; the sender has all from `oldest_map` to `newest_map`."""
 
     fsid: uuid_d
     incremental_maps: Map[u32, blob]

@@ -25,6 +25,7 @@ _T = TypeVar("_T")
 _Factory = Callable[[], asyncio.BaseProtocol]
 
 EPHEMERAL_PORTS = range(32768, 61000)
+ANYWHERE = "0.0.0.0"  # noqa: S104  # a name to compare with: nothing real is bound to it
 SYN_RETRY_S = 1.0
 WALL_CLOCK_START_S = 1_700_000_000.0
 
@@ -391,13 +392,13 @@ class Network:
         host = self.current_host()
         names: list[Address] = []
         for name in hosts:
-            wildcard = name in ("", "0.0.0.0", "::")  # noqa: S104  # compared, not bound
+            wildcard = name in ("", ANYWHERE, "::")
             if not wildcard and self._resolve(name) is not host:
                 raise OSError(errno.EADDRNOTAVAIL, f"{name} is not an address of {host.name}")
             port = port or host.free_port()
-            address = "0.0.0.0" if wildcard else _numeric(name, host)  # noqa: S104
+            address = ANYWHERE if wildcard else _numeric(name, host)
             if any(
-                taken == port and (bound == address or "0.0.0.0" in (bound, address))  # noqa: S104
+                taken == port and (bound == address or ANYWHERE in (bound, address))
                 for bound, taken in host.servers
             ):
                 raise OSError(errno.EADDRINUSE, f"{host.name}: port {port} is in use")
@@ -416,7 +417,7 @@ class Network:
     ) -> tuple[SimTransport, asyncio.BaseProtocol]:
         """Set up a connection; raises `OSError` as a socket's connect does."""
         source = self.current_host()
-        if local_addr is not None and local_addr[0] not in ("", "0.0.0.0"):  # noqa: S104
+        if local_addr is not None and local_addr[0] not in ("", ANYWHERE):
             bound = self._resolve(local_addr[0])
             if bound is not source and CURRENT_PROCESS.get() is not None:
                 raise OSError(
@@ -536,7 +537,7 @@ class _Attempt:
     def _listener(self) -> SimServer | None:
         servers = self.target.servers
         address, port = self.peername[0], self.peername[1]
-        server = servers.get((address, port)) or servers.get(("0.0.0.0", port))  # noqa: S104
+        server = servers.get((address, port)) or servers.get((ANYWHERE, port))
         return server if server is not None and server.is_serving() else None
 
     def _requested(self) -> None:
