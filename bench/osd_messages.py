@@ -55,7 +55,7 @@ def main() -> int:
 
     def decode() -> MOSDOp:
         got = decode_message(CEPH_MSG_OSD_OP, version, compat, front, b"", data, PACIFIC)
-        assert isinstance(got, MOSDOp)  # noqa: S101  # for the type checker
+        assert isinstance(got, MOSDOp)  # for the type checker
         return got
 
     received = decode()
