@@ -1,5 +1,4 @@
-"""`spirula ceph` and the client session beneath it, against real monitors, OSDs and a real manager.
-"""
+"""`spirula ceph` and the client session beneath it, against real monitors, OSDs and managers."""
 
 from __future__ import annotations
 
