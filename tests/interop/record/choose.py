@@ -42,6 +42,12 @@ _PER_GROUP_OF = {
 _SMALL_DATA = 4096
 _SMALL_MESSAGE = 24 << 10
 
+# What 16.2 announces. Of a later release's run only what it says to peers of 16.2 is of use.
+_FEATURES_OF_16 = 0x3F01CFBDFFFDFFFF
+
+_KERNEL = b"6.1.0-recorded-release-of-a-kernel-of-some-length"
+_WITH_CHECKSUMS = (46, 47)  # MForward and MRoute carry messages with their checksums
+
 _OSD_OP_BYTES = 38
 _PREFIX = re.compile(rb'"prefix": ?"([^"]*)"')
 # Where a small number tells what kind of this message it is: struct format, offset in the front.
@@ -165,12 +171,21 @@ def _picked(group: _Group, limit: int) -> list[Message]:
 Key = tuple[str, int, int, int, int, int]
 
 
-def _collect(paths: list[Path]) -> dict[Key, _Group]:
+def _collect(paths: list[Path], kernel: bytes = b"") -> dict[Key, _Group]:
+    """Groups of what was captured; the recording machine's `kernel` release is overwritten in it.
+    """
     groups: dict[Key, _Group] = defaultdict(_Group)
     for path in paths:
         release = path.name.split("-")[0]
         for m in messages(path):
             h = m.header
+            if release == "newer" and m.source.features & m.target.features & ~_FEATURES_OF_16:
+                continue
+            if kernel and kernel in m.front + m.data:
+                if h.type in _WITH_CHECKSUMS:
+                    continue
+                m.front = m.front.replace(kernel, _KERNEL[: len(kernel)])
+                m.data = m.data.replace(kernel, _KERNEL[: len(kernel)])
             key = (
                 release,
                 h.type,
@@ -212,17 +227,18 @@ def print_seen(paths: list[Path]) -> None:
     print("never:", ", ".join(never))
 
 
-def write_vectors(paths: list[Path]) -> None:
+def write_vectors(paths: list[Path], kernel: Path) -> None:
     """Write one container per family, and the counts per type as a table for the README."""
+    release = kernel.read_bytes()
     containers: dict[str, list[bytes]] = defaultdict(list)
     counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-    for key, group in sorted(_collect(paths).items()):
-        release, number, _, _, source, target = key
+    for key, group in sorted(_collect(paths, release).items()):
+        run, number, _, _, source, target = key
         chosen = _picked(group, _PER_GROUP_OF.get(number, _PER_GROUP))
         counts[number][0] += group.seen
         counts[number][1] += len(chosen)
         for m in chosen:
-            containers[family(number)].append(_record(m, release, source, target))
+            containers[family(number)].append(_record(m, run, source, target))
     for name, records in containers.items():
         packed = lzma.compress(b"".join(records), preset=9 | lzma.PRESET_EXTREME)
         (VECTORS / f"{name}.vectors.xz").write_bytes(packed)

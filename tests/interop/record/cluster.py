@@ -8,7 +8,6 @@ OSDs away. Used by the scenarios of the recorder only; interop tests have their 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -96,7 +95,7 @@ class Ports:
 
 @dataclass(slots=True)
 class Cluster:
-    """Handles of one cluster in a folder of its own, which `remove` deletes.
+    """Handles of one cluster in a folder of its own.
 
     With `root` all programs are those of that root folder (chroot), and `dir` is inside it.
     """
@@ -110,9 +109,14 @@ class Cluster:
 
     @property
     def env(self) -> dict[str, str]:
-        """Environment for client programs."""
-        conf = str(self.dir / "ceph.conf")
-        return {**os.environ, "CEPH_CONF": conf, "PYTHONWARNINGS": "ignore"}
+        """Environment of all programs: nothing of ours but the path to the configuration."""
+        return {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "LANG": "C.UTF-8",
+            "HOME": str(self.dir),
+            "CEPH_CONF": str(self.dir / "ceph.conf"),
+            "PYTHONWARNINGS": "ignore",
+        }
 
     @property
     def files(self) -> Path:
@@ -312,10 +316,9 @@ class Cluster:
             process.kill()
             process.wait()
 
-    def remove(self) -> None:
+    def stop_all(self) -> None:
         for daemon in sorted(self.running, key=lambda d: d.startswith("mon")):
             self.stop(daemon, signal.SIGKILL)
-        shutil.rmtree(self.files)
 
     # -- waiting
 

@@ -183,7 +183,7 @@ def cephfs(seconds: float) -> None:
     attempt(lambda: fs.mkdir(name, 0o755))
     attempt(lambda: fs.mkdir(f"{name}/sub", 0o755))
     for i in range(20):
-        attempt(lambda i=i: _write_file(fs, f"{name}/f{i}", b"data" * i))
+        attempt(lambda i=i: _write_file(fs, f"{name}/f{i}", b"data" * (i + 1)))
     attempt(lambda: fs.rename(f"{name}/f1", f"{name}/g1"))
     attempt(lambda: fs.rename(f"{name}/f2", f"{name}/sub/g2"))
     attempt(lambda: fs.link(f"{name}/g1", f"{name}/l1"))
