@@ -9,6 +9,8 @@ bytes in MAuth messages. Follows upstream `src/mon/MonClient.cc` (MonConnection)
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 from spirula.auth.cephx.authorizer import Authorizer
 from spirula.auth.cephx.client import CephxConversation
@@ -139,6 +141,23 @@ class AuthClient:
             due = later if due is None else min(due, later)
         return due
 
+    def open_authorizer(self, peer_type: int) -> Opening:
+        """What to show to a service of that kind; see `AuthorizerSource`."""
+        if self.method == AuthMethod.UNKNOWN:
+            raise PermissionDenied(f"{self.name} is not logged in to the cluster")
+        if self.method == AuthMethod.NONE:
+            payload = AuthNoneAuthorizer(self.name, self.global_id).encode()
+            return Opening(self.method, payload)
+        ticket = self.tickets.tickets.get(peer_type)
+        if ticket is None:
+            what = TYPE_NAMES.get(peer_type, str(peer_type))
+            raise PermissionDenied(f"{self.name} holds no ticket for {what}")
+        # An expired ticket is shown all the same: the service's clock decides.
+        authorizer = Authorizer(
+            peer_type, self.global_id, ticket.blob, ticket.session_key, self.random
+        )
+        return Opening(self.method, authorizer.request(), authorizer)
+
     def _converse(self) -> CephxConversation:
         if self.key is None:
             raise PermissionDenied(f"no key for {self.name}")
@@ -232,33 +251,39 @@ class MonHandshake:
         )
 
 
-class ServiceHandshake:
-    """An authorizer for an OSD, MDS or manager, as a ClientHandshake."""
+@dataclass(slots=True)
+class Opening:
+    """What is shown to a service: by cephx an authorizer, by none a name. `payload` is sent."""
 
-    def __init__(self, client: AuthClient, peer_type: int) -> None:
-        self._client = client
+    method: AuthMethod
+    payload: bytes
+    authorizer: Authorizer | None = None
+
+
+class AuthorizerSource(Protocol):
+    """Who makes openings for services: `AuthClient`, and `auth.monitor.MonitorAuthClient`."""
+
+    registry: AuthRegistry
+
+    def open_authorizer(self, peer_type: int) -> Opening:
+        """What to show to a service of that kind. PermissionDenied where there is nothing."""
+        ...
+
+
+class ServiceHandshake:
+    """An authorizer for an OSD, MDS, manager or fellow monitor, as a ClientHandshake."""
+
+    def __init__(self, source: AuthorizerSource, peer_type: int) -> None:
+        self._source = source
         self._peer_type = peer_type
         self._offered: list[int] = []
         self._authorizer: Authorizer | None = None
 
     def request(self) -> AuthRequest:
-        client, peer_type = self._client, self._peer_type
-        method = client.method
-        self._offered = client.registry.modes(peer_type, method)
-        if method == AuthMethod.UNKNOWN:
-            raise PermissionDenied(f"{client.name} is not logged in to the cluster")
-        if method == AuthMethod.NONE:
-            payload = AuthNoneAuthorizer(client.name, client.global_id).encode()
-            return AuthRequest(method, list(self._offered), payload)
-        ticket = client.tickets.tickets.get(peer_type)
-        if ticket is None:
-            what = TYPE_NAMES.get(peer_type, str(peer_type))
-            raise PermissionDenied(f"{client.name} holds no ticket for {what}")
-        # An expired ticket is shown all the same: the service's clock decides.
-        self._authorizer = Authorizer(
-            peer_type, client.global_id, ticket.blob, ticket.session_key, client.random
-        )
-        return AuthRequest(method, list(self._offered), self._authorizer.request())
+        opening = self._source.open_authorizer(self._peer_type)
+        self._offered = self._source.registry.modes(self._peer_type, opening.method)
+        self._authorizer = opening.authorizer
+        return AuthRequest(opening.method, list(self._offered), opening.payload)
 
     def on_bad_method(self, refusal: AuthBadMethod) -> AuthRequest:
         what = TYPE_NAMES.get(self._peer_type, str(self._peer_type))

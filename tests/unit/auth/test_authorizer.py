@@ -9,8 +9,9 @@ import pytest
 
 from spirula.auth.cephx.authorizer import Authorizer
 from spirula.auth.cephx.check import BadTicket, open_ticket
-from spirula.auth.cephx.key_server import KeyServer
 from spirula.auth.cephx.protocol import seal_ticket
+from spirula.auth.cephx.rotating import RotatingKeys
+from spirula.auth.client import ServiceHandshake
 from spirula.auth.crypto import KeyType, KeyUsage, decrypt, encrypt
 from spirula.auth.handshake import (
     AuthBadMethod,
@@ -20,11 +21,15 @@ from spirula.auth.handshake import (
     ConnectionMode,
 )
 from spirula.auth.keyring import KeyRing
+from spirula.auth.monitor import MonitorAuthClient
+from spirula.auth.registry import AuthRegistry
+from spirula.auth.server import ServiceAuthServer
 from spirula.errors import CephError, PermissionDenied
 from spirula.types.auth import (
     AuthCapsInfo,
     CephXAuthorizerHead,
     CephXTicketBlob,
+    PrincipalName,
     encode_string,
 )
 from spirula.types.base import UTime
@@ -417,46 +422,75 @@ def test_services_do_not_log_anybody_in():
     assert (verdict.result, verdict.reason) == (errno.EACCES, "authentication mode 10")
 
 
-# --------------------------------------------------------------------------------- between monitors
+# ------------------------------------------------------------------------- a monitor's connections
 
 
-def _mon_authorizer(world: World, key_server: KeyServer) -> Authorizer:
-    info = key_server.monitor_session_info(key_server.principal_key(MON), world.now, world.random)
-    return Authorizer(
-        EntityType.MON, 0, seal_ticket(info, world.random), info.session_key, world.random
+def monitor(world: World, **options: str) -> MonitorAuthClient:
+    registry = AuthRegistry.from_options(EntityType.MON, options)
+    name = PrincipalName.parse("mon.b")
+    return MonitorAuthClient(
+        name, registry, world.key_server, world.key_server, world.clock, world.random
     )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_monitors_know_one_another_by_their_shared_key(kind):
     world = World(kind)
-    shown = _mon_authorizer(world, world.key_server)
-    server = world.mon()
-    more = server.on_request(EntityType.MON, AuthRequest(2, [2, 1], shown.request()))
-    done = server.on_more(shown.on_challenge(more.payload))
-    assert isinstance(done, AuthDone)
-    assert done.outcome.entity == "mon."
-    assert shown.on_reply(done.payload) == done.outcome.connection_secret
-    assert len(done.outcome.connection_secret) == 64
+    ours, theirs = talk(monitor(world).handshake(EntityType.MON), world.mon(), EntityType.MON)
+    assert_same_keys(ours, theirs)
+    assert (theirs.entity, theirs.caps, len(theirs.connection_secret)) == ("mon.", {}, 64)
+
+
+def manager(world: World, **options: str) -> ServiceAuthServer:
+    registry = AuthRegistry.from_options(EntityType.MGR, options)
+    secrets = world.key_server.data.rotating_secrets[EntityType.MGR]
+    keys = RotatingKeys(EntityType.MGR, secrets)
+    return ServiceAuthServer(registry, keys, world.clock, world.random)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_managers_know_monitors_by_a_ticket_that_these_make(kind):
+    world = World(kind, kind)
+    server = manager(world).handshake()
+    ours, theirs = talk(monitor(world).handshake(EntityType.MGR), server, EntityType.MON)
+    assert_same_keys(ours, theirs)
+    assert theirs.entity == "mon."
+
+
+def test_monitors_without_cephx():
+    world = World()
+    client = monitor(world, auth_supported="none").handshake(EntityType.MON)
+    server = world.mon(options={"auth_supported": "none"})
+    _, theirs = talk(client, server, EntityType.MON)
+    assert (theirs.entity, theirs.allow_all) == ("mon.b", True)
+
+
+def test_monitors_connect_to_nobody_else():
+    with pytest.raises(PermissionDenied, match="do not connect to osd"):
+        monitor(World()).handshake(OSD).request()
+
+
+def test_without_a_usable_key_a_monitor_connects_to_nobody():
+    world = World()
+    world.key_server.data.secrets[MON].key.secret = b""
+    with pytest.raises(PermissionDenied, match=r"key of mon\.:"):
+        monitor(world).handshake(EntityType.MON).request()
+    del world.key_server.data.secrets[MON]
+    for kind, reason in ((EntityType.MON, "no key that"), (EntityType.MGR, "not known")):
+        with pytest.raises(PermissionDenied, match=reason):
+            monitor(world).handshake(kind).request()
 
 
 def test_a_stranger_is_no_monitor():
     world, other = World(), World(seed=2)
-    shown = _mon_authorizer(other, other.key_server)
-    verdict = world.mon().on_request(EntityType.MON, AuthRequest(2, [1], shown.request()))
-    assert verdict.result == errno.EACCES
+    with pytest.raises(Refused) as refused:
+        talk(monitor(other).handshake(EntityType.MON), world.mon(), EntityType.MON)
+    assert refused.value.errno == errno.EACCES
 
 
 def test_a_client_s_monitor_ticket_does_not_make_it_a_monitor():
-    world = World()
-    client = world.client()
-    world.login(client)
-    ticket = client.tickets.tickets[EntityType.MON]
-    shown = Authorizer(
-        EntityType.MON, client.global_id, ticket.blob, ticket.session_key, world.random
-    )
+    world, client = connected()
     peers = KeyRing({MON: world.key_server.data.secrets[MON]})
-    verdict = world.mon(peers=peers).on_request(
-        EntityType.MON, AuthRequest(2, [1], shown.request())
-    )
-    assert "secret 2 for mon is not known" in verdict.reason
+    with pytest.raises(Refused) as refused:
+        talk(ServiceHandshake(client, EntityType.MON), world.mon(peers=peers), EntityType.MON)
+    assert "secret 2 for mon is not known" in refused.value.reason
