@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ from spirula.auth.cephx.rotating import RotatingKeys
 from spirula.auth.cephx.service import GlobalIdStatus
 from spirula.auth.client import AuthClient
 from spirula.auth.crypto import KeyType, generate_key, key_from_text, key_to_text
-from spirula.auth.registry import AuthRegistry
+from spirula.auth.handshake import AuthBadMethod, AuthOutcome, AuthRequest, ClientHandshake
+from spirula.auth.monitor import MonitorAuthClient
+from spirula.auth.registry import AuthRegistry, KeyTypePolicy
 from spirula.auth.server import MonAuthServer
 from spirula.errors import CephError, PermissionDenied, SpirulaError
 from spirula.messages.auth import MAuth, MAuthReply
@@ -289,6 +292,68 @@ def test_an_osd_s_rotating_secrets_open_its_clients_tickets(cluster: RealCluster
     run(scenario())
 
 
+class Noted:
+    """A client's handshake that tells a test of its outcome."""
+
+    def __init__(self, inner: ClientHandshake, queue: asyncio.Queue[object]) -> None:
+        self.inner, self.queue = inner, queue
+
+    def request(self) -> AuthRequest:
+        return self.inner.request()
+
+    def on_bad_method(self, refusal: AuthBadMethod) -> AuthRequest:
+        return self.inner.on_bad_method(refusal)
+
+    def on_more(self, payload: bytes) -> bytes:
+        return self.inner.on_more(payload)
+
+    def on_done(self, global_id: int, mode: int, payload: bytes) -> AuthOutcome:
+        outcome = self.inner.on_done(global_id, mode, payload)
+        self.queue.put_nowait(outcome)
+        return outcome
+
+
+@pytest.mark.parametrize("whom", ["mon", "mgr"])
+def test_daemons_take_us_for_a_monitor(cluster: RealCluster, whom: str) -> None:
+    async def scenario() -> None:
+        mon = PrincipalName.parse("mon.")
+        ring = (cluster.folder / "mon.keyring").read_text()
+        key = key_from_text(re.search(r"\[mon\.\]\s+key = (\S+)", ring)[1])
+        key_server = KeyServer(policy=KeyTypePolicy(service=KeyType(key.type)))
+        key_server.data.secrets[mon] = EntityAuth(key=key)
+        # Managers' secrets, as a monitor has them and a manager may ask for them.
+        manager = Peer(PrincipalName.parse("mgr.x"), cluster.key_of("mgr.x"))
+        monitor = await manager.connect(EntityType.MON, monitor_of(cluster))
+        await manager.renew(monitor, manager.auth.rotating_renewal())
+        key_server.data.rotating_secrets[EntityType.MGR] = manager.auth.rotating.secrets
+        registry = AuthRegistry.from_options(EntityType.MON)
+        ours = MonitorAuthClient(
+            PrincipalName.parse("mon.z"), registry, key_server, key_server, time.time, os.urandom
+        )
+        events = Events()
+        endpoint = Endpoint(
+            EntityName(EntityType.MON, 9),
+            client_policies(),
+            random_bytes=os.urandom,
+            auth_client=lambda kind, _: Noted(ours.handshake(kind), events.queue),
+            encode=encode_message,
+        )
+        messenger = Messenger(asyncio.get_running_loop(), endpoint, events)
+        kind, addr = (
+            (EntityType.MON, monitor_of(cluster))
+            if whom == "mon"
+            else (EntityType.MGR, mgr_of(cluster))
+        )
+        messenger.get_connection(kind, EntityAddrVec([addr]), anonymous=True)
+        outcome = await events.next()
+        assert isinstance(outcome, AuthOutcome), outcome
+        assert len(outcome.connection_secret) == 64
+        for one in (messenger, manager.messenger):
+            await one.shutdown()
+
+    run(scenario())
+
+
 # ---------------------------------------------------------------- real clients, our monitor's side
 
 
@@ -386,5 +451,31 @@ def test_real_clients_with_a_wrong_key_are_refused(
         assert b"permission denied" in said.lower()
         assert process.returncode == PermissionDenied.code
         await monitor.messenger.shutdown()
+
+    run(scenario())
+
+
+def test_real_clients_wait_for_a_monitor_that_is_busy(real_ceph: object) -> None:
+    """Before the first quorum nobody is refused: whoever comes, comes again."""
+
+    async def scenario() -> None:
+        monitor = Monitor(KeyType.AES, "crc")
+        asked = 0
+
+        def ready() -> bool:
+            nonlocal asked
+            asked += 1
+            return asked > 2
+
+        monitor.server.ready = ready
+        process = await monitor.visited_by()
+        try:
+            connection = await monitor.events.next()
+            assert isinstance(connection, Connection)
+            assert (connection.auth.entity, asked) == ("client.admin", 3)
+        finally:
+            process.kill()
+            await process.communicate()
+            await monitor.messenger.shutdown()
 
     run(scenario())

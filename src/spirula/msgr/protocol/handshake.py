@@ -36,7 +36,7 @@ from spirula.auth.handshake import (
     ConnectionMode,
     ServerHandshake,
 )
-from spirula.errors import InvariantBroken, NotSupported, ProtocolViolation
+from spirula.errors import Busy, InvariantBroken, NotSupported, ProtocolViolation
 from spirula.msgr.protocol import control
 from spirula.msgr.protocol.compression import CompressionConfig
 from spirula.msgr.protocol.frames import FrameLimits, Tag
@@ -275,6 +275,9 @@ class Handshake:
             self.stage = Stage.AUTH_MORE
             self._channel.send(Tag.AUTH_REPLY_MORE, control.AuthMoreFrame(answer.payload))
         elif isinstance(answer, AuthBadMethod):
+            if answer.result == Busy.code:
+                # Not a refusal: a client that finds the connection closed comes back later.
+                raise Busy(answer.reason)
             # the client may begin again with another method
             self.stage = Stage.AUTH
             self._channel.send(
