@@ -18,6 +18,7 @@ import pytest
 import spirula.crush.wire
 import spirula.maps.osdmap
 from spirula.denc import REGISTRY
+from spirula.denc.features import PACIFIC
 from spirula.types import load_all
 
 load_all()
@@ -28,7 +29,9 @@ ARCHIVE = Path(os.environ.get("SPIRULA_CORPUS", BESIDE))
 BASELINE = "16.2"
 AT_LEAST = 250
 
-DIFFERENT_ON_PURPOSE: dict[str, str] = {}
+DIFFERENT_ON_PURPOSE: dict[str, str] = {
+    "OSDSuperblock": "the archive has version 9; later point releases of 16.2 write version 10",
+}
 """Types of the baseline whose objects do not come out byte for byte, with the reason."""
 
 LONGER_THAN_THEIR_VALUE = {
@@ -36,6 +39,12 @@ LONGER_THAN_THEIR_VALUE = {
     "MgrMap::ModuleOption/f97d85482139c3de61f9ec00522b6bd6",
 }
 """Objects of the archive with bytes behind the value, which are not compared."""
+
+ENCODED_FOR_NO_FEATURES = {
+    "file_layout_t/4fcc2ecdac88971e097c7403ca035074",
+    "pg_missing_item/e665e73b8575b4ec96651f94bf5299ce",
+}
+"""Objects of the archive that were encoded for a peer that announces no features at all."""
 
 pytestmark = [
     pytest.mark.golden,
@@ -68,7 +77,9 @@ def test_objects_of_all_releases_decode_and_those_of_the_baseline_come_out_again
             value, used = kind.decode_from(data)
             assert (used < len(data)) == longer, f"{release}/{name}/{digest}"
             if release == BASELINE and name not in DIFFERENT_ON_PURPOSE:
-                assert value.encode().hex() == data[:used].hex(), f"{release}/{name}/{digest}"
+                features = 0 if f"{name}/{digest}" in ENCODED_FOR_NO_FEATURES else PACIFIC
+                encoded = value.encode(features)
+                assert encoded.hex() == data[:used].hex(), f"{release}/{name}/{digest}"
 
 
 def test_enough_types_of_the_baseline_are_declared() -> None:
