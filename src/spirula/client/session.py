@@ -23,6 +23,7 @@ from spirula.messages.base import Message
 from spirula.messages.command import MCommand, MCommandReply, MMgrCommand, MMgrCommandReply
 from spirula.messages.mgr import MMgrMap
 from spirula.messages.osd_map import MOSDMap
+from spirula.msgr.configured import handshake_config
 from spirula.msgr.connection import Connection
 from spirula.msgr.policies import client_policies
 from spirula.msgr.protocol.endpoint import Endpoint
@@ -260,6 +261,7 @@ async def open_session(
         client_policies(),
         random_bytes=random_bytes,
         auth_client=lambda peer_type, _: auth.handshake(peer_type),
+        config=handshake_config(name.type, config),
         encode=encode_message,
         nonce=int.from_bytes(random_bytes(4), "little") or 1,
     )
@@ -278,5 +280,7 @@ async def open_session(
     except BaseException:
         await session.close()
         raise
-    endpoint.name = EntityName(name.type, auth.global_id)
+    # Only OSDs go by a number of their own; everybody else by the one that login gave.
+    is_osd = name.type == EntityType.OSD and name.id.isdecimal()
+    endpoint.name = EntityName(name.type, int(name.id) if is_osd else auth.global_id)
     return session
