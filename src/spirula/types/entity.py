@@ -210,7 +210,10 @@ class EntityAddr(Struct):
         family = int.from_bytes(buf[start : start + 2], "little")
         if size > _SOCKADDR_SIZES.get(family, _SOCKADDR_SIZE_UNKNOWN):
             raise WireError(f"sockaddr of {size} bytes", offset=start, limit=_SOCKADDR_SIZE_UNKNOWN)
-        return cls(kind, nonce, family, buf[start + 2 : start + size]), after
+        rest = buf[start + 2 : start + size]
+        if family in _SOCKADDR_SIZES:  # what a peer left out is zero, as upstream reads it
+            rest = rest.ljust(_SOCKADDR_SIZES[family] - 2, b"\0")
+        return cls(kind, nonce, family, rest), after
 
     @classmethod
     def _decode_legacy(cls, buf: bytes, pos: int) -> tuple[Self, int]:
