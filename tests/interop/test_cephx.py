@@ -440,7 +440,11 @@ def test_real_clients_log_in(
 @pytest.mark.parametrize(("release", "kind"), CLIENTS)
 @pytest.mark.parametrize("who", ["client.admin", "client.nobody"])
 def test_real_clients_with_a_wrong_key_are_refused(
-    release: str, kind: KeyType, who: str, request: pytest.FixtureRequest
+    release: str,
+    kind: KeyType,
+    who: str,
+    request: pytest.FixtureRequest,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def scenario() -> None:
         monitor = Monitor(kind, "crc")
@@ -453,6 +457,10 @@ def test_real_clients_with_a_wrong_key_are_refused(
         await monitor.messenger.shutdown()
 
     run(scenario())
+    why = "does not hold its key" if who == "client.admin" else "is not known"
+    logged = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(logged) == 1
+    assert f"EACCES: {who} {why}" in logged[0]
 
 
 def test_real_clients_wait_for_a_monitor_that_is_busy(real_ceph: object) -> None:

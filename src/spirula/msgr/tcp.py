@@ -321,6 +321,10 @@ class Messenger:
         link = wire.link
         session = link.session
         connection = wire.connection
+        refusal = link.handshake.refusal if link.handshake is not None else None
+        if refusal is not None:
+            # That the peer hung up is no news; why we did not let it in is.
+            error = PermissionDenied(refusal.reason, errno=refusal.result)
         self._report(wire, error)
         was_connecting = session is not None and session.state is SessionState.CONNECTING
         ended = self.endpoint.lost(link, self.loop.time())

@@ -91,7 +91,8 @@ class HandshakeConfig:
 class Handshake:
     """One handshake. `auth` is what authentication gave, `mode` and peer fields are set on the way.
 
-    `seen_as` is our address as the peer sees it, from its hello.
+    `seen_as` is our address as the peer sees it, from its hello; `refusal` what we refused the
+    peer with, as long as nothing better came of it.
     """
 
     __slots__ = (
@@ -107,6 +108,7 @@ class Handshake:
         "compression_method",
         "peer_features",
         "peer_type",
+        "refusal",
         "seen_as",
         "stage",
     )
@@ -124,6 +126,7 @@ class Handshake:
         self.peer_type = 0
         self.peer_features = 0
         self.seen_as: EntityAddr | None = None
+        self.refusal: AuthBadMethod | None = None
         self.auth = AuthOutcome()
         self.compression_method = 0
 
@@ -279,6 +282,7 @@ class Handshake:
                 # Not a refusal: a client that finds the connection closed comes back later.
                 raise Busy(answer.reason)
             # the client may begin again with another method
+            self.refusal = answer
             self.stage = Stage.AUTH
             self._channel.send(
                 Tag.AUTH_BAD_METHOD,
@@ -291,6 +295,7 @@ class Handshake:
             )
         else:
             outcome = answer.outcome
+            self.refusal = None
             self._channel.send(
                 Tag.AUTH_DONE,
                 control.AuthDoneFrame(outcome.global_id, outcome.mode, answer.payload),
