@@ -44,6 +44,8 @@ from spirula.types.auth import (
 )
 from spirula.types.entity import TYPE_NAMES, EntityType
 
+_LONGEST_REASON = 300
+
 Verdict = AuthMore | AuthDone | AuthBadMethod
 
 
@@ -90,7 +92,7 @@ class _Handshake:
         methods = self._registry.methods(self._peer_type)
         modes = self._registry.modes(self._peer_type, AuthMethod.CEPHX)
         return AuthBadMethod(
-            self._method, error.errno, list(methods), list(modes), reason=error.message
+            self._method, error.errno, list(methods), list(modes), reason=_for_log(error.message)
         )
 
     def _open(self, payload: bytes) -> Verdict:
@@ -124,6 +126,11 @@ class _Handshake:
         accepted = check.accept(payload, now, _secret_bytes(self._mode))
         outcome = self._accepted(accepted.info, accepted.connection_secret, service)
         return AuthDone(accepted.reply, outcome)
+
+
+def _for_log(text: str) -> str:
+    """A reason on one short line: names in it are whatever the peer made up."""
+    return "".join(c if c.isprintable() else "?" for c in text[:_LONGEST_REASON])
 
 
 def _check_payload(payload: bytes) -> None:

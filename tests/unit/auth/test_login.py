@@ -83,6 +83,15 @@ def test_unknown_users_and_wrong_keys_look_alike():
         assert client.method is AuthMethod.UNKNOWN
 
 
+def test_names_that_were_made_up_do_not_break_the_log():
+    world = World()
+    name = PrincipalName(EntityType.CLIENT, "x\n1970 all is well\x1b[31m" + "y" * 5000)
+    with pytest.raises(Refused) as refused:
+        world.login(world.client(name, key=world.key_server.principal_key(ADMIN)))
+    assert refused.value.reason.startswith("client.x?1970 all is well?[31myyy")
+    assert len(refused.value.reason) == 300
+
+
 def test_a_monitor_without_our_key_is_found_out():
     world, impostor = World(), World(seed=2)
     client = world.client()
