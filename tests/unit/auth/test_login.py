@@ -83,6 +83,17 @@ def test_unknown_users_and_wrong_keys_look_alike():
         assert client.method is AuthMethod.UNKNOWN
 
 
+def test_a_monitor_may_not_choose_a_mode_that_was_not_offered():
+    world = World()
+    client = world.client(ms_mon_client_mode="secure")
+    handshake, server = client.handshake(EntityType.MON), world.mon()
+    more = server.on_request(EntityType.CLIENT, handshake.request())
+    done = server.on_more(handshake.on_more(more.payload))
+    with pytest.raises(PermissionDenied, match="mode 1, which we did not offer"):
+        handshake.on_done(done.outcome.global_id, ConnectionMode.CRC, done.payload)
+    assert client.method is AuthMethod.UNKNOWN
+
+
 def test_names_that_were_made_up_do_not_break_the_log():
     world = World()
     name = PrincipalName(EntityType.CLIENT, "x\n1970 all is well\x1b[31m" + "y" * 5000)
