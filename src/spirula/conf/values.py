@@ -7,8 +7,8 @@ Called by `spirula.conf.option`; people who want a typed option call `Config.get
 
 from __future__ import annotations
 
-import ipaddress
 import re
+import socket
 import uuid
 from enum import Enum
 
@@ -231,6 +231,8 @@ def parse_addrvec(text: str) -> str:
     return found[0] if len(found) == 1 else f"[{','.join(found)}]"
 
 
+_IPV4 = re.compile(r"[0-9.]{0,39}")
+_IPV6 = re.compile(r"[0-9a-fA-F:]{0,64}")
 _ADDR_TYPES = (("v1:", "v1:"), ("v2:", "v2:"), ("any:", ""))
 
 
@@ -244,25 +246,10 @@ def _addr(text: str, pos: int) -> tuple[str, int, bool]:
         if text.startswith(mark, pos):
             prefix = printed
             pos += len(mark)
+            break
     bracketed = text.startswith("[", pos)
     pos += bracketed
-    four = re.compile(r"[0-9.]{0,39}").match(text, pos)
-    six = re.compile(r"[0-9a-fA-F:]{0,64}").match(text, pos)
-    host = None
-    if four is not None and re.fullmatch(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", four[0]):
-        try:
-            host = str(ipaddress.IPv4Address(four[0]))
-            pos = four.end()
-        except ValueError:
-            host = None
-    is_ipv6 = False
-    if host is None and six is not None:
-        try:
-            host = f"[{ipaddress.IPv6Address(six[0])}]"
-            is_ipv6 = True
-            pos = six.end()
-        except ValueError:
-            host = None
+    host, pos, is_ipv6 = _host(text, pos)
     if host is None:
         raise BadValue(f"not an address: '{text[start:]}'")
     if bracketed:
@@ -277,6 +264,20 @@ def _addr(text: str, pos: int) -> tuple[str, int, bool]:
     if text.startswith("/", pos):
         nonce, pos = _digits(text, pos + 1)
     return f"{prefix}{host}:{port}/{nonce & 0xFFFFFFFF}", pos, is_ipv6
+
+
+def _host(text: str, pos: int) -> tuple[str | None, int, bool]:
+    """The address at `pos` as the C library prints it, what follows it, whether it is IPv6."""
+    for family, allowed in ((socket.AF_INET, _IPV4), (socket.AF_INET6, _IPV6)):
+        found = allowed.match(text, pos)
+        try:
+            host = socket.inet_ntop(family, socket.inet_pton(family, found[0] if found else ""))
+        except OSError:
+            continue
+        is_ipv6 = family == socket.AF_INET6
+        end = pos if found is None else found.end()
+        return f"[{host}]" if is_ipv6 else host, end, is_ipv6
+    return None, pos, False
 
 
 def _digits(text: str, pos: int) -> tuple[int, int]:

@@ -48,6 +48,7 @@ ADDR, ADDRVEC, UUID = OptionType.ADDR, OptionType.ADDRVEC, OptionType.UUID
         (ADDR, "v1:[fe80::1]:6800/5", "v1:[fe80::1]:6800/5"),
         (ADDR, "any:1.2.3.4:5", "1.2.3.4:5/0"),
         (ADDR, "-", "-"),
+        (ADDR, "::ffff:1", "v2:[::255.255.0.1]:0/0"),
         (ADDRVEC, "[v2:1.2.3.4:1/0,v1:1.2.3.4:2/0]", "[v2:1.2.3.4:1/0,v1:1.2.3.4:2/0]"),
         (ADDRVEC, "::1", "v2:[::1]:0/0"),
     ],
@@ -67,7 +68,10 @@ def test_a_good_text_gives_its_value(kind, text, value):
         *((SECS, text) for text in ("h", "2 parsecs", "2h-", "5y!", "9" * 40)),
         *((MILLISECS, text) for text in ("", "x", "1.5", "5s", "9" * 30)),
         *((UUID, text) for text in ("", "x", "{c6dc2736828e41649a03d5312a8c3029", "c6dc-2736")),
-        *((ADDR, text) for text in ("", "host", "1.2.3", "[1.2.3.4", "1.2.3.4:70000")),
+        *(
+            (ADDR, text)
+            for text in ("", "host", "1.2.3", "[1.2.3.4", "1.2.3.4:70000", "v1:v2:1.2.3.4")
+        ),
         *((ADDRVEC, text) for text in ("", "[", "[v1:1.2.3.4:5/6", "[x]")),
     ],
 )
