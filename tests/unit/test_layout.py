@@ -116,7 +116,7 @@ def test_docs_tell_every_bound() -> None:
         for node in ast.parse(path.read_text()).body:
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", 0)]
             for target in targets:
-                if isinstance(target, ast.Name) and re.match(r"MAX_|\w+_LIMIT$", target.id):
+                if isinstance(target, ast.Name) and re.match(r"MAX_|[A-Z]\w*_LIMIT$", target.id):
                     value = getattr(importlib.import_module(f"spirula.{module}"), target.id)
                     bounds[module, target.id] = float(value)
     assert told == bounds
