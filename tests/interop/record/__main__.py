@@ -52,8 +52,7 @@ def _alone() -> None:
 
 
 def _cluster(folder: Path, which: str) -> tuple[Cluster, tuple[scenarios.Scenario, ...]]:
-    """The cluster, whose files are in FOLDER and to its programs in /mnt, and what is to be done.
-    """
+    """The cluster, its files in FOLDER (to its programs: /mnt), and what is to be done."""
     extra = "mon globalid prealloc = 100\n"
     root = Path(os.environ["RECORD_NEWER_ROOT"]) if which == "newer" else None
     files = folder / which

@@ -172,8 +172,7 @@ Key = tuple[str, int, int, int, int, int]
 
 
 def _collect(paths: list[Path], kernel: bytes = b"") -> dict[Key, _Group]:
-    """Groups of what was captured; the recording machine's `kernel` release is overwritten in it.
-    """
+    """Groups of what was captured; the machine's `kernel` release is overwritten in it."""
     groups: dict[Key, _Group] = defaultdict(_Group)
     for path in paths:
         release = path.name.split("-")[0]

@@ -336,9 +336,18 @@ class Cluster:
         return False
 
     def wait_quorum(self, size: int) -> bool:
-        return self.wait(
-            f"quorum of {size}", lambda: len(self.json("quorum_status")["quorum"]) == size
-        )
+        """Wait for that many monitors; those that crash or stay out are started anew."""
+
+        def complete() -> bool:
+            return len(self.json("quorum_status")["quorum"]) == size
+
+        if self.wait(f"quorum of {size} at once", complete, 25):
+            return True
+        inside = self.json("quorum_status")["quorum_names"]
+        for daemon in [d for d in self.running if d.startswith("mon.") and d[4:] not in inside]:
+            self.stop(daemon, signal.SIGKILL)
+            self.start(daemon)
+        return self.wait(f"quorum of {size}", complete)
 
     def wait_up(self, osds: int) -> bool:
         return self.wait(f"{osds} OSDs up", lambda: self.json("osd stat")["num_up_osds"] == osds)
