@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING
 
-from spirula.errors import ProtocolViolation, WireError
+from spirula.errors import ProtocolViolation
 from spirula.msgr.protocol.control import CONTROL_FRAMES, SIGNATURE_SIZE
 from spirula.msgr.protocol.frames import (
     LARGE_SEGMENT,
@@ -124,20 +124,25 @@ class Channel:
     # ------------------------------------------------------------------------------------ reading
 
     def next_frame(self) -> list[Bytes] | None:
-        """The segments of the next frame, uncompressed; see `FrameReader.next_frame`."""
+        """The segments of the next frame of a handshake; see `FrameReader.next_frame`.
+
+        Bounds what may come before authentication is over. Frames of a session are read from
+        `reader`, and need `decompress` where it says so in `flags`.
+        """
         reader = self.reader
         segments = reader.next_frame()
-        if segments is None:
-            if reader.transcript is not None and reader.unread > TRANSCRIPT_LIMIT:
-                raise ProtocolViolation("auth.transcript", f"over {TRANSCRIPT_LIMIT} bytes")
-            return None
-        if reader.flags & FrameFlag.COMPRESSED:
-            self._decompress(segments)
-        if reader.transcript is not None and len(reader.transcript) > TRANSCRIPT_LIMIT:
+        if reader.transcript is not None and (
+            len(reader.transcript) > TRANSCRIPT_LIMIT or reader.unread > TRANSCRIPT_LIMIT
+        ):
             raise ProtocolViolation("auth.transcript", f"over {TRANSCRIPT_LIMIT} bytes")
+        if segments is not None and reader.flags:
+            self.decompress(segments)
         return segments
 
-    def _decompress(self, segments: list[Bytes]) -> None:
+    def decompress(self, segments: list[Bytes]) -> None:
+        """Replaces the segments of a frame that carries flags by what they are uncompressed."""
+        if not self.reader.flags & FrameFlag.COMPRESSED:
+            return
         compressor = self._compressor
         if compressor is None:
             raise ProtocolViolation("compression.not-negotiated", "a compressed frame")
@@ -187,13 +192,3 @@ class Channel:
         """From now on frames may come compressed; messages from `min_size` bytes on are sent so."""
         self._compressor = compressor
         self._compress_min = min_size
-
-
-def check_header(segments: list[Bytes]) -> None:
-    """WireError where a message frame does not begin with a message header."""
-    if len(segments[0]) != MESSAGE_HEADER_SIZE:
-        raise WireError(
-            f"message header of {len(segments[0])} bytes",
-            path="frame MESSAGE",
-            limit=MESSAGE_HEADER_SIZE,
-        )

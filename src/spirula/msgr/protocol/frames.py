@@ -157,6 +157,24 @@ def message_segments(header: bytes, front: Bytes, middle: Bytes, data: Bytes) ->
     return [header, front] if front else [header]
 
 
+def _small_message_start(size: int) -> bytes:
+    """The preamble, but for its checksum, of a message that is a front of `size` bytes."""
+    return PREAMBLE_START.pack(
+        _TAG_MESSAGE,
+        2,
+        MESSAGE_HEADER_SIZE,
+        _ALIGNMENT,
+        size,
+        _ALIGNMENT,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    )
+
+
 class _Pieces:
     """Collects a frame: joins what is small, keeps what is large as it is."""
 
@@ -211,9 +229,7 @@ class CrcWriter1:
         if data or middle or not 0 < size < LARGE_SEGMENT:
             segments = message_segments(header, front, middle, data)
             return self.frame(_TAG_MESSAGE, segments, 0, out)
-        start = PREAMBLE_START.pack(
-            _TAG_MESSAGE, 2, MESSAGE_HEADER_SIZE, 8, size, 8, 0, 0, 0, 0, 0, 0
-        )
+        start = _small_message_start(size)
         out.append(
             b"".join(
                 (
@@ -272,6 +288,7 @@ def _seal(sealer: Sealer, pieces: list[Bytes], out: list[Bytes]) -> int:
 
 _STATUS_COMPLETE = bytes([LATE_COMPLETE]) + bytes(BLOCK - 1)
 _FLAGS_NONE = bytes(BLOCK)
+_HEADER_PADDING = bytes(INLINE_SIZE - MESSAGE_HEADER_SIZE)
 
 
 class SecureWriter1:
@@ -299,8 +316,17 @@ class SecureWriter1:
     def message(
         self, header: bytes, front: Bytes, middle: Bytes, data: Bytes, out: list[Bytes]
     ) -> int:
-        """See `FrameWriter`."""
-        return self.frame(_TAG_MESSAGE, message_segments(header, front, middle, data), 0, out)
+        """See `FrameWriter`. A small front alone makes two sealed parts in one buffer."""
+        size = len(front)
+        if data or middle or not 0 < size < LARGE_SEGMENT:
+            segments = message_segments(header, front, middle, data)
+            return self.frame(_TAG_MESSAGE, segments, 0, out)
+        start = _small_message_start(size)
+        sealer = self._sealer
+        frame = sealer.seal(start + CRC.pack(crc32c(0, start)) + header + _HEADER_PADDING)
+        frame += sealer.seal(b"".join((front, bytes(-size % BLOCK), _STATUS_COMPLETE)))
+        out.append(frame)
+        return len(frame)
 
 
 class SecureWriter0:

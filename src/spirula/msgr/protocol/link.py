@@ -19,11 +19,11 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from spirula.errors import NotConnected, ProtocolViolation, SpirulaError, TimedOut
+from spirula.errors import NotConnected, ProtocolViolation, SpirulaError, TimedOut, WireError
 from spirula.msgr.protocol import control, ident
-from spirula.msgr.protocol.channel import Channel, check_header
+from spirula.msgr.protocol.channel import Channel
 from spirula.msgr.protocol.events import Event, Failed, Opened
-from spirula.msgr.protocol.frames import Tag
+from spirula.msgr.protocol.frames import MESSAGE_HEADER_SIZE, Tag
 from spirula.msgr.protocol.handshake import Handshake, Stage
 from spirula.msgr.protocol.message import HEADER, RawMessage
 from spirula.msgr.protocol.throttle import Gate
@@ -273,13 +273,21 @@ class Link:
         channel = self.channel
         reader = self.reader
         while True:
-            segments = channel.next_frame()
+            segments = reader.next_frame()
             if segments is None:
                 return None
+            if reader.flags:
+                channel.decompress(segments)
             if reader.tag != _TAG_MESSAGE:
                 self._on_control(session, channel.payload(segments))
                 continue
-            check_header(segments)
+            header = segments[0]
+            if len(header) != MESSAGE_HEADER_SIZE:
+                raise WireError(
+                    f"header of {len(header)} bytes",
+                    path="frame MESSAGE",
+                    limit=MESSAGE_HEADER_SIZE,
+                )
             (
                 seq,
                 tid,
@@ -292,7 +300,7 @@ class Link:
                 flags,
                 compat_version,
                 reserved,
-            ) = HEADER.unpack(segments[0])
+            ) = HEADER.unpack(header)
             if not session.lossy:
                 session.queue.acknowledged(ack_seq)
             ticket = reader.ticket

@@ -31,6 +31,7 @@ from spirula.msgr.protocol.frames import (
     LATE_COMPLETE,
     LATE_MASK,
     MAX_SEGMENTS,
+    MESSAGE_HEADER_SIZE,
     PREAMBLE,
     PREAMBLE_COVERED,
     PREAMBLE_SIZE,
@@ -52,6 +53,8 @@ OFFER_MAX: Final = 256 * 1024
 
 _TAGS: Final = frozenset(int(tag) for tag in Tag)
 _TAG_MESSAGE: Final = int(Tag.MESSAGE)
+_BEFORE_FRONT: Final = PREAMBLE_SIZE + MESSAGE_HEADER_SIZE + CRC.size
+_LEAST_MESSAGE: Final = _BEFORE_FRONT + EPILOGUE_CRC_1.size
 _SECURE_HEAD: Final = PREAMBLE_SIZE + INLINE_SIZE + TAG_SIZE
 
 
@@ -84,6 +87,7 @@ class FrameReader:
         "_own_view",
         "_parts",
         "_pos",
+        "_quick",
         "_revision1",
         "_sizes",
         "_stream",
@@ -112,6 +116,7 @@ class FrameReader:
         self._own_have = 0
         self._opener: Opener | None = None
         self._revision1 = False
+        self._quick = False  # revision 1 with checksums, see _whole_message
         self._head_size = PREAMBLE_SIZE
         self._lengths: tuple[int, ...] = ()  # of the frame under way, () between frames
         self._sizes: list[int] = []  # what its parts take on the wire
@@ -203,6 +208,7 @@ class FrameReader:
             raise InvariantBroken("the frame format changed inside a frame")
         self._opener = opener
         self._revision1 = revision1
+        self._quick = opener is None and revision1
         self._head_size = _SECURE_HEAD if opener is not None and revision1 else PREAMBLE_SIZE
 
     def next_frame(self) -> list[Bytes] | None:
@@ -216,8 +222,13 @@ class FrameReader:
                 if self._own_have < len(self._own):
                     return None
                 self._own_done()
-            if not self._lengths and not self._begin():
-                return None
+            if not self._lengths:
+                if self._quick and self.messages:
+                    segments = self._whole_message()
+                    if segments is not None:
+                        return segments
+                if not self._begin():
+                    return None
             if self.blocked and not self._admitted():
                 return None
             if not self._collect():
@@ -226,6 +237,70 @@ class FrameReader:
             if segments is not None:
                 return segments
             self.abandon()
+
+    def _whole_message(self) -> list[Bytes] | None:
+        """A small message in revision 1 with checksums that is here as a whole, in one go.
+
+        None for whatever is not exactly that, and for what is wrong with it: the general way
+        through `_begin`, `_collect` and `_finish` then says what.
+        """
+        pos = self._pos
+        have = self._end - pos
+        if have < _LEAST_MESSAGE:
+            return None
+        buf = self._buf
+        tag, count, l0, _, l1, _, l2, _, l3, _, flags, _, crc = PREAMBLE.unpack_from(buf, pos)
+        size = l1 + l2 + l3
+        after = pos + _LEAST_MESSAGE + size
+        if (
+            tag != _TAG_MESSAGE
+            or l0 != MESSAGE_HEADER_SIZE
+            or flags
+            or size >= LARGE_SEGMENT
+            or after > self._end
+            or (l3 and count != 4)
+            or (l2 and not l3 and count != 3)
+            or (l1 and not l2 and not l3 and count != 2)
+            or not size
+        ):
+            return None
+        view = self._view
+        front = pos + _BEFORE_FRONT
+        middle = front + l1
+        data = middle + l2
+        segments: list[Bytes] = [
+            bytes(view[pos + PREAMBLE_SIZE : pos + PREAMBLE_SIZE + MESSAGE_HEADER_SIZE]),
+            bytes(view[front:middle]),
+        ]
+        status, crc1, crc2, crc3 = EPILOGUE_CRC_1.unpack_from(buf, data + l3)
+        if (
+            status != LATE_COMPLETE
+            or crc32c(0, view[pos : pos + PREAMBLE_COVERED]) != crc
+            or CRC.pack(crc32c(CRC_SEED, segments[0])) != buf[front - CRC.size : front]
+            or crc32c(CRC_SEED, segments[1]) != crc1
+        ):
+            return None
+        if count > 2:
+            segments.append(bytes(view[middle:data]))
+            if crc32c(CRC_SEED, segments[2]) != crc2:
+                return None
+            if count > 3:
+                segments.append(bytes(view[data : data + l3]))
+                if crc32c(CRC_SEED, segments[3]) != crc3:
+                    return None
+        _, limit1, limit2, limit3 = self._message_limits
+        if l1 > limit1 or l2 > limit2 or l3 > limit3:
+            return None
+        gate = self.gate
+        if gate is not None:
+            if not gate.admit(size):
+                return None
+            self.ticket = Ticket(gate, size)
+        self._pos = after
+        self._need = 0
+        self.tag = tag
+        self.flags = 0
+        return segments
 
     # ------------------------------------------------------------------------------ the preamble
 

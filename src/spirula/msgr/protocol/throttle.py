@@ -81,15 +81,20 @@ class Gate:
     `full` is the throttle that refused last; the connection waits for it.
     """
 
-    __slots__ = ("_bytes", "_messages", "full")
+    __slots__ = ("_bytes", "_messages", "_only", "full")
 
     def __init__(self, bytes_: list[Throttle], messages: Throttle | None) -> None:
         self._bytes = bytes_
         self._messages = messages
+        self._only = bytes_[0] if len(bytes_) == 1 and messages is None else None
         self.full: Throttle | None = None
 
     def admit(self, size: int) -> bool:
         """Takes one message of `size` bytes from all throttles, or from none of them."""
+        only = self._only
+        if only is not None and only.current + size <= only.limit:
+            only.current += size
+            return True
         self.full = None
         if self._messages is not None and not self._messages.has_room(1):
             self.full = self._messages
@@ -107,6 +112,9 @@ class Gate:
 
     def release(self, size: int) -> None:
         """Gives back what `admit` took."""
+        if self._only is not None:
+            self._only.put(size)
+            return
         if size:
             for throttle in self._bytes:
                 throttle.put(size)

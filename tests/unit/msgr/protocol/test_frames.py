@@ -35,11 +35,13 @@ def test_a_message_in_revision_1_with_checksums():
     assert b"".join(out) == start + HEADER + crc(HEADER) + b"frontdata" + b"\x0e" + sums
 
 
-def test_the_short_cut_for_small_messages_writes_the_same():
-    writer, _ = CRC_1.ends()
+@all_formats
+@pytest.mark.parametrize("size", [1, 15, 16, 150, LARGE_SEGMENT - 1, LARGE_SEGMENT])
+def test_the_short_cut_for_small_messages_writes_the_same(form, size):
     short = []
-    writer.message(HEADER, b"front", b"", b"", short)
-    assert b"".join(short) == written(writer, Tag.MESSAGE, [HEADER, b"front"])
+    written_size = form.ends()[0].message(HEADER, bytes(size), b"", b"", short)
+    assert b"".join(short) == written(form.ends()[0], Tag.MESSAGE, [HEADER, bytes(size)])
+    assert written_size == sum(map(len, short))
 
 
 def test_a_message_in_revision_0_with_checksums():

@@ -21,10 +21,11 @@ PEER = Policy.lossless_peer()
 modes = pytest.mark.parametrize("secure", [False, True], ids=["crc", "secure"])
 
 
-def opened(policy=PEER, other=None, *, secure=False, config=None, timings=None):
+def opened(policy=PEER, other=None, *, secure=False, config=None, throttle=None):
     world = World(secure=secure)
     world.add("a", policy)
-    world.add("b", other or policy, config=config)
+    receiver = world.add("b", other or policy, config=config)
+    receiver.policies.throttle(EntityType.OSD, throttle)
     world.session("a", "b")
     world.run()
     (wire,) = world.wires
@@ -280,15 +281,8 @@ def test_nothing_comes_from_a_link_that_was_closed_while_its_messages_were_dispa
 
 def test_a_full_throttle_stops_reading_until_there_is_room():
     size = Throttle(1000)
-    world = World()
-    world.add("a", PEER)
-    receiver = world.add("b", PEER)
-    receiver.policies.throttle(EntityType.OSD, size)
-    world.session("a", "b")
-    world.run()
-    (wire,) = world.wires
+    world, wire = opened(throttle=size)
     held = []
-    world.on_message = lambda name, message, session: None
     link = wire.server
     world.send("a", "b", *[b"x" * 400] * 5)
     world.collect(wire)
@@ -305,8 +299,7 @@ def test_a_full_throttle_stops_reading_until_there_is_room():
 
 def test_what_a_lost_link_held_is_given_back():
     size = Throttle(1000)
-    world, wire = opened()
-    wire.server.reader.gate._bytes.append(size)
+    world, wire = opened(throttle=size)
     world.send("a", "b", b"x" * 400)
     world.collect(wire)
     world.deliver(wire, 0, 100)
@@ -317,8 +310,7 @@ def test_what_a_lost_link_held_is_given_back():
 
 def test_a_message_that_was_there_before_gives_its_room_back():
     size = Throttle(1000)
-    world, wire = opened()
-    wire.server.reader.gate._bytes.append(size)
+    world, wire = opened(throttle=size)
     wire.server.session.in_seq = 5
     world.send("a", "b", b"x" * 400)
     world.run()

@@ -69,6 +69,21 @@ def test_a_gate_takes_from_all_or_from_none():
     assert gate.full is messages
 
 
+def test_a_gate_of_one_throttle_counts_like_any_other():
+    only = Throttle(10)
+    gate = Gate([only], None)
+    assert gate.admit(8)
+    assert not gate.admit(3)
+    assert gate.full is only
+    gate.release(8)
+    assert gate.admit(1000)
+    assert not gate.admit(1)
+    gate.release(1000)
+    assert only.current == 0
+    unlimited = Gate([Throttle(0)], None)
+    assert unlimited.admit(10**12)
+
+
 def test_a_ticket_is_given_back_once():
     size, messages = Throttle(100), Throttle(2)
     gate = Gate([size], messages)
