@@ -124,10 +124,13 @@ class NotifyInput(Struct):
 
 @struct
 class NotifyReply(Struct):
-    """What a notifier is told in the end: answers by (client, cookie), and who did not answer."""
+    """What a notifier is told in the end: who answered what, and who did not answer.
 
-    acks: Map[Pair[u64, u64], blob]
-    missed: Set[Pair[u64, u64]]
+    Watchers are (client, cookie) pairs; one that answered twice is there twice.
+    """
+
+    acks: Vec[Pair[Pair[u64, u64], blob]]
+    missed: Vec[Pair[u64, u64]]
 
 
 @struct

@@ -7,6 +7,8 @@ index) and the monitor (purged snaps). Formats: upstream `src/common/snap_types.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from spirula.denc import Map, Pair, Set, Struct, Vec, boolean, default, removed, since, struct, u64
 from spirula.types.hobject import NOSNAP, SNAPDIR, HObject, snap_name
 from spirula.types.interval_set import IntervalSet
@@ -39,10 +41,10 @@ class SnapContext(Struct):
     snaps: Vec[u64]
 
     def is_valid(self) -> bool:
-        """True when ids descend strictly, none is 0 or larger than `seq`."""
+        """True when ids descend strictly and none is larger than `seq`."""
         if self.seq > MAXSNAP or (self.snaps and self.snaps[0] > self.seq):
             return False
-        return all(a > b for a, b in zip(self.snaps, [*self.snaps[1:], 0], strict=True))
+        return all(newer > older for newer, older in pairwise(self.snaps))
 
 
 @struct(name="SnapSet", version=3, compat=2, legacy=(2, 2))
