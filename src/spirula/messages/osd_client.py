@@ -51,8 +51,8 @@ class WatchEvent(IntEnum):
 class MWatchNotify(Message):
     """A watcher is notified, a notification is complete, or a watch is gone.
 
-    `payload` is the notifier's. NOTIFY_COMPLETE has an encoded NotifyReply as the message's data and a
-    `return_code`, 0 or a negative errno.
+    `payload` is the notifier's. NOTIFY_COMPLETE has an encoded NotifyReply as the message's
+    data and a `return_code`, 0 or a negative errno.
     """
 
     payload_version: u8 = default(1)
