@@ -109,7 +109,7 @@ async def _send(
 
 
 def _print(reply: Reply, out_file: str | None) -> int:
-    if reply.status:
+    if reply.status and reply.result >= 0:
         print(reply.status, file=sys.stderr)
     if out_file is not None and out_file != "-":
         Path(out_file).write_bytes(reply.output)
