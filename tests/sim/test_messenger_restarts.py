@@ -52,8 +52,9 @@ async def test_the_survivor_is_told_and_begins_anew(sim):
     world = World(sim, Ledger(lossless=True))
     survivor, mortal = (world.entity(EntityType.MON, noticing_peers) for _ in range(2))
     await run(sim, world, restarting=[mortal], times=sim.rng.choice((1, 3)))
+    # The new process may be told of a reset, too: when connections of both sides cross that broke
+    # unnoticed, each may think the other's session lost. Upstream's peers do the same.
     assert survivor.incarnation == 1
-    assert mortal.node.remote_resets == 0
 
 
 @histories(seeds=300, faults=any_faults)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import pytest
 
 from spirula.sim.faults import Cut, Faults
-from spirula.sim.loop import SimulationError
+from spirula.sim.loop import MAX_STEPS, SimulationError
 from spirula.sim.simulation import (
     DEFAULT_LIMIT_S,
     Body,
@@ -124,12 +124,14 @@ def run_all(
     cuts: Callable[[int], tuple[Cut, ...]] | None = None,
     limit_s: float = DEFAULT_LIMIT_S,
     repeat_every: int = 100,
+    max_steps: int = MAX_STEPS,
 ) -> None:
     """Run `body` for each seed; raise what the first failing one raises, with notes on it."""
 
     def run(seed: int, **options: Any) -> Outcome:
         scripted = cuts(seed) if cuts is not None else ()
-        return run_history(body, seed, faults=faults, cuts=scripted, limit_s=limit_s, **options)
+        options |= {"faults": faults, "limit_s": limit_s, "max_steps": max_steps}
+        return run_history(body, seed, cuts=scripted, **options)
 
     started = time.perf_counter()
     steps = 0

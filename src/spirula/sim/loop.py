@@ -29,7 +29,7 @@ _ExceptionHandler = Callable[[asyncio.AbstractEventLoop, _Context], object]
 START_TIME_S = 1000.0
 """Where virtual time begins. Not zero, so that code that takes 0.0 for "never" is found out."""
 
-MAX_STEPS = 50_000_000
+MAX_STEPS = 10_000_000
 """Callbacks that one run may take before it counts as endless."""
 
 MAX_STEPS_PER_INSTANT = 200_000
