@@ -79,7 +79,12 @@ class Wire(asyncio.BufferedProtocol):
         self.transport = stream
         stream.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
         if self.connection is None:
-            host, port, *_ = stream.get_extra_info("peername")
+            peername = stream.get_extra_info("peername")
+            if peername is None:  # reset by the peer before we came to accept it
+                self.link.close()
+                self.abort()
+                return
+            host, port, *_ = peername
             self.link.peer_addr = EntityAddr.of(host, port)
             self.messenger.accepted(self)
         self.link.connected(self._loop.time())
