@@ -159,7 +159,7 @@ class Mapper:
                     leaves,
                     0,
                 )
-            chosen += out if leaves is None else leaves
+            chosen += out if leaves is None else leaves[: len(out)]
         return chosen
 
     # ---------------------------------------------------------------------------------------- indep
