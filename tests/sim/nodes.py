@@ -8,7 +8,6 @@ histories are about sessions; cephx has histories of its own.
 from __future__ import annotations
 
 import asyncio
-import logging
 import zlib
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,9 +30,6 @@ from spirula.msgr.tcp import Messenger
 from spirula.sim import Faults, Host, Simulation
 from spirula.types.entity import AddrType, EntityAddr, EntityAddrVec, EntityName
 from tests.sim.ledger import Lane, Ledger, Process
-
-# What goes wrong is what histories are about; a log of it would only take their time.
-logging.getLogger("spirula.ms").setLevel(logging.CRITICAL)
 
 PORT = 3300
 MESSAGE_TYPE = 900

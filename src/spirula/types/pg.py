@@ -13,7 +13,7 @@ from enum import IntEnum, IntFlag
 from functools import total_ordering
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
-from spirula.denc import Codec, Struct, default, irregular, s8, s32, struct, u32
+from spirula.denc import Codec, Map, Struct, Vec, default, irregular, s8, s32, struct, u32
 from spirula.errors import IncompatibleVersion, WireError
 from spirula.types.base import EVersion
 from spirula.types.hobject import HMAX, NO_SHARD, NOSNAP, GHObject, HObject, reverse_bits
@@ -320,6 +320,13 @@ class PGCreate(Struct):
     created: u32
     parent: PGId
     split_bits: s32
+
+
+@struct(name="PGTempMap")
+class PGTempMap(Struct):
+    """PGs that other OSDs serve for the time being than placement says (in the OSD map)."""
+
+    pg_temp: Map[PGId, Vec[s32]]
 
 
 @struct(name="pg_merge_meta_t", version=1, compat=1)
