@@ -102,6 +102,7 @@ class Handshake:
         "_config",
         "_expected_signature",
         "_peer_addr",
+        "_previous_secret",
         "_server",
         "_steps",
         "auth",
@@ -122,6 +123,7 @@ class Handshake:
         self._steps: Steps = {}
         self._banner_size = 0
         self._expected_signature = b""
+        self._previous_secret = b""
         self.stage = Stage.BANNER
         self.peer_type = 0
         self.peer_features = 0
@@ -138,9 +140,16 @@ class Handshake:
         peer_addr: EntityAddr,
         peer_type: int,
         auth: ClientHandshake,
+        *,
+        previous_secret: bytes = b"",
     ) -> Handshake:
-        """The side that connected, to a peer that must be of `peer_type`."""
+        """The side that connected, to a peer that must be of `peer_type`.
+
+        `previous_secret` keyed the session's last transport and is not accepted again: its nonces
+        are used.
+        """
         handshake = cls(config, channel, peer_addr)
+        handshake._previous_secret = previous_secret
         handshake.peer_type = peer_type
         handshake._client = auth
         handshake._steps = _CLIENT_STEPS
@@ -316,6 +325,8 @@ class Handshake:
         self.auth = outcome
         ours, self._expected_signature = self._channel.signatures(outcome.session_key)
         if outcome.mode == ConnectionMode.SECURE:
+            if client and outcome.connection_secret == self._previous_secret:
+                raise ProtocolViolation("secure.connection-secret", "used for a transport before")
             self._channel.encrypt(outcome.connection_secret, client=client)
         self.stage = Stage.SIGN
         self._channel.send(Tag.AUTH_SIGNATURE, control.AuthSignature(ours))

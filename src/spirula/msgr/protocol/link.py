@@ -120,6 +120,7 @@ class Link:
                     self.peer_addr,
                     session.peer_type,
                     endpoint.auth_client(session.peer_type, session.peer_addrs),
+                    previous_secret=session.auth.connection_secret,
                 )
         except SpirulaError as error:
             self.fail(error)

@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spirula.errors import ProtocolViolation, WireError
+from spirula.msgr.policies import Policy
+from spirula.msgr.protocol.events import Failed
 from spirula.msgr.protocol.frames import LARGE_SEGMENT
 from spirula.msgr.protocol.secure import NonceSequence, Opener, Sealer, session_keys
 from tests.unit.msgr.wires import SECRET
+from tests.unit.msgr.world import SecureAuth, World
 
 KEY, TO_CLIENT, TO_SERVER = SECRET[:16], SECRET[16:28], SECRET[28:40]
 
@@ -98,3 +101,55 @@ def test_any_altered_bit_is_noticed(at):
         Opener(KEY, NonceSequence(TO_SERVER, revision1=True)).open(bytes(sealed))
     with pytest.raises(WireError, match="tag"):
         Opener(KEY, NonceSequence(TO_SERVER, revision1=True)).open_in_place(sealed)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_nonce_is_used_twice_in_any_direction_or_after_any_reconnect(monkeypatch, seed):
+    """All that is sealed in a history of breaking transports, by key and nonce."""
+    used = []
+    make = Sealer.__init__
+
+    class Watched:
+        def __init__(self, key, nonces):
+            self.key = key
+            self.nonces = nonces
+
+        def next(self):
+            used.append((self.key, self.nonces.next()))
+            return used[-1][1]
+
+    monkeypatch.setattr(
+        Sealer, "__init__", lambda sealer, key, nonces: make(sealer, key, Watched(key, nonces))
+    )
+    world = World(seed, secure=True)
+    world.add("a", Policy.lossless_peer())
+    world.add("b", Policy.lossless_peer())
+    for n in range(30):
+        world.send("a", "b", b"%d" % n, data=bytes(world.random.choice([0, 70_000])))
+        world.send("b", "a", b"%d" % n)
+        for _ in range(world.random.randrange(6)):
+            world.step(chunk=world.random.choice([50, 500, None]))
+        if world.alive and world.random.random() < 0.5:
+            world.cut(world.random.choice(world.alive))
+    world.settle()
+    assert len(world.messages("a")) == len(world.messages("b")) == 30
+    assert len({key for key, _ in used}) > 1
+    assert len(set(used)) == len(used)
+
+
+def test_a_session_does_not_take_the_same_secret_again():
+    world = World(secure=True)
+    world.add("a", Policy.lossless_peer())
+    world.add("b", Policy.lossless_peer())
+    auth = SecureAuth(lambda: SECRET)
+    for endpoint in world.endpoints.values():
+        endpoint.auth_client = lambda kind, addrs: auth
+        endpoint.auth_server = lambda: auth
+    world.send("a", "b", b"1")
+    world.run()
+    world.cut(world.alive[0])
+    world.send("a", "b", b"2")
+    world.run()
+    assert world.messages("b") == [b"1"]
+    error = next(event.error for event in world.told["a"] if isinstance(event, Failed))
+    assert error.rule == "secure.connection-secret"
