@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     from spirula.msgr.protocol.compression import Compressor
     from spirula.msgr.protocol.message import Bytes, RawMessage
 
-TRANSCRIPT_LIMIT = 1024 * 1024
-"""The most that may pass in one direction before authentication is over, in bytes."""
+TRANSCRIPT_LIMIT = 128 * 1024
+"""The most that may pass in one direction before authentication is over, in bytes.
+
+Real handshakes take a few thousand; strangers may fill this much, each of them.
+"""
 
 
 class Channel:
