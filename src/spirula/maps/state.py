@@ -1,0 +1,138 @@
+"""What an OSD map's numbers say: states of OSDs, flags, releases; who is up, in, shut out.
+
+For everybody who asks a map about OSDs and clients; changing a map is in `apply`, where PGs are is
+in `placement`. Numbers: upstream `src/include/rados.h`, `src/common/ceph_releases.h`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from typing import Final
+
+from spirula.maps.osdmap import OSDMap
+from spirula.types.entity import AddrType, EntityAddr, EntityAddrVec
+
+OSD_IN: Final = 0x10000
+"""The weight of an OSD that takes its full share; 0 is out."""
+DEFAULT_PRIMARY_AFFINITY: Final = 0x10000
+
+
+class OSDState(IntFlag):
+    """Bits of `OSDMap.osd_state`, one number per OSD."""
+
+    EXISTS = 1 << 0
+    UP = 1 << 1
+    AUTOOUT = 1 << 2
+    NEW = 1 << 3
+    FULL = 1 << 4
+    NEARFULL = 1 << 5
+    BACKFILLFULL = 1 << 6
+    DESTROYED = 1 << 7
+    NOUP = 1 << 8
+    NODOWN = 1 << 9
+    NOIN = 1 << 10
+    NOOUT = 1 << 11
+    STOP = 1 << 12
+
+
+class OSDMapFlag(IntFlag):
+    """Bits of `OSDMap.flags`."""
+
+    NEARFULL = 1 << 0
+    FULL = 1 << 1
+    PAUSERD = 1 << 2
+    PAUSEWR = 1 << 3
+    PAUSEREC = 1 << 4
+    NOUP = 1 << 5
+    NODOWN = 1 << 6
+    NOOUT = 1 << 7
+    NOIN = 1 << 8
+    NOBACKFILL = 1 << 9
+    NORECOVER = 1 << 10
+    NOSCRUB = 1 << 11
+    NODEEP_SCRUB = 1 << 12
+    NOTIERAGENT = 1 << 13
+    NOREBALANCE = 1 << 14
+    SORTBITWISE = 1 << 15
+    REQUIRE_JEWEL = 1 << 16
+    REQUIRE_KRAKEN = 1 << 17
+    REQUIRE_LUMINOUS = 1 << 18
+    RECOVERY_DELETES = 1 << 19
+    PURGED_SNAPDIRS = 1 << 20
+    NOSNAPTRIM = 1 << 21
+    PGLOG_HARDLIMIT = 1 << 22
+
+
+LEGACY_REQUIRE_FLAGS: Final = (
+    OSDMapFlag.REQUIRE_JEWEL | OSDMapFlag.REQUIRE_KRAKEN | OSDMapFlag.REQUIRE_LUMINOUS
+)
+
+
+class Release(IntEnum):
+    """Ceph's releases, as `require_osd_release` and `require_min_compat_client` name them."""
+
+    UNKNOWN = 0
+    ARGONAUT = 1
+    BOBTAIL = 2
+    CUTTLEFISH = 3
+    DUMPLING = 4
+    EMPEROR = 5
+    FIREFLY = 6
+    GIANT = 7
+    HAMMER = 8
+    INFERNALIS = 9
+    JEWEL = 10
+    KRAKEN = 11
+    LUMINOUS = 12
+    MIMIC = 13
+    NAUTILUS = 14
+    OCTOPUS = 15
+    PACIFIC = 16
+    QUINCY = 17
+    REEF = 18
+    SQUID = 19
+    TENTACLE = 20
+
+
+NO_RELEASE: Final = 0xFF
+"""In an incremental: the required release stays what it is."""
+
+
+def exists(osdmap: OSDMap, osd: int) -> bool:
+    """True for an OSD that was created and not removed (a destroyed one exists)."""
+    return 0 <= osd < osdmap.max_osd and bool(osdmap.osd_state[osd] & OSDState.EXISTS)
+
+
+def is_up(osdmap: OSDMap, osd: int) -> bool:
+    """True for an OSD that runs, as far as the monitors know."""
+    both = OSDState.EXISTS | OSDState.UP
+    return 0 <= osd < osdmap.max_osd and osdmap.osd_state[osd] & both == both
+
+
+def is_in(osdmap: OSDMap, osd: int) -> bool:
+    """True for an OSD that is given data."""
+    return exists(osdmap, osd) and osdmap.osd_weight[osd] != 0
+
+
+def is_destroyed(osdmap: OSDMap, osd: int) -> bool:
+    """True for an OSD whose data is gone and whose id waits for a successor."""
+    return exists(osdmap, osd) and bool(osdmap.osd_state[osd] & OSDState.DESTROYED)
+
+
+def primary_affinity(osdmap: OSDMap, osd: int) -> int:
+    """How willingly the OSD is primary: 0x10000 always, 0 only if nobody else can."""
+    known = osdmap.osd_primary_affinity
+    return known[osd] if osd < len(known) else DEFAULT_PRIMARY_AFFINITY
+
+
+def is_blocklisted(osdmap: OSDMap, addrs: EntityAddr | EntityAddrVec) -> bool:
+    """True when the client at that address, or at any of them, or all of its host is shut out."""
+    if not osdmap.blocklist:
+        return False
+    if isinstance(addrs, EntityAddrVec):
+        return any(is_blocklisted(osdmap, addr) for addr in addrs.addrs)
+    nautilus = osdmap.require_osd_release >= Release.NAUTILUS
+    entry = addrs.with_type(AddrType.ANY if nautilus else AddrType.LEGACY)
+    if entry in osdmap.blocklist:
+        return True
+    return entry.is_ip and entry.with_port(0).with_nonce(0) in osdmap.blocklist
