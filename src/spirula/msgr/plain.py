@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from spirula.auth.handshake import ClientHandshake
     from spirula.msgr.connection import Dispatcher
     from spirula.msgr.protocol.handshake import HandshakeConfig
-    from spirula.msgr.tcp import MessengerLimits
+    from spirula.msgr.tcp import Log, MessengerLimits
     from spirula.types.entity import EntityAddrVec, EntityName
 
 
@@ -41,6 +41,7 @@ def plain_messenger(
     timings: Timings | None = None,
     limits: MessengerLimits | None = None,
     nonce: int = 0,
+    log: Log | None = None,
 ) -> Messenger:
     """A messenger that speaks authentication method none and carries `RawMessage`s."""
 
@@ -57,4 +58,4 @@ def plain_messenger(
         timings=timings,
         nonce=nonce,
     )
-    return Messenger(loop, endpoint, dispatcher, wall_clock=wall_clock, limits=limits)
+    return Messenger(loop, endpoint, dispatcher, wall_clock=wall_clock, limits=limits, log=log)

@@ -42,8 +42,10 @@ if TYPE_CHECKING:
     from spirula.msgr.protocol.message import RawMessage
 
     Decode = Callable[[Connection, RawMessage], Any]
+    Log = Callable[[int, str], None]
 
 _log = logging.getLogger("spirula.ms")
+_LEVEL_ALWAYS, _LEVEL_DETAIL = 0, 5
 
 _REPORTED = (
     WireError,
@@ -70,11 +72,18 @@ class MessengerLimits:
     backlog: int = 512
 
 
+def log_to_standard_library(level: int, message: str) -> None:
+    """Where a messenger logs that is given no log: level 0 is a warning, more is for debugging."""
+    _log.log(logging.WARNING if level <= 0 else logging.DEBUG, "%s", message)
+
+
 class Messenger:
     """One entity's messenger. Make it inside the loop's thread; `shutdown` ends it.
 
     `decode` turns a `RawMessage` into what `dispatcher` expects (as it is where None); its
-    WireError ends the transport that the message came from. `wall_clock` stamps keepalives.
+    WireError ends the transport that the message came from. What the dispatcher raises is a bug and
+    goes to the loop's exception handler. `wall_clock` stamps keepalives. `log` takes a level and a
+    line: a `spirula.conf` logger of subsystem `ms`, or the standard library's where it is None.
     """
 
     def __init__(
@@ -86,8 +95,10 @@ class Messenger:
         decode: Decode | None = None,
         wall_clock: Callable[[], float] = time.time,
         limits: MessengerLimits | None = None,
+        log: Log | None = None,
     ) -> None:
         self.loop = loop
+        self.log = log or log_to_standard_library
         self.endpoint = endpoint
         self.dispatcher = dispatcher
         self.decode = decode
@@ -358,9 +369,9 @@ class Messenger:
         link = wire.link
         key = (link.peer_addr.host, failure_rule(error))
         if key in self._reported or not isinstance(error, _REPORTED):
-            _log.debug("%s", describe(error, link))
+            self.log(_LEVEL_DETAIL, describe(error, link))
             return
         self._reported[key] = None
         if len(self._reported) > self.limits.reported:
             del self._reported[next(iter(self._reported))]
-        _log.warning("%s", describe(error, link))
+        self.log(_LEVEL_ALWAYS, describe(error, link))

@@ -509,6 +509,16 @@ def test_half_a_frame_for_ever_ends_at_the_deadline_and_is_logged_once(caplog):
     assert "not ready after 10 s, in hello" in record.getMessage()
 
 
+@history
+async def test_the_log_is_a_port(sim):
+    lines = []
+    a, _ = await two(sim, log=lambda level, line: lines.append((level, line)))
+    await strangers(sim, a, 3, b"GET / HTTP/1.0\r\n\r\n")
+    await sim.sleep(1)
+    assert [level for level, _ in lines] == [0, 5, 5]
+    assert "banner" in lines[0][1]
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
