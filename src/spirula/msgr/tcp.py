@@ -37,7 +37,7 @@ from spirula.msgr.wire import Wire, failure_rule
 from spirula.types.entity import AddrType, EntityAddr, EntityAddrVec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from spirula.msgr.protocol.message import RawMessage
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     Log = Callable[[int, str], None]
 
 _log = logging.getLogger("spirula.ms")
+_NONCE_STEP = 1_000_000
 _LEVEL_ALWAYS, _LEVEL_DETAIL = 0, 5
 
 _REPORTED = (
@@ -120,7 +121,9 @@ class Messenger:
         """Our own addresses, as far as they are known."""
         return self.endpoint.addrs
 
-    async def bind(self, addrs: EntityAddrVec, ports: range = range(6800, 7301)) -> EntityAddrVec:
+    async def bind(
+        self, addrs: EntityAddrVec, ports: Sequence[int] = range(6800, 7301)
+    ) -> EntityAddrVec:
         """Listens at each msgr2 address; where the port is 0, at the first free one of `ports`.
 
         An empty `ports` leaves the choice to the system. msgr1 addresses are announced and not
@@ -136,7 +139,33 @@ class Messenger:
         self.endpoint.bound = True
         return self.endpoint.addrs
 
-    async def _listen(self, addr: EntityAddr, ports: range) -> EntityAddr:
+    async def rebind(
+        self, avoid: frozenset[int] = frozenset(), ports: range = range(6800, 7301)
+    ) -> EntityAddrVec:
+        """Ends all sessions and listens elsewhere under another nonce, as a new process would.
+
+        Neither the old ports nor those in `avoid` are taken. For an OSD that was marked down and
+        lives (upstream `AsyncMessenger::rebind`). OSError where no port is left.
+        """
+        old = self.endpoint.addrs.addrs
+        await self._stop_listening()
+        self.mark_down_all()
+        self.endpoint.nonce = self.endpoint.nonce + _NONCE_STEP & 0xFFFFFFFF
+        taken = avoid | {addr.port for addr in old}
+        free = [port for port in ports if port not in taken]
+        if not free:
+            raise OSError(errno.EADDRINUSE, f"no port left of {ports}")
+        addrs = [addr if addr.type == AddrType.LEGACY else addr.with_port(0) for addr in old]
+        return await self.bind(EntityAddrVec(addrs), free)
+
+    async def _stop_listening(self) -> None:
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.close()
+        for server in servers:
+            await server.wait_closed()
+
+    async def _listen(self, addr: EntityAddr, ports: Sequence[int]) -> EntityAddr:
         candidates = [addr.port] if addr.port or not ports else list(ports)
         for port in candidates:
             try:
@@ -149,7 +178,7 @@ class Messenger:
                 continue
             self._servers.append(server)
             return addr.with_port(server.sockets[0].getsockname()[1])
-        raise OSError(errno.EADDRINUSE, f"no free port in {ports}")
+        raise OSError(errno.EADDRINUSE, "no free port")
 
     # -------------------------------------------------------------------------------- connections
 
@@ -211,9 +240,7 @@ class Messenger:
         for task in dials:
             task.cancel()
         await asyncio.gather(*dials, return_exceptions=True)
-        for server in self._servers:
-            await server.wait_closed()
-        self._servers.clear()
+        await self._stop_listening()
 
     def _make_local(self) -> LocalConnection:
         endpoint = self.endpoint

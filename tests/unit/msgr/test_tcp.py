@@ -360,6 +360,23 @@ async def test_each_takes_the_first_free_port(sim):
 
 
 @history
+async def test_rebinding_is_like_a_new_process(sim):
+    a, b = await two(sim, CLIENT, SERVER)
+    old = b.messenger.addrs
+    connection = a.connect(b)
+    await sim.settled(lambda: connection.is_connected)
+    new = await b.host.start(b.messenger.rebind(frozenset({6801}), range(6800, 6810)))
+    assert (old.addrs[0].port, new.addrs[0].port) == (6800, 6802)
+    assert new.addrs[0].nonce == old.addrs[0].nonce + 1_000_000
+    await sim.settled(lambda: connection.is_down)
+    a.send(b, b"there you are")
+    await sim.settled(lambda: b.log.messages)
+    assert (b.host.address, 6800) not in b.host.servers
+    with pytest.raises(OSError, match="no port"):
+        await b.host.start(b.messenger.rebind(frozenset(), range(6802, 6803)))
+
+
+@history
 async def test_msgr1_addresses_are_announced_and_not_listened_at(sim):
     a = Node(sim, 0)
     host = a.host.address
