@@ -220,11 +220,13 @@ def add_bucket(crush: CrushMap, bucket: Bucket) -> int:
     """Put `bucket` into the map by its id, or by the first free one if that is 0; gives the id.
 
     Slots are doubled when they do not suffice, as upstream does (empty ones are encoded as well).
-    Raises Exists, or OutOfRange for ids beyond `MAX_BUCKETS`.
+    Raises Exists, OutOfRange for an id that is not a bucket's, NoSpace beyond `MAX_BUCKETS`.
     """
     index = -1 - bucket.id if bucket.id else _free_slot(crush)
-    if index < 0 or index >= MAX_BUCKETS:
-        raise OutOfRange(f"ids of buckets lie between -1 and {-MAX_BUCKETS}, not {-1 - index}")
+    if index < 0:
+        raise OutOfRange(f"ids of buckets are negative, not {bucket.id}")
+    if index >= MAX_BUCKETS:
+        raise NoSpace(f"ids of buckets lie between -1 and {-MAX_BUCKETS}, not {-1 - index}")
     slots = len(crush.buckets)
     while index >= slots:
         slots = 2 * slots or _FIRST_SLOTS

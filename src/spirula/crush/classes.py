@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from spirula.crush.build import add_bucket, derive, get_bucket, item_weights, settle_choose_args
 from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap, RuleOp
-from spirula.errors import InvalidArgument, NotFound, OutOfRange
+from spirula.errors import InvalidArgument, NoSpace, NotFound, OutOfRange
 
 MAX_SHADOW_ITEMS = 1 << 22
 """Items of all shadow buckets that one rebuild makes: a small map can ask for very many."""
@@ -67,7 +67,7 @@ def populate_classes(crush: CrushMap, old: ClassBuckets) -> None:
 
     Raises InvalidArgument, OutOfRange, NotFound or Exists where upstream gives up; what was made
     until then stays, as upstream's compiler leaves it. Uniform buckets are such a case: the copy of
-    one takes only items that weigh nothing.
+    one takes only items that weigh nothing. NoSpace is raised beyond our own bounds.
     """
     work = _Cloning(crush, old)
     for root in roots(crush, shadow=False):
@@ -210,7 +210,7 @@ class _Cloning:
         todo = self.parts[id].of_class(class_id)
         self.made_items += len(todo) + 1
         if self.made_items > MAX_SHADOW_ITEMS:
-            raise OutOfRange(f"the shadow trees have more than {MAX_SHADOW_ITEMS} items")
+            raise NoSpace(f"the shadow trees have more than {MAX_SHADOW_ITEMS} items")
         return _Frame(original, self._name(id, class_id), todo[::-1])
 
     def _finish(self, frame: _Frame, class_id: int) -> None:
