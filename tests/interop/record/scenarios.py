@@ -460,7 +460,14 @@ def long_absence(cluster: Cluster) -> None:
         cluster.ceph("osd unset noout")
     _client(cluster, "snaps", "selfsnaps")
     cluster.wait_clean()
-    time.sleep(30)
+    left = cluster.json("osd dump")["epoch"]
+    cluster.ceph(f"config set mon mon_osd_force_trim_to {left - 12}")
+    cluster.ceph("osd set noout")
+    cluster.ceph("osd unset noout")
+    cluster.wait(
+        "trimmed maps", lambda: cluster.json("report")["osdmap_first_committed"] > left - 30
+    )
+    cluster.ceph("config rm mon mon_osd_force_trim_to")
     cluster.start("osd.3")
     cluster.ceph("osd in 3")
     cluster.wait_up(4)
