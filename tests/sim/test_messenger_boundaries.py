@@ -17,7 +17,7 @@ from spirula.msgr.protocol.channel import Channel
 from spirula.msgr.wire import Wire
 from spirula.sim import Cut, Faults, Simulation, run_history
 from spirula.sim.histories import histories
-from spirula.sim.transport import Pipe
+from spirula.sim.pipe import Pipe
 from spirula.types.entity import EntityType
 from tests.sim.ledger import Ledger
 from tests.sim.nodes import Flavour, World

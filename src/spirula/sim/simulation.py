@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from spirula.sim.faults import Cut, Faults
+from spirula.sim.hosts import Host
 from spirula.sim.loop import MAX_STEPS, CallbackFailed, Livelock, SimLoop, SimulationError
-from spirula.sim.network import Host, Network
+from spirula.sim.network import Network
 
 DEFAULT_LIMIT_S = 4 * 3600.0
 FAREWELL_LIMIT_S = 600.0

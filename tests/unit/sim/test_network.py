@@ -271,6 +271,40 @@ def test_a_half_open_connection_answers_with_a_reset():
     run(body)
 
 
+def test_a_writer_that_waits_for_room_learns_of_a_reset_that_it_missed():
+    async def body(sim, ends):
+        client, other = await ends.pair()
+        other.transport.pause_reading()
+        client.transport.write(bytes(1_000_000))
+        await sim.sleep(1)
+        assert client.transport.get_write_buffer_size() > 0
+        sim.network.partition(ends.a, ends.b)
+        other.transport.abort()
+        await sim.sleep(20)
+        assert not client.lost.done()
+        sim.network.heal()
+        assert isinstance(await client.lost, ConnectionResetError)
+        assert not sim.network.connections
+
+    run(body)
+
+
+def test_a_writer_learns_that_the_reader_lost_power_even_behind_a_partition():
+    async def body(sim, ends):
+        client, _ = await ends.pair()
+        ends.b.power_off()
+        client.transport.write(bytes(1_000_000))
+        sim.network.partition(ends.b, ends.a, both_ways=False)
+        await sim.sleep(5)
+        ends.b.power_on()
+        await sim.sleep(5)
+        assert not client.lost.done()
+        sim.network.heal()
+        assert isinstance(await client.lost, ConnectionResetError)
+
+    run(body)
+
+
 def test_connecting_into_a_partition_times_out_or_succeeds_after_healing():
     async def body(sim, ends):
         await ends.listen()
