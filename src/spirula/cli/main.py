@@ -41,6 +41,9 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         "spirula.cli.ceph:main", "send a command to a cluster or one of its daemons"
     ),
     "conf": Subcommand("spirula.cli.conf:main", "look into configuration files, as ceph-conf does"),
+    "crushtool": Subcommand(
+        "spirula.cli.crushtool:main", "turn CRUSH maps into text and back, as crushtool does"
+    ),
     "dencoder": Subcommand(
         "spirula.cli.dencoder:main", "decode, show and check encoded values, as ceph-dencoder does"
     ),
