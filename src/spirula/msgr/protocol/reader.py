@@ -61,12 +61,11 @@ _SECURE_HEAD: Final = PREAMBLE_SIZE + INLINE_SIZE + TAG_SIZE
 class FrameReader:
     """One direction of one transport, from bytes to frames.
 
-    `messages` is false while no message is allowed: none is then buffered, however small.
     It begins in revision 0 without encryption; `use` switches at the frame boundary where the
-    handshake says so. `gate`, once set, is asked before memory is taken for a message; while it
-    refuses, `next_frame` gives nothing and `blocked` is true; `ticket` is what it gave, to be taken
-    by who takes the message. `transcript`, while it is not None,
-    collects every byte consumed (authentication signs them).
+    handshake says so. While `messages` is false none is allowed, and none is buffered. `gate`, once
+    set, is asked before memory is taken for a message; while it refuses, `next_frame` gives nothing
+    and `blocked` is true. `ticket` is what the gate gave, to be taken by who takes the message.
+    `transcript`, while it is not None, collects every byte consumed (authentication signs them).
     """
 
     __slots__ = (
