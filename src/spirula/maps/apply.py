@@ -12,6 +12,7 @@ import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
+from spirula.crush.build import finalize, settle_choose_args
 from spirula.crush.wire import CrushWrapper
 from spirula.errors import LimitExceeded, WireError
 from spirula.maps.osdmap import Incremental, OsdInfo, OSDMap, OsdXInfo
@@ -22,6 +23,7 @@ from spirula.maps.state import (
     OSDMapFlag,
     OSDState,
     Release,
+    check_sizes,
 )
 from spirula.types.entity import EntityAddrVec
 from spirula.types.interval_set import IntervalSet
@@ -74,6 +76,7 @@ def apply_incremental(osdmap: OSDMap, inc: Incremental) -> OSDMap:
         raise EpochGap("an incremental of another cluster")
     if inc.fullmap:
         return OSDMap.decode(inc.fullmap)
+    check_sizes(osdmap)
     made = _with(osdmap, fsid=inc.fsid, epoch=inc.epoch, modified=inc.modified)
     if inc.new_flags >= 0:
         made.flags = inc.new_flags
@@ -346,8 +349,14 @@ def _change_rest(made: OSDMap, inc: Incremental) -> None:
 
 
 def _change_crush(made: OSDMap, encoded: bytes) -> None:
-    """Comes last, after the release that the map requires is known."""
+    """Comes last, after the release that the map requires is known.
+
+    What commands removed from the tree may leave `max_devices` too high and choose_args without
+    their buckets. Upstream tidies whenever it reads a tree, so the next full map is tidy.
+    """
     made.crush = CrushWrapper.decode(encoded)
+    finalize(made.crush)
+    settle_choose_args(made.crush)
     if made.require_osd_release >= Release.LUMINOUS:
         made.crush_version += 1
     named = made.crush.class_names

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 from typing import Final
 
+from spirula.errors import WireError
 from spirula.maps.osdmap import OSDMap
 from spirula.types.entity import AddrType, EntityAddr, EntityAddrVec
 
@@ -96,6 +97,18 @@ class Release(IntEnum):
 
 NO_RELEASE: Final = 0xFF
 """In an incremental: the required release stays what it is."""
+
+
+_ADDRS = ("client_addrs", "cluster_addrs", "hb_back_addrs", "hb_front_addrs")
+
+
+def check_sizes(osdmap: OSDMap) -> None:
+    """WireError unless the map's lists have one entry for each OSD that it has room for."""
+    for name in ("osd_state", "osd_weight", "osd_info", "osd_xinfo", "osd_uuid", *_ADDRS):
+        if len(getattr(osdmap, name)) != osdmap.max_osd:
+            raise WireError(f"not one entry for each of {osdmap.max_osd} OSDs", path=name)
+    if len(osdmap.osd_primary_affinity) not in (0, osdmap.max_osd):
+        raise WireError("not one entry for each OSD, and not none", path="osd_primary_affinity")
 
 
 def exists(osdmap: OSDMap, osd: int) -> bool:

@@ -1,0 +1,91 @@
+"""Random OSD maps: `osdmaptool` and we put every PG and every object in the same place."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from spirula.maps.placement import Placement, pick_primary, raw_pg_to_pg
+from spirula.types.pg import NO_OSD, PGId
+from tests.interop.realcluster import ENVIRONMENT
+from tests.unit.maps.randommaps import random_map
+
+MAPS, GROUPS = 200, 4
+TOOL = shutil.which("osdmaptool", path=ENVIRONMENT["PATH"])
+
+pytestmark = pytest.mark.skipif(TOOL is None, reason="no osdmaptool: install ceph-base")
+
+
+def osdmaptool(*words: object) -> list[str]:
+    """The lines that it prints."""
+    command = [TOOL, *map(str, words)]
+    done = subprocess.run(
+        command, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout.splitlines()
+
+
+def listed(osds: list[int]) -> str:
+    return "[" + ",".join("NONE" if osd == NO_OSD else str(osd) for osd in osds) + "]"
+
+
+def told(places: Placement, pg: PGId) -> str:
+    """One line of `--test-map-pgs-dump-all`."""
+    raw = places.pg_to_raw_osds(pg)
+    up, up_primary, acting, acting_primary = places.pg_to_up_acting_osds(pg)
+    return (
+        f"{pg} raw ({listed(raw)}, p{pick_primary(raw)}) up ({listed(up)}, p{up_primary})"
+        f" acting ({listed(acting)}, p{acting_primary})"
+    )
+
+
+def numbered(line: str) -> str:
+    """Holes by name, whichever way they are printed."""
+    return re.sub(r"\b2147483647\b", "NONE", line)
+
+
+def lines_of_pgs(lines: list[str]) -> list[str]:
+    return [numbered(line) for line in lines if re.match(r"\d+\.[0-9a-f]+\s", line)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_every_pg_and_object_is_in_the_same_place(tmp_path, group, scale):
+    rng = random.Random(2000 + group)
+    compared = holes = moved = 0
+    path = tmp_path / "map"
+    for _ in range(MAPS // GROUPS * scale):
+        osdmap = random_map(rng)
+        path.write_bytes(osdmap.encode())
+        places = Placement(osdmap)
+        pgs = [
+            PGId(n, seed) for n, pool in sorted(osdmap.pools.items()) for seed in range(pool.pg_num)
+        ]
+        ours = [told(places, pg) for pg in pgs]
+        assert lines_of_pgs(osdmaptool(path, "--test-map-pgs-dump-all")) == ours
+        compared += len(ours)
+        holes += sum("NONE" in line for line in ours)
+        moved += sum(found.up != found.acting for found in map(places.pg_to_up_acting_osds, pgs))
+
+        number = rng.choice(sorted(osdmap.pools))
+        lines = [
+            f"{pg}\t{listed(found.acting)}\t{found.acting_primary}"
+            for pg in pgs
+            if pg.pool == number
+            for found in [places.pg_to_up_acting_osds(pg)]
+        ]
+        found = osdmaptool(path, "--test-map-pgs-dump", "--pool", number)
+        assert lines_of_pgs(found) == lines
+
+        name = "".join(rng.choices("abcdefghij/.-_ ", k=rng.randint(1, 40)))
+        pg = raw_pg_to_pg(osdmap.pools[number], places.object_pg(number, name))
+        acting = places.pg_to_up_acting_osds(pg).acting
+        (line,) = osdmaptool(path, "--test-map-object", name, "--pool", number)
+        assert numbered(line) == f" object '{name}' -> {pg} -> {listed(acting)}"
+    assert compared > 1000
+    assert holes > 100
+    assert moved > 100
