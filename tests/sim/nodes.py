@@ -20,7 +20,7 @@ from spirula.auth.handshake import (
     AuthRequest,
     ConnectionMode,
 )
-from spirula.errors import LimitExceeded, WireError
+from spirula.errors import LimitExceeded, PermissionDenied, WireError
 from spirula.msgr.protocol.compression import CompressionConfig, CompressionMethod
 from spirula.msgr.protocol.endpoint import Endpoint, Timings
 from spirula.msgr.protocol.handshake import REVISION_1, SUPPORTED, HandshakeConfig
@@ -130,14 +130,15 @@ class Node:
             EntityName(entity.kind, entity.number),
             entity.policies(),
             random_bytes=host.random_bytes,
-            auth_client=lambda peer_type, addrs: OpenClient(flavour.mode),
-            auth_server=lambda: OpenServer(host.random_bytes),
+            auth_client=lambda peer_type, addrs: entity.auth_client(peer_type),
+            auth_server=entity.auth_server,
             config=flavour.config(entity.kind),
             timings=flavour.timings,
             nonce=entity.nonce(incarnation),
         )
         self.messenger = Messenger(self.loop, self.endpoint, self, wall_clock=host.wall_clock)
         self.connects = self.accepts = self.resets = self.remote_resets = self.refusals = 0
+        self.denials = 0
 
     async def bind(self):
         addr = EntityAddr.of(self.host.address, PORT, type=AddrType.MSGR2)
@@ -178,6 +179,7 @@ class Node:
 
     def ms_handle_refused(self, connection, error):
         self.refusals += 1
+        self.denials += isinstance(error, PermissionDenied)
 
 
 def message_of(payload: bytes, priority: int = 127) -> RawMessage:
@@ -203,6 +205,12 @@ class Entity:
 
     def nonce(self, incarnation: int) -> int:
         return 0 if self.keeps_nonce else self.number * 1000 + incarnation
+
+    def auth_client(self, peer_type: int) -> Any:
+        return OpenClient(self.flavour.mode)
+
+    def auth_server(self) -> Any:
+        return OpenServer(self.host.random_bytes)
 
     def addrs(self) -> EntityAddrVec:
         addr = EntityAddr.of(self.host.address, PORT, type=AddrType.MSGR2)
