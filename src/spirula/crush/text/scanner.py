@@ -90,6 +90,11 @@ class Scanner:
         """Whether only blanks and comments are left."""
         return self._after_blanks(self.position) == len(self.text)
 
+    def go_back(self, position: int) -> None:
+        """Return to `position` and forget what was expected, to look at one statement alone."""
+        self.position = self._farthest = position
+        self._expected.clear()
+
     def _miss(self, called: str) -> None:
         if self.position > self._farthest:
             self._farthest = self.position

@@ -21,7 +21,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from spirula.crush.text.scanner import INTEGER, NAME, NEGATIVE, POSITIVE, REAL, Scanner, Token
+from spirula.crush.text.scanner import (
+    INTEGER,
+    NAME,
+    NEGATIVE,
+    POSITIVE,
+    REAL,
+    CrushTextError,
+    Scanner,
+    Token,
+)
 
 RULE_TYPES = ("replicated", "erasure", "msr_firstn", "msr_indep")
 SET_STEPS = (
@@ -34,7 +43,6 @@ SET_STEPS = (
     "set_msr_descents",
     "set_msr_collision_tries",
 )
-_EARLY = ("tunable", "device", "type")
 
 
 @dataclass(slots=True)
@@ -135,12 +143,22 @@ def parse(scanner: Scanner) -> Iterator[Statement]:
         while found := _first(scanner, *choices):
             yield found
     if not scanner.at_end():
-        word = scanner.one_of(*_EARLY)
-        failure = scanner.dead_end()
-        if word is not None and failure.reason.startswith("expected `{`"):
-            reason = f"`{word.text}` must stand before all buckets, rules and choose_args"
-            raise scanner.error(word.at, reason)
-        raise failure
+        raise _complaint(scanner)
+
+
+def _complaint(s: Scanner) -> CrushTextError:
+    """What is wrong with the statement here, as its first word tells what it was meant to be."""
+    start = s.position
+    word = s.take(NAME)
+    if word is None:
+        return s.dead_end()
+    meant = _KEYWORDS.get(word.text, _bucket)
+    s.go_back(start)
+    if meant(s):
+        what = "a bucket" if meant == _bucket else f"`{word.text}`"
+        before = "choose_args" if meant in (_bucket, _rule) else "buckets, rules and choose_args"
+        return s.error(word.at, f"{what} must stand before all {before}")
+    return s.dead_end()
 
 
 def _first(s: Scanner, *choices: Callable[[Scanner], _T | None]) -> _T | None:
@@ -328,3 +346,12 @@ def _ids(s: Scanner) -> list[Token] | None:
         ids = _many(s, lambda s: s.take(INTEGER))
         return ids if s.word("]") else None
     return None
+
+
+_KEYWORDS: dict[str, Callable[[Scanner], Statement | None]] = {
+    "tunable": _tunable,
+    "device": _device,
+    "type": _type,
+    "rule": _rule,
+    "choose_args": _choose_args,
+}
