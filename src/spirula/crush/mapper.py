@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from spirula.crush.hash import hash32_2, hash32_3, hash32_4
 from spirula.crush.ln import LN
-from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap, RuleOp
+from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap, RuleOp, Tunables
 
 ITEM_UNDEF = 0x7FFFFFFE
 ITEM_NONE = 0x7FFFFFFF
@@ -38,7 +38,7 @@ class _Permutation:
 
 
 @dataclass(slots=True)
-class _Knobs:
+class Knobs:
     """How hard one step tries; set_* steps of a rule change them."""
 
     tries: int
@@ -74,15 +74,7 @@ class Mapper:
         rule = rules[number] if 0 <= number < len(rules) else None
         if rule is None:
             return []
-        tunables = self.crush.tunables
-        knobs = _Knobs(
-            tunables.choose_total_tries + 1,  # the tunable counts retries
-            0,
-            tunables.choose_local_tries,
-            tunables.choose_local_fallback_tries,
-            tunables.chooseleaf_vary_r,
-            tunables.chooseleaf_stable,
-        )
+        knobs = knobs_of(self.crush.tunables)
         self._permutations = {}
         working: list[int] = []
         result: list[int] = []
@@ -105,7 +97,7 @@ class Mapper:
                             step.op, step.arg1, step.arg2, working, x, count, weights, knobs
                         )
                 case _:
-                    _set_knob(knobs, step.op, step.arg1)
+                    set_knob(knobs, step.op, step.arg1)
         return result
 
     def _choose(
@@ -117,7 +109,7 @@ class Mapper:
         x: int,
         count: int,
         weights: Sequence[int],
-        knobs: _Knobs,
+        knobs: Knobs,
     ) -> list[int]:
         """One choose step: from each item of the working set, `wanted` items of type `kind`."""
         to_leaf = op in (RuleOp.CHOOSELEAF_FIRSTN, RuleOp.CHOOSELEAF_INDEP)
@@ -322,7 +314,19 @@ class Mapper:
         return bucket.items[p.order[place]]
 
 
-def _set_knob(knobs: _Knobs, op: int, value: int) -> None:
+def knobs_of(tunables: Tunables) -> Knobs:
+    """What a rule begins with."""
+    return Knobs(
+        tunables.choose_total_tries + 1,  # the tunable counts retries
+        0,
+        tunables.choose_local_tries,
+        tunables.choose_local_fallback_tries,
+        tunables.chooseleaf_vary_r,
+        tunables.chooseleaf_stable,
+    )
+
+
+def set_knob(knobs: Knobs, op: int, value: int) -> None:
     """A set_* step; values that mean nothing leave the knob as it is."""
     match op:
         case RuleOp.SET_CHOOSE_TRIES if value > 0:
@@ -384,7 +388,7 @@ def _pick_straw(bucket: Bucket, x: int, r: int) -> int:
 class _Firstn:
     """The search for the first n items that fit: a failure moves up those behind it."""
 
-    def __init__(self, mapper: Mapper, x: int, weights: Sequence[int], knobs: _Knobs) -> None:
+    def __init__(self, mapper: Mapper, x: int, weights: Sequence[int], knobs: Knobs) -> None:
         self.mapper, self.x, self.weights, self.knobs = mapper, x, weights, knobs
 
     def choose(
