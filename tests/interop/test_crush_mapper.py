@@ -1,4 +1,4 @@
-"""Both mappers against the real crushtool, map by map: thousands of random ones, the same each run."""
+"""Both mappers against the real crushtool: thousands of random maps, the same each run."""
 
 from __future__ import annotations
 

@@ -21,14 +21,15 @@ NEGATED_LN: F64 = 0.25 - np.array(LN, np.float64)
 """Minus the logarithm for each 16-bit draw, plus a quarter.
 
 Times 1 / weight and rounded down this is the quotient that straw2 compares, exactly: the logarithm
-is below 2**48 and a quotient that is no integer misses the next one by at least 1 / weight, while the
-quarter keeps the two roundings (at most 2**-4 / weight together) from falling below one that is.
+is below 2**48 and a quotient that is no integer misses the next one by at least 1 / weight, while
+the quarter keeps the two roundings (at most 2**-4 / weight together) from falling below one that
+is.
 """
 
 
 @dataclass(slots=True)
 class Tables:
-    """The arrays. `inverse[p]` holds 1 / weight by position in the result, infinite for weight 0."""
+    """The arrays. `inverse[p]` is 1 / weight for position p of the result, infinite for 0."""
 
     alg: I64
     kind: I64
