@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from spirula.errors import LimitExceeded, Truncated
 
 if TYPE_CHECKING:
-    from spirula.denc.compiler import Emitter
+    from spirula.denc.emitter import Emitter
 
 MAX_EMPTY_ITEMS = 65_536
 """Bound on the count of a container whose items may take no bytes at all."""

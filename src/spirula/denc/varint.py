@@ -15,7 +15,7 @@ from spirula.denc.codecs import Codec
 from spirula.errors import WireError
 
 if TYPE_CHECKING:
-    from spirula.denc.compiler import Emitter
+    from spirula.denc.emitter import Emitter
 
 _MAX_SHIFT = 63
 _ALL_BITS = (1 << 64) - 1

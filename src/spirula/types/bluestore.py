@@ -33,7 +33,7 @@ from spirula.denc import (
     uuid_d,
 )
 from spirula.denc.codecs import codec_of, too_many
-from spirula.denc.compiler import Emitter
+from spirula.denc.emitter import Emitter
 from spirula.denc.varint import (
     get_varint,
     get_varint_lowz,

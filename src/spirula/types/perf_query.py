@@ -29,7 +29,7 @@ from spirula.denc import (
 from spirula.errors import LimitExceeded
 
 if TYPE_CHECKING:
-    from spirula.denc.compiler import Emitter
+    from spirula.denc.emitter import Emitter
 
 _T = TypeVar("_T")
 

@@ -19,7 +19,7 @@ from spirula.types.base import EVersion
 from spirula.types.hobject import HMAX, NO_SHARD, NOSNAP, GHObject, HObject, reverse_bits
 
 if TYPE_CHECKING:
-    from spirula.denc.compiler import Emitter
+    from spirula.denc.emitter import Emitter
 
 NO_OSD = 0x7FFFFFFF
 """Where no OSD could be chosen (upstream CRUSH_ITEM_NONE)."""
