@@ -147,6 +147,8 @@ class Wire(asyncio.BufferedProtocol):
                     try:
                         message = decode(connection, event)
                     except WireError as error:
+                        if event.ticket is not None:
+                            event.ticket.release()
                         link.fail(error)
                         continue
                 connection.ticket = event.ticket
