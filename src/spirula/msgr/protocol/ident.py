@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 REQUIRED: Final = MSG_ADDR2
 """What every peer must be able to read, because the idents themselves need it."""
 
+_COUNTERS_END: Final = 1 << 63
+"""Numbers that count attempts and messages stay below it: what peers say is counted on from."""
+
 
 def send_ident(link: Link) -> None:
     """Client: opens a session, or goes on with the one whose transport broke."""
@@ -65,6 +68,13 @@ def _session(link: Link) -> Session:
     if link.session is None:
         raise ProtocolViolation("ident.order", "the accepting side has no session yet")
     return link.session
+
+
+def _check_counters(*numbers: int) -> None:
+    """Refuses what no counting leads to, before our own numbers follow and leave their width."""
+    for number in numbers:
+        if number >= _COUNTERS_END:
+            raise ProtocolViolation("ident.counter", f"{number} is no count")
 
 
 # ------------------------------------------------------------------------------------- as client
@@ -106,6 +116,7 @@ def _send_reconnect(link: Link, session: Session) -> None:
 def _on_server_ident(link: Link, frame: Struct, now: float) -> None:
     ident = cast("control.ServerIdent", frame)
     session = _session(link)
+    _check_counters(ident.global_seq)
     if link.peer_addr not in ident.addrs.addrs:
         raise ProtocolViolation("ident.address", f"the peer is {ident.addrs}, not {link.peer_addr}")
     session.server_cookie = ident.cookie
@@ -141,20 +152,25 @@ def _on_reset(link: Link, frame: Struct, now: float) -> None:
 
 def _on_retry(link: Link, frame: Struct, now: float) -> None:
     session = _session(link)
-    session.connect_seq = cast("control.SessionRetry", frame).connect_seq + 1
+    newest = cast("control.SessionRetry", frame).connect_seq
+    _check_counters(newest)
+    session.connect_seq = newest + 1
     _send_reconnect(link, session)
 
 
 def _on_retry_global(link: Link, frame: Struct, now: float) -> None:
     session = _session(link)
     newest = cast("control.SessionRetryGlobal", frame).global_seq
+    _check_counters(newest)
     session.global_seq = link.endpoint.next_global_seq(newest)
     _send_reconnect(link, session)
 
 
 def _on_reconnect_ok(link: Link, frame: Struct, now: float) -> None:
     session = _session(link)
-    session.queue.resume(cast("control.SessionReconnectOk", frame).msg_seq)
+    received = cast("control.SessionReconnectOk", frame).msg_seq
+    _check_counters(received)
+    session.queue.resume(received)
     session.acked = session.in_seq
     _open(link, session, Opened(session, accepted=False, resumed=True), now)
 
@@ -176,6 +192,7 @@ def _open(link: Link, session: Session, event: Opened, now: float) -> None:
 def _on_client_ident(link: Link, frame: Struct, now: float) -> None:
     ident = cast("control.ClientIdent", frame)
     endpoint = link.endpoint
+    _check_counters(ident.global_seq)
     if not ident.addrs.addrs or ident.addrs.addrs[0] == EntityAddr():
         raise ProtocolViolation("ident.addresses", "the client names none")
     if ident.target_addr not in endpoint.addrs.addrs:
@@ -266,6 +283,7 @@ def _accept_ident(
 def _on_session_reconnect(link: Link, frame: Struct, now: float) -> None:
     reconnect = cast("control.SessionReconnect", frame)
     endpoint = link.endpoint
+    _check_counters(reconnect.global_seq, reconnect.connect_seq, reconnect.msg_seq)
     existing = endpoint.lookup(reconnect.addrs)
     resetcheck = endpoint.policies.of(_peer_type(link)).resetcheck
     verdict = judge_reconnect(existing, reconnect, endpoint.addrs, resetcheck=resetcheck)

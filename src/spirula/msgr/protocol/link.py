@@ -40,6 +40,9 @@ _TAG_MESSAGE: Final = int(Tag.MESSAGE)
 WRITE_BUDGET_BYTES: Final = 1024 * 1024
 """About how much one `data_to_send` hands over before the driver looks at the transport again."""
 
+MAX_REPLIES_BYTES: Final = 1024 * 1024
+"""How much in control frames may wait for a peer that asks for more and does not read."""
+
 
 class Phase(Enum):
     """How far a link has come."""
@@ -263,6 +266,7 @@ class Link:
                         ident.send_ident(self)
             else:
                 ident.on_frame(self, self.channel.payload(segments), now)
+            self._check_replies()
             if self._events:
                 return self._events.popleft()
         return None
@@ -337,7 +341,15 @@ class Link:
                 session.queue.acknowledged(cast("control.Ack", frame).seq)
         elif tag == Tag.KEEPALIVE2:
             self.channel.send(Tag.KEEPALIVE2_ACK, cast("control.Keepalive", frame))
+            self._check_replies()
         elif tag == Tag.KEEPALIVE2_ACK:
             self.keepalive_acked = cast("control.Keepalive", frame).stamp
         else:
             raise ProtocolViolation("session.order", f"{Tag(tag).name} in an open session")
+
+    def _check_replies(self) -> None:
+        """Nothing is written while the transport is full, and a peer can ask all the same."""
+        if self.channel.queued > MAX_REPLIES_BYTES:
+            raise ProtocolViolation(
+                "link.replies", f"over {MAX_REPLIES_BYTES} bytes of answers: the peer does not read"
+            )

@@ -24,7 +24,7 @@ class Throttle:
 
     limit: int
     current: int = 0
-    _waiters: list[Callable[[], None]] = field(default_factory=list)
+    _waiters: dict[Callable[[], None], None] = field(default_factory=dict)  # in their order
 
     def has_room(self, count: int) -> bool:
         """Whether `count` could be taken now."""
@@ -44,19 +44,17 @@ class Throttle:
         if self.current < 0:
             raise InvariantBroken("more was given back to a throttle than taken")
         if self._waiters:
-            waiters, self._waiters = self._waiters, []
+            waiters, self._waiters = self._waiters, {}
             for wake in waiters:
                 wake()
 
     def when_room(self, wake: Callable[[], None]) -> None:
         """Calls `wake` once after the next `put`; the woken one asks again and may wait again."""
-        if wake not in self._waiters:
-            self._waiters.append(wake)
+        self._waiters.setdefault(wake)
 
     def forget(self, wake: Callable[[], None]) -> None:
         """Takes back a `when_room`."""
-        if wake in self._waiters:
-            self._waiters.remove(wake)
+        self._waiters.pop(wake, None)
 
 
 class Ticket:
