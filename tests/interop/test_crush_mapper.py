@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spirula.crush.map import BucketAlg
 from spirula.crush.mapper import Mapper
 from spirula.crush.vector import VectorMapper
 from spirula.crush.wire import CrushWrapper
 from tests.unit.crush.random_maps import random_map, random_reweights
 
 FULL = 0x10000
-BLOCKS, MAPS_IN_BLOCK, INPUTS = 40, 50, 8
+BLOCKS, MAPS_IN_BLOCK, INPUTS = 42, 50, 8
 VECTOR_EVERY = 10  # on so few inputs numpy is slow; that both mappers agree is a test of its own
 LINE = re.compile(r"CRUSH rule (\d+) x (\d+) \[([\d,]*)\]")
 
@@ -46,11 +47,19 @@ def crushtool_maps(crush: CrushWrapper, weights: list[int], count: int, path: Pa
     return []
 
 
+def is_defined(crush: CrushWrapper) -> bool:
+    """False where crushtool reads memory behind a tree bucket's items: all of them weigh nothing."""
+    trees = [b for b in crush.buckets if b is not None and b.alg == BucketAlg.TREE]
+    return all(tree.weight for tree in trees if tree.items)
+
+
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_crushtool_maps_alike(block: int, tmp_path: Path) -> None:
     compared = 0
     for seed in range(block * MAPS_IN_BLOCK, (block + 1) * MAPS_IN_BLOCK):
         crush = random_map(seed)
+        if not is_defined(crush):
+            continue
         weights = random_reweights(seed, crush)
         count = 1 + seed % 12
         args = crush.choose_args.get(-1, {})
@@ -70,4 +79,4 @@ def test_crushtool_maps_alike(block: int, tmp_path: Path) -> None:
                 ours = many[rule].values[x][: many[rule].length[x]].tolist()
                 assert ours == theirs, f"map {seed}, {rule=}, {x=}"
             compared += 1
-    assert compared > MAPS_IN_BLOCK * INPUTS
+    assert compared > MAPS_IN_BLOCK * INPUTS / 2

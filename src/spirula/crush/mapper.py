@@ -363,8 +363,10 @@ def _pick_list(bucket: Bucket, x: int, r: int) -> int:
 
 
 def _pick_tree(bucket: Bucket, x: int, r: int) -> int:
-    """Down a binary tree of weights; leaves have odd numbers, a node's height is its trailing
-    zeros.
+    """Down a binary tree of weights; leaves have odd numbers, the others as many zeros as height.
+
+    Where nothing below a node has any weight this leads past the last item, to which it is brought
+    back (upstream reads what lies behind its array).
     """
     nodes = bucket.derived
     node = len(nodes) >> 1
@@ -372,7 +374,7 @@ def _pick_tree(bucket: Bucket, x: int, r: int) -> int:
         draw = hash32_4(x, node, r, bucket.id) * nodes[node] >> 32
         half = (node & -node) >> 1
         node += -half if draw < nodes[node - half] else half
-    return bucket.items[node >> 1]
+    return bucket.items[min(node >> 1, len(bucket.items) - 1)]
 
 
 def _pick_straw(bucket: Bucket, x: int, r: int) -> int:

@@ -146,7 +146,8 @@ class Chooser:
             half = (at & -at) >> 1
             left = point < t.derived[base + at - half]
             node[inner] = np.where(left, at - half, at + half)
-        found: I64 = t.items[t.offset[buckets] + (node >> 1)]
+        last = t.size[buckets] - 1
+        found: I64 = t.items[t.offset[buckets] + np.minimum(node >> 1, last)]
         return found
 
     def _permuted(self, buckets: I64, x: U32, r: U32, width: int) -> I64:
