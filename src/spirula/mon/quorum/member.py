@@ -1,0 +1,246 @@
+"""One monitor as a member of a quorum: what the daemon and the simulations drive.
+
+    member = Member(name, addrs, monmap, store, settings)
+    member.start(now, wall)              # then, for ever: take() -> Ready, do as it says
+    member.on_message(sender, features, message, now, wall)
+    member.wake(now, wall)               # when `deadline()` has come
+    member.propose(transaction, token, now, wall)
+
+`now` is a monotonic clock and `wall` the time since 1970, in seconds. Members are pure: what they
+write they stage in the store, and everything else is in `take()`, to be done in the order that
+`Ready` tells. How its parts are put together follows upstream `src/mon/Monitor.cc`.
+"""
+
+from __future__ import annotations
+
+from spirula.errors import WireError
+from spirula.messages.base import Message
+from spirula.messages.quorum import MMonElection, MMonPaxos, MMonPing, MMonProbe, MMonSync
+from spirula.mon.quorum.elector import Elector
+from spirula.mon.quorum.paxos import Paxos
+from spirula.mon.quorum.probing import Probing
+from spirula.mon.quorum.state import (
+    Joined,
+    Left,
+    MonMapLearned,
+    Phase,
+    QuorumState,
+    Ready,
+    Refresh,
+    Settings,
+    Stopped,
+)
+from spirula.mon.quorum.sync import Sync
+from spirula.mon.store import MON_SYNC, MONITOR, MONMAP, Transaction, get_number
+from spirula.store.keyvalue import KeyValueStore
+from spirula.types.entity import EntityAddrVec
+from spirula.types.mon import MonMap, StoreTransaction
+
+_MAX_WAKES = 1000
+
+
+class Member:
+    """One monitor. It owns the map it is given, and changes it."""
+
+    def __init__(
+        self,
+        name: str,
+        addrs: EntityAddrVec,
+        monmap: MonMap,
+        store: KeyValueStore,
+        settings: Settings | None = None,
+    ) -> None:
+        self.state = QuorumState(name, addrs, monmap, store, settings or Settings(), self)
+        self.state.rank = monmap.rank_of(name)
+        self.state.has_ever_joined = get_number(store, MONITOR, "joined") != 0
+        self.paxos = Paxos(self.state)
+        self.sync = Sync(self.state, self.paxos)
+        self.elector = Elector(self.state)
+        self.probing = Probing(self.state, self.paxos, self.sync)
+
+    # --- what drives it
+
+    def start(self, now: float, wall: float) -> None:
+        """The monitor has started."""
+        self._at(now, wall)
+        self.elector.logic.load_epoch()
+        if self.elector.read_epoch():
+            # What was promised before the restart is forgotten: it may have been all that one can.
+            self.paxos.promises.make(self.state.names(range(self.state.size())), now)
+        self.bootstrap()
+
+    def on_message(
+        self, sender: EntityAddrVec, features: int, message: Message, now: float, wall: float
+    ) -> None:
+        """A message from another monitor, which listens at `sender`.
+
+        Raises WireError if something inside of it cannot be read; it is then as if it had not come.
+        """
+        self._at(now, wall)
+        if self.state.phase is Phase.STOPPED:
+            return
+        if isinstance(message, MMonPaxos):
+            self._on_paxos(sender, message)
+        elif isinstance(message, MMonElection):
+            if self.state.phase is not Phase.SYNCHRONIZING:
+                self.elector.on_election(sender, features, message)
+        elif isinstance(message, MMonPing):
+            self.elector.on_ping(sender, message)
+        elif isinstance(message, MMonProbe):
+            self.probing.on_probe(sender, features, message)
+        elif isinstance(message, MMonSync):
+            self.sync.on_message(sender, message)
+        else:
+            raise WireError(f"{type(message).__name__} is not about the quorum")
+
+    def _on_paxos(self, sender: EntityAddrVec, message: MMonPaxos) -> None:
+        if self.state.phase is Phase.SYNCHRONIZING:
+            return
+        if message.epoch > self.epoch:
+            self.bootstrap()
+        elif message.epoch == self.epoch and self.state.quorum:
+            self.paxos.on_message(self.state.rank_of(sender), message)
+
+    def wake(self, now: float, wall: float) -> None:
+        """Do what is due, earliest first."""
+        self._at(now, wall)
+        timers = self.state.timers
+        for _ in range(_MAX_WAKES):
+            due = min(((at, name) for name, (at, _) in timers.items() if at <= now), default=None)
+            if due is None:
+                return
+            _, action = timers.pop(due[1])
+            action()
+
+    def deadline(self) -> float | None:
+        """When `wake` is to be called, by the monotonic clock."""
+        return min((at for at, _ in self.state.timers.values()), default=None)
+
+    def propose(
+        self, transaction: StoreTransaction, token: object, now: float, wall: float
+    ) -> bool:
+        """See `Paxos.propose`."""
+        self._at(now, wall)
+        return self.paxos.propose(transaction, token)
+
+    def readable(self, now: float, wall: float) -> bool:
+        """Whether what is committed here may be told to a client now.
+
+        The answer, like everything that leaves the process, waits for what was staged.
+        """
+        self._at(now, wall)
+        return self.paxos.readable()
+
+    def take(self) -> Ready:
+        """What is to be done since the last call."""
+        ready, self.state.ready = self.state.ready, Ready()
+        return ready
+
+    def take_monmap(self, monmap: MonMap, now: float, wall: float) -> None:
+        """A newer map was committed."""
+        self._at(now, wall)
+        self.learn_monmap(monmap, persist=False)
+
+    def _at(self, now: float, wall: float) -> None:
+        self.state.now = now
+        self.state.wall = wall
+
+    # --- what the parts ask for
+
+    @property
+    def epoch(self) -> int:
+        return self.elector.epoch
+
+    def bootstrap(self) -> None:
+        state = self.state
+        self.sync.stop()
+        self.probing.stop()
+        self.elector.cancel_timer()
+        if not self._find_rank():
+            return
+        self._leave()
+        state.phase = Phase.PROBING
+        if state.size() == 1 and state.rank == 0:
+            self.elector.win_alone()
+        else:
+            self.probing.start()
+
+    def _find_rank(self) -> bool:
+        """Learn this monitor's rank from the map; False if it has to stop."""
+        state = self.state
+        if state.monmap.epoch == 0:
+            # Nobody has agreed on this map yet: ranks follow addresses, as they do for all others.
+            info = state.monmap.mon_info
+            state.monmap.ranks = sorted(info, key=lambda name: (info[name].legacy_addr(), name))
+        rank = state.rank_of(state.addrs)
+        if rank < 0 and state.has_ever_joined:
+            self._stop("removed from the monitor map")
+            return False
+        if rank >= 0 and state.monmap.addrs(rank) != state.addrs:
+            newer = Transaction().put(MON_SYNC, "temp_newer_monmap", state.monmap.encode())
+            state.persist(newer)
+            self._stop("the monitor map has other addresses for this monitor")
+            return False
+        if rank != state.rank:
+            state.rank = rank
+            self.elector.rank_changed()
+        return True
+
+    def _stop(self, reason: str) -> None:
+        self._leave()
+        self.state.phase = Phase.STOPPED
+        self.state.timers.clear()
+        self.state.emit(Stopped(reason))
+
+    def _leave(self) -> None:
+        """Out of the quorum, if in one."""
+        self.probing.stop()
+        if self.state.quorum:
+            self.state.emit(Left())
+        self.state.quorum = set()
+        self.state.leader = -1
+        self.probing.outside_quorum = set()
+        self.paxos.restart()
+
+    def start_election(self) -> None:
+        self.join_election()
+        self.elector.call_election()
+
+    def join_election(self) -> None:
+        self._leave()
+        self.state.phase = Phase.ELECTING
+
+    def win_election(self, quorum: set[int], joined: Joined) -> None:
+        self._join(Phase.LEADER, quorum, joined)
+        self.paxos.lead()
+
+    def lose_election(self, quorum: set[int], joined: Joined) -> None:
+        self._join(Phase.PEON, quorum, joined)
+        self.paxos.follow()
+
+    def _join(self, phase: Phase, quorum: set[int], joined: Joined) -> None:
+        state = self.state
+        state.phase = phase
+        state.quorum = set(quorum)
+        state.leader = joined.leader
+        state.quorum_mon_features = joined.mon_features
+        state.emit(joined)
+
+    def begin_peer_ping(self, rank: int) -> None:
+        self.elector.begin_peer_ping(rank)
+
+    def reload(self) -> None:
+        self.paxos.load()
+        self.state.emit(Refresh(self.paxos.last_committed))
+
+    def learn_monmap(self, monmap: MonMap, *, persist: bool) -> None:
+        same_ranks = monmap.ranks == self.state.monmap.ranks
+        self.state.monmap = monmap
+        if persist:
+            transaction = Transaction().put(MONMAP, monmap.epoch, monmap.encode())
+            self.state.persist(transaction.put(MONMAP, "last_committed", monmap.epoch))
+        if not same_ranks:
+            self.elector.rank_changed()
+        self.elector.monmap_changed()
+        self.state.emit(MonMapLearned(monmap))
+        self.bootstrap()
