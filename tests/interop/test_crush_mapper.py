@@ -17,7 +17,7 @@ from spirula.crush.wire import CrushWrapper
 from tests.unit.crush.random_maps import random_map, random_reweights
 
 FULL = 0x10000
-BLOCKS, MAPS_IN_BLOCK, INPUTS = 42, 50, 8
+BLOCKS, MAPS_IN_BLOCK, INPUTS = 44, 50, 8
 VECTOR_EVERY = 10  # on so few inputs numpy is slow; that both mappers agree is a test of its own
 LINE = re.compile(r"CRUSH rule (\d+) x (\d+) \[([\d,]*)\]")
 
@@ -48,7 +48,7 @@ def crushtool_maps(crush: CrushWrapper, weights: list[int], count: int, path: Pa
 
 
 def is_defined(crush: CrushWrapper) -> bool:
-    """False where crushtool reads memory behind a tree bucket's items: all of them weigh nothing."""
+    """False where crushtool reads behind the items of a tree bucket, all of which weigh nothing."""
     trees = [b for b in crush.buckets if b is not None and b.alg == BucketAlg.TREE]
     return all(tree.weight for tree in trees if tree.items)
 
