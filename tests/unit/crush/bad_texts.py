@@ -102,6 +102,10 @@ REFUSED: dict[str, Bad] = {
         "host c { alg straw2 item a }\n",
         "is not defined before this",
     ),
+    "one before two that it contains": bad(
+        HEAD + "root q { alg straw2 item h item ^i }\nhost i { alg straw2 }\n" + HOST,
+        "item i is not defined before this",
+    ),
     "a name twice": bad(MAP + "host ^h { id -2 alg straw2 }\n", "item h is defined twice"),
     "the name of a device": bad(bucket("alg straw2", name="^osd.0"), "osd.0 is defined twice"),
     "a device twice": bad("device 0 osd.0\ndevice 1 ^osd.0\n", "osd.0 is defined twice"),
@@ -113,7 +117,6 @@ REFUSED: dict[str, Bad] = {
         bucket("alg straw2 item osd.0 pos 0 item osd.1 pos ^0"), "position 0 is taken"
     ),
     "a position too far": bad(bucket("alg straw2 item osd.0 pos ^1"), "a position below 1"),
-    "a far position": bad(bucket("alg straw2 item osd.0 pos ^2147483647"), "a position below 1"),
     "a heavy device": bad(bucket("alg straw2 item osd.0 weight ^100.1"), "may weigh 100 at most"),
     "a device below zero": bad(bucket("alg straw2 item osd.0 weight ^-1"), "at least 0"),
     "a heavy bucket": bad(
@@ -217,6 +220,7 @@ ABORTED: dict[str, Bad] = {
         + " }\n",
         "room for 64 items",
     ),
+    "a position far away": bad(bucket("alg straw2 item osd.0 pos ^2147483647"), "below 1"),
     "an id far away": bad(bucket("id ^-2000000000 alg straw2"), "a number from -262144 to 0"),
     "an id of many digits": bad(bucket(f"id ^-{'9' * 9999} alg straw2"), "from -262144 to 0"),
     "a rule far away": bad(MAP + RULE.replace("id 0", "id ^2000000000"), "from 0 to 65535"),

@@ -142,7 +142,10 @@ class _Compiler:
             known = ", ".join(Tunables.__slots__)
             raise self.error(statement.name.at, f"no tunable {name}: there are {known}")
         most = 0xFF if name in _BYTE_TUNABLES else _INT
-        setattr(self.crush.tunables, name, self._number(statement.value, most))
+        value = self._number(statement.value, most)
+        if name == "chooseleaf_descend_once":
+            value = min(value, 1)
+        setattr(self.crush.tunables, name, value)
 
     def _device(self, statement: Device) -> None:
         id, name = self._number(statement.id, _LAST_DEVICE), statement.name.text

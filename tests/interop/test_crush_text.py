@@ -1,0 +1,252 @@
+"""CRUSH maps as text, and the shadow trees of classes, against Debian's crushtool: byte for byte.
+
+Random maps both ways, maps that people might write, texts that must be refused, and (where
+SPIRULA_CRUSH_MAPS names a folder with files of upstream's src/test/cli/crushtool) published maps.
+crushtool runs on many files at a time, since it takes longer to start than to work.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from spirula.cli.crushtool import main as crushtool_main
+from spirula.crush.build import finalize, settle_choose_args
+from spirula.crush.classes import get_or_create_class, rebuild_roots_with_classes
+from spirula.crush.text import CrushTextError, compile_map, decompile_map
+from spirula.crush.wire import CrushWrapper
+from tests.interop.realcluster import RealCluster
+from tests.unit.crush.bad_texts import REFUSED, WRAPPED
+from tests.unit.crush.random_maps import CLASSES, random_map
+from tests.unit.crush.sound_texts import SOUND
+
+MAPS = 500
+PUBLISHED = os.environ.get("SPIRULA_CRUSH_MAPS", "")
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("crushtool") is None, reason="Debian's crushtool is absent"
+)
+
+
+class Ran(NamedTuple):
+    """What became of one file: crushtool's exit status and what it wrote, if anything."""
+
+    status: int
+    out: bytes
+
+
+def batch(folder: Path, arguments: str, inputs: Iterable[bytes]) -> list[Ran]:
+    """`crushtool ARGUMENTS` for each input, two at a time; IN and OUT stand for its files."""
+    count = 0
+    for count, content in enumerate(inputs, 1):
+        (folder / f"{count}.in").write_bytes(content)
+    command = arguments.replace("IN", '"$0".in').replace("OUT", '"$0".out')
+    script = f'crushtool {command} >"$0".log 2>&1; echo $? >"$0".status'
+    numbers = "\n".join(str(number) for number in range(1, count + 1))
+    subprocess.run(
+        ["xargs", "-P2", "-n1", "sh", "-c", script],
+        input=numbers,
+        text=True,
+        check=True,
+        cwd=folder,
+        env={"PATH": os.environ.get("PATH", "")},
+    )
+    ran = []
+    for number in range(1, count + 1):
+        out = folder / f"{number}.out"
+        status = int((folder / f"{number}.status").read_text())
+        ran.append(Ran(status, out.read_bytes() if out.exists() else b""))
+    return ran
+
+
+def folder_of(base: Path, name: str) -> Path:
+    made = base / name
+    made.mkdir()
+    return made
+
+
+def ours(text: bytes) -> Ran:
+    try:
+        return Ran(0, compile_map(text.decode("utf-8", "surrogateescape")).encode())
+    except CrushTextError:
+        return Ran(1, b"")
+
+
+def test_random_maps_both_ways(tmp_path: Path) -> None:
+    maps = [random_map(seed, tree_shadows=False) for seed in range(MAPS)]
+    texts = batch(folder_of(tmp_path, "d"), "-d IN -o OUT", (crush.encode() for crush in maps))
+    for seed, (crush, text) in enumerate(zip(maps, texts, strict=True)):
+        assert text.status == 0
+        assert decompile_map(crush).encode() == text.out, seed
+    compiled = batch(folder_of(tmp_path, "c"), "-c IN -o OUT", (text.out for text in texts))
+    for seed, (text, theirs) in enumerate(zip(texts, compiled, strict=True)):
+        made = ours(text.out)
+        if theirs.status == 134:  # it aborts where a uniform bucket's weight rounds to zero
+            assert made.status == 1, seed
+        else:
+            assert made == theirs, seed
+    assert sum(theirs.status == 0 for theirs in compiled) > MAPS * 0.95
+
+
+def test_sound_texts(tmp_path: Path) -> None:
+    compiled = batch(tmp_path, "-c IN -o OUT", (text.encode() for text in SOUND.values()))
+    for name, theirs in zip(SOUND, compiled, strict=True):
+        assert theirs.status == 0, name
+        assert ours(SOUND[name].encode()) == theirs, name
+
+
+def test_weights_are_rounded_alike(tmp_path: Path) -> None:
+    rng = random.Random("weights")
+    written = [f"{rng.uniform(0, top):.{rng.randint(0, 9)}f}" for top in (2, 300, 65000) * 400]
+    # Half-way between two C floats, a hair above and below it: a double cannot tell them apart.
+    for base in (256, 1024, 2048.25, 16384):
+        spacing = 2.0 ** (int(base).bit_length() - 24)
+        for tail in ("", "00000000000000000000000001"):
+            written += [f"{base + spacing / 2:.20f}{tail}", f"{base + 1.5 * spacing:.20f}{tail}"]
+    items = [f"host h{n} {{ alg straw2 }}\n" for n in range(len(written))]
+    roots = [
+        f"root r{n} {{ alg straw2 item h{n} weight {weight} }}\n"
+        for n, weight in enumerate(written)
+    ]
+    text = "".join(["type 0 osd\ntype 1 host\ntype 2 root\n", *items, *roots]).encode()
+    (theirs,) = batch(tmp_path, "-c IN -o OUT", [text])
+    assert theirs.status == 0
+    assert ours(text) == theirs
+
+
+def test_bad_texts_are_refused_alike(tmp_path: Path) -> None:
+    texts = {**REFUSED, **WRAPPED}
+    refused = batch(tmp_path, "-c IN -o OUT", (bad.text.encode() for bad in texts.values()))
+    for (name, bad), theirs in zip(texts.items(), refused, strict=True):
+        assert ours(bad.text.encode()).status == 1, name
+        assert theirs.status == (1 if name in REFUSED else 0), name
+
+
+def test_mutilated_texts_are_judged_alike(tmp_path: Path) -> None:
+    """A line is dropped, doubled, moved or cut: the same verdicts, and the same bytes."""
+    rng = random.Random("mutilated")
+    texts = []
+    while len(texts) < 80:
+        lines = decompile_map(random_map(rng.randrange(MAPS), tree_shadows=False)).splitlines()
+        # Sizes of rules may be left out here, as releases from 18.2 do, but not in 16.2.
+        at = rng.choice([n for n, line in enumerate(lines) if "_size" not in line])
+        to = rng.randrange(len(lines))
+        match rng.choice(("drop", "double", "move", "cut")):
+            case "drop":
+                del lines[at]
+            case "double":
+                lines.insert(to, lines[at])
+            case "move":
+                lines.insert(to, lines.pop(at))
+            case "cut":
+                lines[at] = lines[at][: rng.randint(0, len(lines[at]))]
+        texts.append("\n".join(lines).encode())
+    judged = batch(tmp_path, "-c IN -o OUT", texts)
+    for text, theirs in zip(texts, judged, strict=True):
+        if theirs.status in (0, 1):
+            assert ours(text) == theirs, text.decode()
+    assert {theirs.status for theirs in judged} >= {0, 1}
+
+
+def test_class_roots_are_rebuilt_alike(tmp_path: Path) -> None:
+    rng = random.Random("class roots")
+    maps = []
+    seeds = iter(range(MAPS))
+    while len(maps) < 80:
+        crush = random_map(next(seeds), tree_shadows=False)
+        if not crush.class_bucket:
+            continue
+        for id in crush.item_names:
+            if id >= 0 and rng.random() < 0.3:
+                crush.device_classes[id] = get_or_create_class(crush, rng.choice((*CLASSES, "new")))
+            elif id >= 0 and rng.random() < 0.2:
+                crush.device_classes.pop(id, None)
+        maps.append(crush)
+    encoded = [crush.encode() for crush in maps]
+    rebuilt = batch(tmp_path, "-i IN --rebuild-class-roots -o OUT", encoded)
+    for crush, theirs in zip(maps, rebuilt, strict=True):
+        settle_choose_args(crush)
+        rebuild_roots_with_classes(crush)
+        finalize(crush)
+        assert theirs.status == 0
+        assert crush.encode() == theirs.out
+
+
+def test_the_map_of_a_real_cluster(real_cluster: RealCluster, tmp_path: Path) -> None:
+    binary, text = tmp_path / "map", tmp_path / "text"
+    real_cluster.ceph("osd", "getcrushmap", "-o", str(binary))
+    assert crushtool_main(["-d", str(binary), "-o", str(text)]) == 0
+    (theirs,) = batch(folder_of(tmp_path, "d"), "-d IN -o OUT", [binary.read_bytes()])
+    assert text.read_bytes() == theirs.out
+    assert crushtool_main(["-c", str(text), "-o", str(tmp_path / "again")]) == 0
+    (theirs,) = batch(folder_of(tmp_path, "c"), "-c IN -o OUT", [text.read_bytes()])
+    assert (tmp_path / "again").read_bytes() == theirs.out
+
+
+@pytest.mark.skipif(not PUBLISHED, reason="SPIRULA_CRUSH_MAPS names no folder of published maps")
+def test_published_maps(tmp_path: Path) -> None:
+    files = sorted(
+        path for path in Path(PUBLISHED).rglob("*") if path.is_file() and path.suffix != ".t"
+    )
+    assert files
+    contents = [path.read_bytes() for path in files]
+    texts = batch(folder_of(tmp_path, "d"), "-d IN -o OUT", contents)
+    for number, (path, theirs) in enumerate(zip(files, texts, strict=True)):
+        if theirs.status == 0:
+            crush = CrushWrapper.decode(contents[number])
+            assert decompile_map(crush).encode() == theirs.out, path.name
+            contents[number] = theirs.out
+    compiled = batch(folder_of(tmp_path, "c"), "-c IN -o OUT", contents)
+    for path, content, theirs in zip(files, contents, compiled, strict=True):
+        assert ours(content) == theirs, path.name
+    assert sum(theirs.status == 0 for theirs in compiled) > len(files) / 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["-d", "absent"],
+        ["-c", "absent", "-o", "out"],
+        ["-c", "text", "-d", "map"],
+        ["-c"],
+        ["-o", "out"],
+        ["-c", "text", "more"],
+        ["-d", "text"],
+        ["-d", "map"],
+        ["--decompile=map"],
+        ["-d", "map", "-o", "out"],
+        ["-d", "map", "--outfn", "absent/out"],
+        ["-c", "text"],
+        ["--compile", "text", "-o", "out"],
+        ["-c", "text", "-o", "absent/out"],
+        ["-c", "bad"],
+    ],
+    ids=" ".join,
+)
+def test_the_command(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    crush = random_map(0, tree_shadows=False)
+    (tmp_path / "map").write_bytes(crush.encode())
+    (tmp_path / "text").write_text(decompile_map(crush))
+    (tmp_path / "bad").write_text("nonsense\n")
+    monkeypatch.chdir(tmp_path)
+    theirs = subprocess.run(["crushtool", *arguments], capture_output=True, check=False)
+    expected = Path("out").read_bytes() if Path("out").exists() else None
+    Path("out").unlink(missing_ok=True)
+    status = crushtool_main(arguments)
+    shown = capfdbinary.readouterr()
+    assert (status, shown.out) == (theirs.returncode, theirs.stdout)
+    assert bool(shown.err) == bool(theirs.stderr)
+    assert (Path("out").read_bytes() if Path("out").exists() else None) == expected
