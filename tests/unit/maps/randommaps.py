@@ -71,7 +71,7 @@ def crush_tree(rng: random.Random, osds: int) -> CrushWrapper:
 def pool(rng: random.Random, kind: PoolType) -> PGPool:
     """A pool for one of the rules of `crush_tree`; now and then for a rule that does not fit."""
     erasure = kind is PoolType.ERASURE
-    pg_num = rng.randint(1, 20)
+    pg_num = rng.randint(1, 14)
     return PGPool(
         type=kind,
         size=rng.randint(1, 6 if erasure else 5),
@@ -92,8 +92,8 @@ def random_map(rng: random.Random) -> OSDMap:
     first.new_max_osd = osds
     first.crush = crush_tree(rng, osds).encode()
     for osd in range(osds):
-        first.new_state[osd] = int(OSDState.EXISTS | OSDState.UP)
-        first.new_weight[osd] = IN
+        first.new_state[osd] = int(OSDState.UP)
+        first.new_weight[osd] = IN  # which makes it exist, before states are flipped
     for number in range(1, 5):
         kind = PoolType.REPLICATED if number < 4 else PoolType.ERASURE
         first.new_pools[number] = pool(rng, kind)
@@ -150,7 +150,7 @@ def _states(rng, osdmap, inc):
         if not osdmap.osd_state[osd] & OSDState.EXISTS:
             inc.new_state[osd] = int(OSDState.EXISTS | OSDState.UP)
         else:
-            flip = rng.choice([OSDState.UP, OSDState.UP, OSDState.UP, OSDState.EXISTS])
+            flip = rng.choice([OSDState.UP] * 5 + [OSDState.EXISTS])
             inc.new_state[osd] = int(flip)
             if rng.random() < 0.2:
                 inc.new_state[osd] |= int(OSDState.DESTROYED)

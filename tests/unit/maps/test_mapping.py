@@ -17,7 +17,7 @@ from spirula.maps.state import OSDState
 from spirula.types.pg import PGId
 from tests.unit.maps.randommaps import IN, random_change, random_map, some_pg
 
-MAPS, STEPS = 12, 12
+MAPS, STEPS = 5, 12
 
 
 class Counting:
