@@ -16,9 +16,10 @@ from spirula.messages.base import MESSAGES, load_all
 from spirula.msgr import wire
 from spirula.msgr.policies import Policy
 from spirula.msgr.protocol.control import CONTROL_FRAMES
+from spirula.msgr.protocol.endpoint import Timings
 from spirula.msgr.protocol.frames import PREAMBLE, PREAMBLE_COVERED, Tag
 from spirula.msgr.protocol.link import Phase
-from spirula.msgr.protocol.message import RawMessage
+from spirula.msgr.protocol.message import HEADER, RawMessage
 from spirula.types.base import UTime
 from spirula.types.entity import EntityAddr, EntityAddrVec
 from tests.hostile.siege import QUICK, RAW, both_modes, siege
@@ -314,3 +315,45 @@ async def test_a_flood_waits_for_its_reader(fort):
     for ticket in fort.hall.held:
         ticket.release()
     await fort.until(lambda: fort.endpoint.dispatch_throttle.current == 0)
+
+
+IMPATIENT = Timings(ready_timeout_s=15.0, stall_timeout_s=0.3)
+
+
+@pytest.mark.parametrize("trickle", [False, True], ids=["silence", "a byte now and then"])
+@siege(timings=IMPATIENT)
+async def test_half_a_message_for_ever_stops_nobody(fort, trickle):
+    """It takes all that there is for messages under way, and then does not come."""
+    fort.endpoint.dispatch_throttle.limit = 99_990
+    member = await fort.member()
+    assert await member.login()
+    out = []
+    member.link.channel.writer.message(bytes(41), b"", b"", bytes(99_990), out)
+    whole = b"".join(out)
+    await member.say(whole[:50_000])
+    await fort.until(lambda: fort.endpoint.dispatch_throttle.current > 99_000)
+    at = 50_000
+    while trickle and len(fort.server.connections) > 1:
+        await member.say(whole[at : at + 1])
+        at += 1
+        await asyncio.sleep(0.02)
+    assert await member.is_dropped()
+    before = len(fort.citizen.answers)
+    await fort.until(lambda: len(fort.citizen.answers) > before + 3)
+    assert len(fort.warnings.matching("while others wait")) == 1
+
+
+@siege(timings=IMPATIENT)
+async def test_half_a_message_may_take_its_time_where_nobody_waits(fort):
+    member = await fort.member()
+    assert await member.login()
+    out = []
+    member.link.channel.writer.message(
+        HEADER.pack(*[1, 0, RAW, 127, 1, 0, 0, 0, 3, 0, 0]), b"x", b"", bytes(99_990), out
+    )
+    whole = b"".join(out)
+    await member.say(whole[:50_000])
+    await asyncio.sleep(0.7)
+    await member.say(whole[50_000:])
+    while not member.received():
+        assert await member.step()

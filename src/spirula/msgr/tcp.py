@@ -112,6 +112,7 @@ class Messenger:
         self._dials: dict[Wire, asyncio.Task[None]] = {}
         self._dirty: list[Wire] = []
         self._reported: dict[tuple[str, str], None] = {}
+        self._starving: asyncio.TimerHandle | None = None
         self._stopped = False
 
     # ---------------------------------------------------------------------------------- addresses
@@ -235,6 +236,8 @@ class Messenger:
         for server in self._servers:
             server.close()
         self.mark_down_all()
+        if self._starving is not None:
+            self._starving.cancel()
         self.endpoint.close(self.local.session)
         dials = list(self._dials.values())
         for task in dials:
@@ -376,6 +379,24 @@ class Messenger:
         connection.arm()
         if was_connecting and not isinstance(error, TryAgain):
             self.dispatcher.ms_handle_refused(connection, error)
+
+    def starves(self) -> None:
+        """Somebody waits for room in a throttle; looks, after a while, who keeps it to no end."""
+        if self._starving is None and not self._stopped:
+            patience = self.endpoint.timings.stall_timeout_s
+            self._starving = self.loop.call_later(patience, self._end_stalled)
+
+    def _end_stalled(self) -> None:
+        self._starving = None
+        wires = [connection.wire for connection in self.connections]
+        if not any(wire is not None and wire.waits_for_room for wire in wires):
+            return
+        now, patience = self.loop.time(), self.endpoint.timings.stall_timeout_s
+        for wire in wires:
+            if wire is not None and wire.is_stalled(now, patience):
+                wire.link.fail(TimedOut("part of a message for too long, while others wait"))
+                wire.process()
+        self.starves()
 
     def flush_soon(self, wire: Wire) -> None:
         """Writes what a wire has to write, at the end of this turn of the loop."""

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from spirula.errors import SpirulaError
     from spirula.msgr.connection import Connection
     from spirula.msgr.protocol.link import Link
-    from spirula.msgr.protocol.throttle import Throttle
+    from spirula.msgr.protocol.throttle import Throttle, Ticket
     from spirula.msgr.tcp import Messenger
 
 WRITE_HIGH_BYTES = 8 * 1024 * 1024
 WRITE_LOW_BYTES = 2 * 1024 * 1024
 """How much encoded data may wait in a transport, and from where on more is encoded."""
+
+SLOWEST_BYTES_S = 64 * 1024
+"""How fast a message has to come, in bytes a second, while others wait for its share."""
 
 
 class Wire(asyncio.BufferedProtocol):
@@ -39,6 +42,8 @@ class Wire(asyncio.BufferedProtocol):
     __slots__ = (
         "_busy",
         "_loop",
+        "_share",
+        "_share_since",
         "_timer",
         "_waits_for",
         "_writing_paused",
@@ -63,6 +68,8 @@ class Wire(asyncio.BufferedProtocol):
         self._busy = False
         self._writing_paused = False
         self._waits_for: Throttle | None = None
+        self._share: Ticket | None = None  # of the message of which a part is here
+        self._share_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
         link.user = self
         self._arm()
@@ -159,7 +166,11 @@ class Wire(asyncio.BufferedProtocol):
                     ticket.release()
         finally:
             self._busy = self.dirty = False
-        if link.reader.blocked:
+        reader = self.reader
+        if reader.ticket is not self._share:
+            self._share = reader.ticket
+            self._share_since = now
+        if reader.blocked:
             self._wait_for_room()
         self.flush()
 
@@ -225,6 +236,7 @@ class Wire(asyncio.BufferedProtocol):
             return
         self._waits_for = throttle
         throttle.when_room(self._room)
+        self.messenger.starves()
         if self.transport is not None:
             self.transport.pause_reading()
 
@@ -238,6 +250,19 @@ class Wire(asyncio.BufferedProtocol):
             self.process()
         if self._reads and self.transport is not None:
             self.transport.resume_reading()
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether it does not read because a throttle is full."""
+        return self._waits_for is not None
+
+    def is_stalled(self, now: float, patience_s: float) -> bool:
+        """Whether it holds a share for a message that does not come, or comes too slowly."""
+        share = self._share
+        if share is None:
+            return False
+        due = self._share_since + patience_s + share.size / SLOWEST_BYTES_S
+        return now >= min(due, self.link.last_active + patience_s)
 
     @property
     def _reads(self) -> bool:

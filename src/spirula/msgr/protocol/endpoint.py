@@ -38,10 +38,15 @@ _DISPATCH_THROTTLE_BYTES = 100 * 1024 * 1024
 
 @dataclass(slots=True, frozen=True)
 class Timings:
-    """How long things may take, in seconds (upstream `ms_connection_ready_timeout` ...)."""
+    """How long things may take, in seconds (upstream `ms_connection_ready_timeout` ...).
+
+    `stall_timeout_s` is for messages of which only a part has come, while others wait for their
+    share of the throttles (upstream lets everybody wait for `ms_connection_idle_timeout`).
+    """
 
     ready_timeout_s: float = 10.0
     idle_timeout_s: float = 900.0
+    stall_timeout_s: float = 30.0
     initial_backoff_s: float = 0.2
     max_backoff_s: float = 15.0
 

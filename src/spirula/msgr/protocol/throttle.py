@@ -58,19 +58,19 @@ class Throttle:
 
 
 class Ticket:
-    """The share of the throttles that one message holds, until `release`."""
+    """The share of the throttles that one message of `size` bytes holds, until `release`."""
 
-    __slots__ = ("_gate", "_size")
+    __slots__ = ("_gate", "size")
 
     def __init__(self, gate: Gate, size: int) -> None:
         self._gate: Gate | None = gate
-        self._size = size
+        self.size = size
 
     def release(self) -> None:
         """Gives the share back; a second call does nothing."""
         gate, self._gate = self._gate, None
         if gate is not None:
-            gate.release(self._size)
+            gate.release(self.size)
 
 
 class Gate:
