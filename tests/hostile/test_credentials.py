@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from spirula.auth.crypto import KeyType, generate_key
 from spirula.msgr.protocol.link import Phase
 from spirula.types.auth import PrincipalName
@@ -86,13 +84,3 @@ async def test_an_altered_ticket_proves_nothing(fort):
     member = await fort.member(client)
     assert await member.login()
     assert len(fort.warnings.lines) == 1
-
-
-@pytest.mark.parametrize("kind", [EntityType.OSD, EntityType.MON, EntityType.MGR])
-@siege(timings=QUICK)
-async def test_a_client_is_no_daemon_because_it_says_so(fort, kind):
-    """What the hello claims gives no policy that belongs to another kind."""
-    member = await fort.member(kind=kind)
-    await member.login()
-    names = {str(connection.auth.entity) for connection in fort.hall.accepted}
-    assert names <= {"client.admin", "client.mallory"}
