@@ -16,7 +16,7 @@ from spirula.crush.build import add_bucket, derive, get_bucket, item_weights, se
 from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap, RuleOp
 from spirula.errors import InvalidArgument, NoSpace, NotFound, OutOfRange
 
-MAX_SHADOW_ITEMS = 1 << 22
+MAX_SHADOW_ITEMS = 1 << 20
 """Items of all shadow buckets that one rebuild makes: a small map can ask for very many."""
 
 ClassBuckets = Mapping[int, Mapping[int, int]]
