@@ -358,7 +358,7 @@ class Member(Stranger):
         return [bytes(event.front) for event in self.told if type(event) is RawMessage]
 
 
-QUICK = Timings(ready_timeout_s=0.5, idle_timeout_s=900.0)
+QUICK = Timings(ready_timeout_s=1.5, idle_timeout_s=900.0)
 PATIENT = Timings(ready_timeout_s=15.0, idle_timeout_s=900.0)
 
 

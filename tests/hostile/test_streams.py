@@ -25,7 +25,7 @@ async def conversation(fort, **changes):
             if member.link.phase is Phase.OPEN and not sent:
                 sent = True
                 await member.message(b"altered?")
-            if not await member.step(3):
+            if not await member.step(8):
                 break
     except TimeoutError:
         member.told.append("it hangs")
