@@ -20,6 +20,7 @@ from tests.interop.realcluster import RealCluster, real_cluster_of
 KEPT = Path(__file__).parents[1] / "golden" / "osdmaps.xz"
 EVERY = 10
 SETTLE_S = 2.5
+OPTIONS = {"crush location": "root=default host=recorded"}
 
 # Each line is one command; `sleep` lets OSDs and the manager answer with changes of their own.
 CHANGES = """
@@ -33,7 +34,6 @@ osd erasure-code-profile set k2m1 k=2 m=1 crush-failure-domain=osd
 osd erasure-code-profile set gone k=2 m=2 crush-failure-domain=osd
 osd erasure-code-profile rm gone
 osd pool create ec 8 8 erasure k2m1
-osd pool set ec allow_ec_overwrites true
 osd pool rename wide broad
 osd pool set rep pg_num 16
 osd pool set rep compression_mode aggressive
@@ -44,23 +44,27 @@ sleep
 osd pool mksnap broad one
 osd pool mksnap broad two
 osd pool rmsnap broad one
+rados -p rep mksnap mine
+rados -p rep rmsnap mine
+sleep
 sleep
 osd set-require-min-compat-client luminous
 osd pg-upmap 2.1 3 0 1
 osd pg-upmap-items 2.2 0 3 1 4
 osd pg-upmap-items 2.3 2 4
 osd rm-pg-upmap-items 2.2
+osd rm-pg-upmap 2.1
 osd pg-temp 2.4 4 3 2
 osd primary-temp 2.5 4
 osd pg-temp 2.4
-osd primary-temp 2.5 -1
 osd primary-affinity 1 0.5
 osd primary-affinity 2 0
 osd reweight 0 0.75
 osd out 3
 sleep
 osd in 3
-osd reweight-by-utilization
+osd test-reweight-by-pg 101
+osd reweight-by-pg 101
 osd blocklist add 127.0.0.1:0/12345 60
 osd blocklist add 10.1.2.3 60
 osd blocklist rm 127.0.0.1:0/12345
@@ -93,9 +97,9 @@ sleep
 osd add-nodown 1
 osd rm-nodown 1
 osd setmaxosd 12
-osd lost 9 --yes-i-really-mean-it
 osd stop osd.4
 sleep
+osd lost 4 --yes-i-really-mean-it
 osd destroy 4 --yes-i-really-mean-it
 osd crush rename-bucket host9 host8
 osd purge 4 --yes-i-really-mean-it
@@ -104,7 +108,13 @@ osd pool set rep pg_num 8
 sleep
 sleep
 osd pool rm broad broad --yes-i-really-really-mean-it
-osd tier add rep ec --force-nonempty
+osd pool create cache 4 4
+osd tier add rep cache
+osd tier cache-mode cache readproxy
+osd tier set-overlay rep cache
+osd tier rm-overlay rep
+osd tier cache-mode cache none
+osd tier rm rep cache
 osd set pause
 osd unset pause
 osd require-osd-release pacific
@@ -120,7 +130,8 @@ def change(cluster: RealCluster) -> None:
             time.sleep(SETTLE_S)
         elif line:
             try:
-                cluster.ceph(*line.split())
+                words = line.split()
+                cluster.run(*words if words[0] == "rados" else ("ceph", *words))
             except Exception as refused:  # noqa: BLE001 -- a recorder tells what it meets
                 print(f"{line}: {str(refused).splitlines()[-1]}", file=sys.stderr)
 
@@ -161,7 +172,7 @@ def pack(found: dict[str, bytes]) -> bytes:
 
 def main() -> None:
     """Records, and writes the file (or, given a folder, all maps into it)."""
-    with real_cluster_of(osds=5) as cluster:
+    with real_cluster_of(osds=5, options=OPTIONS) as cluster:
         change(cluster)
         found = stored(cluster)
     if len(sys.argv) > 1:

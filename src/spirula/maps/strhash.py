@@ -33,17 +33,17 @@ def str_hash(kind: int, name: bytes) -> int:
 def rjenkins(name: bytes) -> int:
     """Jenkins' hash: 12 bytes at a time, then the rest and the length."""
     size = len(name)
-    # the lowest byte of the last word is kept for the length
     whole = size - size % 12
-    tail = name[whole:]
-    padded = name[:whole] + tail[:8].ljust(8, b"\0") + b"\0" + tail[8:].ljust(3, b"\0")
+    rest = int.from_bytes(name[whole:], "little")
+    blocks = [*_TWELVE.iter_unpack(name[:whole])]
+    # the lowest byte of the last word is kept for the length
+    blocks.append((rest & _MASK, rest >> 32 & _MASK, size + (rest >> 64 << 8)))
     a = b = _GOLDEN
     c = 0
-    for x, y, z in _TWELVE.iter_unpack(padded):
-        whole -= 12
+    for x, y, z in blocks:
         # `a` is only ever shifted left: its carries and signs cannot reach the low 32 bits
         b += y
-        c = (c + z if whole >= 0 else c + z + size) & _MASK
+        c = c + z & _MASK
         a = a + x - b - c ^ c >> 13
         b = (b - c - a ^ a << 8) & _MASK
         c = (c - a - b & _MASK) ^ b >> 13
