@@ -218,11 +218,11 @@ class PGMappings:
         resized = len(pps) != len(old.pps)
         reweighted = changes.reweighted_rows(old, rule)
         reweighted = reweighted[reweighted < len(pps)]
-        moved = np.union1d(moved, reweighted)
+        moved = _union(moved, reweighted)
         if old.pool.type != pool.type:
             settle: Rows = np.arange(len(pps))
         else:
-            settle = np.union1d(moved, changes.settled_rows(number, old))
+            settle = _union(moved, changes.settled_rows(number, old))
             settle = settle[settle < len(pps)]
         if not len(settle) and not resized:
             return _with_pool(old, pool)
@@ -322,12 +322,12 @@ class _Changes:
         rows: Rows = np.empty(0, np.intp)
         if len(self._lighter) and places.picked.size:
             holding = np.flatnonzero(np.isin(places.picked, self._lighter).any(axis=1))
-            rows = np.union1d(rows, holding)
+            rows = _union(rows, holding)
         if len(self._heavier):
             reachable = self._reachable(rule)
             for osd in self._heavier.tolist():
                 if osd < len(reachable) and reachable[osd]:
-                    rows = np.union1d(rows, self._accepting(places, osd))
+                    rows = _union(rows, self._accepting(places, osd))
         return rows
 
     def _accepting(self, places: _PoolPlaces, osd: int) -> Rows:
@@ -367,8 +367,18 @@ class _Changes:
         rows: Rows = np.asarray(sorted(seeds), np.intp)
         if len(self._osds) and places.picked.size:
             holding = np.flatnonzero(np.isin(places.picked, self._osds).any(axis=1))
-            rows = np.union1d(rows, holding)
+            rows = _union(rows, holding)
         return rows
+
+
+def _union(one: Rows, other: Rows) -> Rows:
+    """The numbers of both, ascending, each once."""
+    if not len(one) or not len(other):
+        return one if len(one) else other
+    both = np.sort(np.concatenate([one, other]))
+    first: NDArray[np.bool_] = np.ones(len(both), bool)
+    first[1:] = both[1:] != both[:-1]
+    return both[first]
 
 
 def _choose_args_key(crush: CrushMap, number: int) -> int | None:
