@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from spirula.crush.hash import hash32_2, hash32_3, hash32_4
 from spirula.crush.ln import LN
 from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap, RuleOp, Tunables
+from spirula.errors import NotSupported
 
 ITEM_UNDEF = 0x7FFFFFFE
 ITEM_NONE = 0x7FFFFFFF
@@ -327,7 +328,10 @@ def knobs_of(tunables: Tunables) -> Knobs:
 
 
 def set_knob(knobs: Knobs, op: int, value: int) -> None:
-    """A set_* step; values that mean nothing leave the knob as it is."""
+    """A set_* step; values that mean nothing leave the knob as it is.
+
+    Raises NotSupported for a step that would choose in a way that is not known here.
+    """
     match op:
         case RuleOp.SET_CHOOSE_TRIES if value > 0:
             knobs.tries = value
@@ -341,6 +345,8 @@ def set_knob(knobs: Knobs, op: int, value: int) -> None:
             knobs.vary_r = value
         case RuleOp.SET_CHOOSELEAF_STABLE if value >= 0:
             knobs.stable = value
+        case RuleOp.CHOOSE_MSR:
+            raise NotSupported("rules of type msr (19.2) cannot be mapped yet")
         case _:
             pass
 

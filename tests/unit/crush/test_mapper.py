@@ -14,6 +14,7 @@ from spirula.crush.mapper import ITEM_NONE, Mapper, is_out
 from spirula.crush.vector import VectorMapper
 from spirula.crush.vector.hashing import Hasher
 from spirula.crush.wire import CrushWrapper
+from spirula.errors import NotSupported
 from tests.unit.crush.random_maps import random_map, random_reweights
 
 FULL = 0x10000
@@ -113,3 +114,12 @@ def test_both_mappers_agree(block: int) -> None:
                 alone = plain.do_rule(rule, x, count, weights)
                 assert row[:length].tolist() == alone, f"map {seed}, rule {rule}, x {x}"
                 assert (row[length:] == ITEM_NONE).all()
+
+
+def test_rules_that_choose_in_an_unknown_way_are_refused() -> None:
+    crush = flat_map([FULL])
+    crush.rules[0] = Rule([Step(RuleOp.TAKE, -1), Step(RuleOp.CHOOSE_MSR, 1, 0), Step(RuleOp.EMIT)])
+    with pytest.raises(NotSupported, match="msr"):
+        Mapper(crush).do_rule(0, 1, 1, [FULL])
+    with pytest.raises(NotSupported, match="msr"):
+        VectorMapper(crush).map_many(0, np.arange(1), 1, np.array([FULL]))
