@@ -43,15 +43,15 @@ class Ran(NamedTuple):
 
 
 def batch(folder: Path, arguments: str, inputs: Iterable[bytes]) -> list[Ran]:
-    """`crushtool ARGUMENTS` for each input, two at a time; IN and OUT stand for its files."""
+    """`crushtool ARGUMENTS` for each input, in two rows; IN and OUT stand for its files."""
     count = 0
     for count, content in enumerate(inputs, 1):
         (folder / f"{count}.in").write_bytes(content)
-    command = arguments.replace("IN", '"$0".in').replace("OUT", '"$0".out')
-    script = f'crushtool {command} >"$0".log 2>&1; echo $? >"$0".status'
+    command = arguments.replace("IN", "$n.in").replace("OUT", "$n.out")
+    script = f"for n; do crushtool {command} >$n.log 2>&1; echo $? >$n.status; done"
     numbers = "\n".join(str(number) for number in range(1, count + 1))
     subprocess.run(
-        ["xargs", "-P2", "-n1", "sh", "-c", script],
+        ["xargs", "-P2", "-n25", "sh", "-c", script, "sh"],
         input=numbers,
         text=True,
         check=True,
