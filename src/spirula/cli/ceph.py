@@ -21,6 +21,8 @@ from spirula.cli.credentials import find_key
 from spirula.client.mon_client import Reply
 from spirula.client.session import ClusterSession, open_session
 from spirula.conf.load import Loaded, load
+from spirula.conf.log import Logger
+from spirula.conf.log_output import start_log
 from spirula.errors import CephError, InvalidArgument, NotFound
 
 DEFAULT_TIMEOUT_S = 300.0
@@ -123,7 +125,7 @@ def _print(reply: Reply, out_file: str | None) -> int:
     return 0
 
 
-async def _run(loaded: Loaded, args: argparse.Namespace, data: bytes) -> int:
+async def _run(loaded: Loaded, args: argparse.Namespace, data: bytes, log: Logger) -> int:
     timeout_s: float = args.connect_timeout
     config = loaded.config
     session = await open_session(
@@ -133,6 +135,7 @@ async def _run(loaded: Loaded, args: argparse.Namespace, data: bytes) -> int:
         random_bytes=os.urandom,
         resolve=_resolve,
         timeout_s=timeout_s,
+        log=log,
     )
     try:
         while True:
@@ -152,7 +155,7 @@ def main(argv: list[str]) -> int:
         return 0 if argv else 22
     # Ours first: -f and -i mean something else to daemons, and the configuration knows that.
     args, others = parser.parse_known_args(argv)
-    loaded = load(others)
+    loaded = load(others, defaults={"log_to_stderr": "false"})
     for warning in loaded.warnings:
         print(warning, file=sys.stderr)
     args.words = loaded.args.rest
@@ -160,4 +163,8 @@ def main(argv: list[str]) -> int:
     if args.in_file is not None:
         stream = args.in_file == "-"
         data = sys.stdin.buffer.read() if stream else Path(args.in_file).read_bytes()
-    return asyncio.run(_run(loaded, args, data))
+    log, output = start_log(loaded.config)
+    try:
+        return asyncio.run(_run(loaded, args, data, log.logger("ms")))
+    finally:
+        output.close()

@@ -240,11 +240,13 @@ async def open_session(
     random_bytes: Callable[[int], bytes],
     resolve: Resolve | None = None,
     timeout_s: float | None = None,
+    log: Callable[[int, str], None] | None = None,
 ) -> ClusterSession:
     """Logs in to the cluster that `config` names, as the entity of its identity.
 
-    `clock` gives seconds since 1970, `random_bytes` unpredictable bytes. Raises InvalidArgument for
-    a useless configuration, the monitors' refusal, TimedOut.
+    `clock` gives seconds since 1970, `random_bytes` unpredictable bytes; `log` takes a level and a
+    line (see `Messenger`). Raises InvalidArgument for a useless configuration, the monitors'
+    refusal, TimedOut.
     """
     loop = asyncio.get_running_loop()
     identity = config.identity
@@ -265,7 +267,9 @@ async def open_session(
         encode=encode_message,
         nonce=int.from_bytes(random_bytes(4), "little") or 1,
     )
-    session.messenger = Messenger(loop, endpoint, session, decode=decode_raw, wall_clock=clock)
+    session.messenger = Messenger(
+        loop, endpoint, session, decode=decode_raw, wall_clock=clock, log=log
+    )
     session.monitors = MonClient(
         loop,
         session.messenger,
