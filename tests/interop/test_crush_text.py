@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -22,12 +23,26 @@ from spirula.crush.build import finalize, settle_choose_args
 from spirula.crush.classes import get_or_create_class, rebuild_roots_with_classes
 from spirula.crush.text import CrushTextError, compile_map, decompile_map
 from spirula.crush.wire import CrushWrapper
+from tests.interop import newer
 from tests.interop.realcluster import RealCluster
 from tests.unit.crush.bad_texts import REFUSED, WRAPPED
 from tests.unit.crush.random_maps import CLASSES, random_map
-from tests.unit.crush.sound_texts import SOUND
+from tests.unit.crush.sound_texts import HEAD, HOST, SOUND
 
 MAPS = 500
+MSR = f"""tunable msr_descents 55
+{HEAD}{HOST}
+rule msr {{
+    id 2
+    type msr_indep
+    step set_msr_descents 3
+    step set_msr_collision_tries 4
+    step take h class ssd
+    step choosemsr 2 type host
+    step choosemsr 2 type osd
+    step emit
+}}
+"""
 PUBLISHED = os.environ.get("SPIRULA_CRUSH_MAPS", "")
 
 pytestmark = pytest.mark.skipif(
@@ -188,6 +203,25 @@ def test_the_map_of_a_real_cluster(real_cluster: RealCluster, tmp_path: Path) ->
     assert crushtool_main(["-c", str(text), "-o", str(tmp_path / "again")]) == 0
     (theirs,) = batch(folder_of(tmp_path, "c"), "-c IN -o OUT", [text.read_bytes()])
     assert (tmp_path / "again").read_bytes() == theirs.out
+
+
+@pytest.mark.skipif(newer.why_not() is not None, reason=newer.why_not() or "")
+def test_texts_of_a_newer_release() -> None:
+    """20.2.4 writes the same texts with `newer`, and makes the same maps of them."""
+    with tempfile.TemporaryDirectory(prefix="sp-", dir=Path(newer.ROOT, "tmp")) as name:
+        folder = Path(name)
+        program = ["chroot", newer.ROOT, "crushtool"]
+        there = newer.inside(name)
+        maps = [random_map(seed, tree_shadows=False) for seed in range(15)]
+        maps.append(compile_map(MSR))
+        for number, crush in enumerate(maps):
+            (folder / "map").write_bytes(crush.encode())
+            subprocess.run([*program, "-d", f"{there}/map", "-o", f"{there}/text"], check=True)
+            text = (folder / "text").read_text()
+            assert decompile_map(crush, newer=True) == text, number
+            subprocess.run([*program, "-c", f"{there}/text", "-o", f"{there}/out"], check=True)
+            theirs = CrushWrapper.decode((folder / "out").read_bytes())
+            assert compile_map(text).encode() == theirs.encode(), number
 
 
 @pytest.mark.skipif(not PUBLISHED, reason="SPIRULA_CRUSH_MAPS names no folder of published maps")

@@ -15,7 +15,7 @@ from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap, Rule, Rule
 from spirula.crush.text.numbers import text_of
 from spirula.errors import InvalidArgument
 
-# In the order of the text; the newest are in maps of 19.2 and later only.
+# In the order of the text.
 _TUNABLES = (
     "choose_local_tries",
     "choose_local_fallback_tries",
@@ -25,9 +25,8 @@ _TUNABLES = (
     "chooseleaf_stable",
     "straw_calc_version",
     "allowed_bucket_algs",
-    "msr_descents",
-    "msr_collision_tries",
 )
+_MSR_TUNABLES = ("msr_descents", "msr_collision_tries")
 _RULE_TYPES = {1: "replicated", 3: "erasure", 4: "msr_firstn", 5: "msr_indep"}
 _CHOOSE = {
     RuleOp.CHOOSE_FIRSTN: "choose firstn",
@@ -66,10 +65,7 @@ class _Writer:
     def lines(self) -> Iterator[str]:
         crush = self.crush
         yield "# begin crush map"
-        for name in _TUNABLES:
-            value = getattr(crush.tunables, name)
-            if value != getattr(Tunables(), name):
-                yield f"tunable {name} {value}"
+        yield from self._tunables()
         yield "\n# devices"
         for id in sorted(crush.item_names):
             if id >= 0:
@@ -92,6 +88,13 @@ class _Writer:
         if crush.choose_args:
             yield from self._choose_args()
         yield "\n# end crush map"
+
+    def _tunables(self) -> Iterator[str]:
+        """Those that differ from legacy; of the two for choosemsr both or none."""
+        tunables, legacy = self.crush.tunables, Tunables()
+        for names in (*((name,) for name in _TUNABLES), _MSR_TUNABLES):
+            if any(getattr(tunables, name) != getattr(legacy, name) for name in names):
+                yield from (f"tunable {name} {getattr(tunables, name)}" for name in names)
 
     # --------------------------------------------------------------------------------- names
 
