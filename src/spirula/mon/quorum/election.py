@@ -112,8 +112,7 @@ class Election:
         self._clear_live_state()
         self.electing_me = True
         self.acked_me = {self.owner.rank}
-        connectivity = self.strategy == ElectionStrategy.CONNECTIVITY
-        self.owner.propose_to_peers(self.epoch, self._stable if connectivity else None)
+        self.owner.propose_to_peers(self.epoch, self._stable)
 
     def end_period(self, *, ever_participated: bool) -> None:
         """The wait is over: win with a majority, or begin anew."""
@@ -127,7 +126,8 @@ class Election:
     def _clear_live_state(self) -> None:
         self.leader_acked = -1
         self.electing_me = False
-        self._stable = self.scores.snapshot()
+        connectivity = self.strategy == ElectionStrategy.CONNECTIVITY
+        self._stable = self.scores.snapshot() if connectivity else None
         self._leader_tracker = None
 
     def _defer(self, rank: int) -> None:
@@ -160,6 +160,8 @@ class Election:
                 self._propose_connectivity(rank, epoch, tracker)
             return
         if epoch > self.epoch:
+            # Whom this one deferred to in an earlier epoch has no claim on this one.
+            self.leader_acked = -1
             self.bump_epoch(epoch)
         elif epoch < self.epoch:
             self._old_propose(rank)

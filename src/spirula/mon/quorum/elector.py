@@ -83,6 +83,9 @@ class Elector:
 
     def bumped(self) -> None:
         self.state.conductor.join_election()
+        if _TIMER not in self.state.timers:
+            # Whatever comes of it, this monitor does not stay in an election for ever.
+            self._wait(_DEFER_EXTRA_S)
 
     def trigger_new_election(self) -> None:
         self.state.conductor.start_election()
@@ -130,6 +133,7 @@ class Elector:
     def win_alone(self) -> None:
         """Lead a map that holds nobody else."""
         self.logic.declare_standalone_victory()
+        self.cancel_timer()
         me = self._myself()
         joined = {self.state.rank: me.metadata}
         quorum = {self.state.rank}

@@ -29,7 +29,7 @@ from spirula.mon.quorum.state import Active, Outcome, Phase, QuorumState, Refres
 from spirula.mon.store import MONITOR, PAXOS, Transaction, get_number, get_version
 from spirula.store.keyvalue import check
 from spirula.types.base import UTime
-from spirula.types.mon import StoreTransaction
+from spirula.types.mon import FeatureMap, StoreTransaction
 
 _COLLECT, _ACCEPT, _LEASE_ACK, _RENEW, _LEASE, _SETTLE = (
     "collect",
@@ -65,6 +65,10 @@ class Paxos:
         self._lease_end = 0.0
         self.first_committed = self.last_committed = 0
         self.last_pn = self.accepted_pn = 0
+        self.feature_map = FeatureMap().encode()
+        """This monitor's sessions by features, encoded; whoever knows them sets it."""
+        self.feature_maps: dict[int, bytes] = {}
+        """What the others last told the leader of theirs."""
         # The leader's, while it collects and while it proposes.
         self._uncommitted_v = self._uncommitted_pn = 0
         self._uncommitted_value = b""
@@ -112,6 +116,7 @@ class Paxos:
         self._committing_tokens, self._pending_tokens = [], []
         self._pending = None
         self._trimming = False
+        self.feature_maps = {}
 
     def lead(self) -> None:
         """This monitor leads the quorum."""
@@ -277,6 +282,7 @@ class Paxos:
                 return
             if known < self.last_committed:
                 commit = self._message(PaxosOp.COMMIT)
+                commit.first_committed = 0
                 commit.values = dict(self.values(known + 1, self.last_committed))
                 self.q.send_rank(peer, commit)
                 self._peers_last[peer] = self.last_committed
@@ -509,11 +515,14 @@ class Paxos:
         self._become_active()
         ack = self._message(PaxosOp.LEASE_ACK)
         ack.lease_timestamp = UTime.at(self.q.wall)
+        ack.feature_map = self.feature_map
         self._answer(ack)
         self._reset_lease_timeout()
 
     def _on_lease_ack(self, rank: int, ack: MMonPaxos) -> None:
         self.grants.answer(rank, ("lease", 0, ack.last_committed))
+        if ack.feature_map:
+            self.feature_maps[rank] = ack.feature_map
         if self.state is PaxosState.ACTIVE:
             self._watch_lease_acks()
 
