@@ -5,12 +5,17 @@ from __future__ import annotations
 import random
 import re
 import shutil
+import struct
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
+from spirula.maps.osdmap import OSDMap, _close_wrapper
 from spirula.maps.placement import PGMapping, Placement, pick_primary, raw_pg_to_pg
 from spirula.types.pg import NO_OSD, PGId
+from tests.interop import newer
 from tests.interop.realcluster import ENVIRONMENT
 from tests.unit.maps.randommaps import random_map
 
@@ -20,9 +25,9 @@ TOOL = shutil.which("osdmaptool", path=ENVIRONMENT["PATH"])
 pytestmark = pytest.mark.skipif(TOOL is None, reason="no osdmaptool: install ceph-base")
 
 
-def osdmaptool(*words: object) -> list[str]:
+def osdmaptool(*words: object, tool: tuple[str, ...] = (TOOL or "",)) -> list[str]:
     """The lines that it prints."""
-    command = [TOOL, *map(str, words)]
+    command = [*tool, *map(str, words)]
     done = subprocess.run(
         command, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=60
     )
@@ -92,3 +97,50 @@ def test_every_pg_and_object_is_in_the_same_place(tmp_path, group, scale):
     assert holes > 100
     assert moved > 100
     assert empty < compared / 3
+
+
+def with_primaries(osdmap: OSDMap, primaries: dict[PGId, int]) -> bytes:
+    """The map as 18.2 and later encode it: one field more at the end of the clients' part."""
+    encoded = bytearray(osdmap.encode())
+    version_at, length_at, start = 6, 8, 12
+    (length,) = struct.unpack_from("<I", encoded, length_at)
+    field = struct.pack("<I", len(primaries))
+    for pg, osd in sorted(primaries.items()):
+        field += pg.encode() + struct.pack("<i", osd)
+    encoded[version_at] = 10
+    struct.pack_into("<I", encoded, length_at, length + len(field))
+    encoded[start + length : start + length] = field
+    _close_wrapper(encoded, 0, len(encoded) - 4)
+    return bytes(encoded)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(newer.why_not() is not None, reason=newer.why_not() or "")
+def test_primaries_chosen_by_hand(scale):
+    rng = random.Random(18)
+    compared = 0
+    with tempfile.TemporaryDirectory(dir=Path(newer.ROOT, "tmp")) as folder:
+        path = Path(folder, "map")
+        for _ in range(20 * scale):
+            osdmap = random_map(rng)
+            # releases from Reef on take a pool's rule whether its mask fits or not
+            fitting = Placement(osdmap)
+            pools = [n for n, pool in osdmap.pools.items() if fitting.find_rule(pool) >= 0]
+            pgs = [
+                PGId(number, seed)
+                for number in sorted(pools)
+                for seed in range(osdmap.pools[number].pg_num)
+            ]
+            primaries = {
+                pg: rng.choice([*fitting.pg_to_raw_upmap(pg), rng.randrange(osdmap.max_osd)])
+                for pg in pgs
+                if rng.random() < 0.5
+            }
+            places = Placement(osdmap, upmap_primaries=primaries)
+            ours = [told(places, pg, places.pg_to_up_acting_osds(pg)) for pg in pgs]
+            path.write_bytes(with_primaries(osdmap, primaries))
+            tool = ("chroot", newer.ROOT, "osdmaptool")
+            lines = osdmaptool(newer.inside(str(path)), "--test-map-pgs-dump-all", tool=tool)
+            assert [pg for pg in lines_of_pgs(lines) if int(pg.split(".")[0]) in pools] == ours
+            compared += len(primaries)
+    assert compared > 100
