@@ -1,4 +1,4 @@
-"""CRUSH maps as text, and the shadow trees of classes, against Debian's crushtool: byte for byte.
+"""CRUSH maps as text, shadow trees and simple rules against Debian's crushtool: byte for byte.
 
 Random maps both ways, maps that people might write, texts that must be refused, and (where
 SPIRULA_CRUSH_MAPS names a folder with files of upstream's src/test/cli/crushtool) published maps.
@@ -21,8 +21,10 @@ import pytest
 from spirula.cli.crushtool import main as crushtool_main
 from spirula.crush.build import finalize, settle_choose_args
 from spirula.crush.classes import get_or_create_class, rebuild_roots_with_classes
+from spirula.crush.edit import add_simple_rule, remove_rule
 from spirula.crush.text import CrushTextError, compile_map, decompile_map
 from spirula.crush.wire import CrushWrapper
+from spirula.errors import CephError
 from tests.interop import newer
 from tests.interop.realcluster import RealCluster
 from tests.unit.crush.bad_texts import REFUSED, WRAPPED
@@ -192,6 +194,48 @@ def test_class_roots_are_rebuilt_alike(tmp_path: Path) -> None:
         finalize(crush)
         assert theirs.status == 0
         assert crush.encode() == theirs.out
+
+
+def test_rules_by_failure_domain_are_alike(tmp_path: Path) -> None:
+    rng = random.Random("simple rules")
+    maps = [random_map(seed, tree_shadows=False) for seed in range(60)]
+    asked = []
+    for number, crush in enumerate(maps, 1):
+        root = rng.choice([*crush.item_names.values(), "nowhere"])
+        while "~" in root:
+            root = rng.choice(list(crush.item_names.values()))
+        domain = rng.choice([*crush.type_names.values(), "nothing"])
+        mode, device_class = rng.choice(("firstn", "indep", "some")), rng.choice(("", *CLASSES))
+        wanted = ["--create-simple-rule", "made", root, domain, mode]
+        wanted += ["--device-class", device_class] if device_class else []
+        (tmp_path / f"{number}.args").write_text(" ".join(wanted))
+        asked.append((root, domain, mode, device_class))
+    encoded = [crush.encode() for crush in maps]
+    made = batch(tmp_path, "-i IN -o OUT $(cat $n.args)", encoded)
+    for crush, (root, domain, mode, device_class), theirs in zip(maps, asked, made, strict=True):
+        settle_choose_args(crush)
+        try:
+            add_simple_rule(crush, "made", root, domain, mode=mode, device_class=device_class)
+        except CephError:
+            assert theirs.status == 1, (root, domain, mode, device_class)
+        else:
+            assert theirs == Ran(0, crush.encode()), (root, domain, mode, device_class)
+    assert {theirs.status for theirs in made} == {0, 1}
+
+
+def test_rules_are_removed_alike(tmp_path: Path) -> None:
+    maps = [random_map(seed, tree_shadows=False) for seed in range(60)]
+    maps = [crush for crush in maps if crush.rule_names]
+    for number, crush in enumerate(maps, 1):
+        name = crush.rule_names[min(crush.rule_names)]
+        (tmp_path / f"{number}.args").write_text(f"--remove-rule {name}")
+    encoded = [crush.encode() for crush in maps]
+    removed = batch(tmp_path, "-i IN -o OUT $(cat $n.args)", encoded)
+    for crush, theirs in zip(maps, removed, strict=True):
+        settle_choose_args(crush)
+        remove_rule(crush, min(crush.rule_names))
+        finalize(crush)
+        assert theirs == Ran(0, crush.encode())
 
 
 def test_the_map_of_a_real_cluster(real_cluster: RealCluster, tmp_path: Path) -> None:
