@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from spirula.crush.map import ChooseArg, CrushMap, RuleOp
 from spirula.crush.mapper import Mapper
 from spirula.crush.vector.hashing import Hasher
-from spirula.errors import NotFound
+from spirula.errors import LimitExceeded, NotFound
 from spirula.maps.osdmap import OSDMap
 from spirula.maps.placement import NOWHERE, PGMapping, Placement, RuleMapper, hash_key
 from spirula.maps.state import DEFAULT_PRIMARY_AFFINITY, OSDState
@@ -28,6 +28,7 @@ from spirula.types.pool import PGPool, PoolFlag
 Numbers = NDArray[np.int64]
 Rows = NDArray[np.intp]
 _BLOCK = 65_536
+MAX_PLACES = 1 << 27
 _COMPAT_CHOOSE_ARGS = -1
 _UP = int(OSDState.EXISTS | OSDState.UP)
 
@@ -101,7 +102,7 @@ class PGMappings:
     """The mappings of all PGs of one map. Neither may be changed; `advance` makes the next one.
 
     `asked` tells for how many PGs CRUSH was asked when this was made. Mappings that are handed out
-    are shared: they are not to be changed.
+    are shared: they are not to be changed. LimitExceeded for a map with absurdly many PGs.
     """
 
     _pools: dict[int, _PoolPlaces]
@@ -137,7 +138,7 @@ class PGMappings:
     ) -> tuple[PGId, PGMapping]:
         """The PG of an object and where it is; see `Placement.object_pg` for the arguments.
 
-        NotFound when there is no such pool.
+        NotFound when there is no such pool, or none of its PGs.
         """
         places = self._pools.get(pool_id)
         if places is None:
@@ -165,6 +166,9 @@ class PGMappings:
         upmap_primaries: Mapping[PGId, int],
         old: PGMappings | None,
     ) -> None:
+        wanted = sum(pool.pg_num * max(pool.size, 1) for pool in osdmap.pools.values())
+        if wanted > MAX_PLACES:
+            raise LimitExceeded(f"{wanted} places of PGs", path="OSDMap.pools", limit=MAX_PLACES)
         self.osdmap = osdmap
         self.asked = 0
         self._make_mapper = make_mapper
@@ -181,6 +185,7 @@ class PGMappings:
                 number, pool, None if old is None else old._pools.get(number), changes
             )
             for number, pool in osdmap.pools.items()
+            if pool.pg_num
         }
 
     def _tables(self) -> list[tuple[str, Mapping[PGId, object]]]:

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 
+from spirula.crush.map import Bucket, BucketAlg, ChooseArg
 from spirula.crush.wire import CrushWrapper
 from spirula.errors import LimitExceeded, WireError
 from spirula.maps.apply import (
@@ -275,3 +276,12 @@ def test_the_checksum_decides():
 
 def test_a_pending_incremental_requires_no_release():
     assert pending_incremental(base()).new_require_osd_release == NO_RELEASE
+
+
+def test_a_new_tree_is_tidied():
+    crush = CrushWrapper(max_devices=9, item_names={-1: "root", 2: "osd.2"})
+    crush.buckets = [Bucket(-1, 1, BucketAlg.STRAW2, items=[0, 1], item_weights=[5, 5])]
+    crush.choose_args = {-1: {0: ChooseArg([[7]]), 1: ChooseArg([[7]])}}
+    made = changed(base(), crush=crush.encode()).crush
+    assert made.max_devices == 3, "the last that is an item or has a name"
+    assert made.choose_args == {-1: {0: ChooseArg([[7, 0]])}}

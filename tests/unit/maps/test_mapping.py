@@ -8,7 +8,7 @@ import pytest
 
 from spirula.crush.map import ChooseArg, CrushMap
 from spirula.crush.vector import VectorMapper
-from spirula.errors import NotFound
+from spirula.errors import LimitExceeded, NotFound
 from spirula.maps.apply import apply_incremental, pending_incremental
 from spirula.maps.mapping import OneByOne, PGMappings
 from spirula.maps.osdmap import OSDMap
@@ -106,6 +106,27 @@ def test_an_osd_that_goes_out_concerns_only_its_pgs():
     assert Counting.asked == out.asked == held
 
 
+def test_osds_that_take_more_or_less():
+    rng = random.Random(12)
+    osdmap = big_map()
+    inc = pending_incremental(osdmap)
+    for number, pool in osdmap.pools.items():
+        inc.new_pools[number] = type(pool).decode(pool.encode())
+        inc.new_pools[number].pg_num = inc.new_pools[number].pgp_num = 40
+    osdmap = apply_incremental(osdmap, inc)
+    mappings = PGMappings(osdmap, VectorMapper)
+    moved = 0
+    for weight in (IN // 4, IN // 2, 3 * IN // 4, IN, 5000, 0, IN // 3, 2 * IN, IN):
+        inc = pending_incremental(osdmap)
+        for osd in rng.sample(range(osdmap.max_osd), 4):
+            inc.new_weight[osd] = weight
+        osdmap = apply_incremental(osdmap, inc)
+        before, mappings = mappings, mappings.advance(osdmap)
+        check(mappings, osdmap, {})
+        moved += sum(before.get(pg) != mappings.get(pg) for pg in all_pgs(osdmap))
+    assert moved > 50
+
+
 def test_who_is_up_and_who_serves_is_no_question_for_crush():
     osdmap = big_map()
     mappings = PGMappings(osdmap, Counting)
@@ -160,3 +181,15 @@ def test_what_is_not_there():
     assert mappings.get(PGId(99, 0)) == NOWHERE
     with pytest.raises(NotFound):
         mappings.locate(99, "name")
+
+
+def test_absurd_pools():
+    osdmap = random_map(random.Random(13))
+    osdmap.pools[1].pg_num = 0
+    mappings = PGMappings(osdmap)
+    assert mappings.get(PGId(1, 0)) == NOWHERE
+    with pytest.raises(NotFound):
+        mappings.locate(1, "name")
+    osdmap.pools[2].pg_num = 0xFFFFFFFF
+    with pytest.raises(LimitExceeded):
+        PGMappings(osdmap)
