@@ -58,7 +58,8 @@ class Exchange:
                     self.last = number
                     self.taken.append(number)
                 writer.write(struct.pack("<I", number))
-        except (asyncio.IncompleteReadError, OSError):
+        except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
+            # cancelled at the end: streams of Python 3.11.7 cannot have that of their task
             writer.close()
 
     async def send_all(self):
