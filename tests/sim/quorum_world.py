@@ -240,9 +240,9 @@ class Node:
     # --- clients at this monitor
 
     def write(self) -> None:
-        if self.member is None or self.paused_until > self.world.now:
-            return
         world = self.world
+        if self.member is None or self.paused_until > world.now or self.name in world.quiet:
+            return
         world.writes += 1
         token = world.writes
         transaction = Transaction().put(SERVICE, f"w{token}", token)
@@ -286,6 +286,7 @@ class World:
         self.commits = self.writes = self.reads = self.syncs = self.elections = 0
         self.crashes = 0
         self.proposed: set[int] = set()
+        self.quiet: set[str] = set()
         self.acknowledged: dict[int, int] = {}
         self.newest_seen = 0
         self.chosen: dict[int, bytes] = {}
@@ -410,6 +411,9 @@ class World:
         self.note(f"split {minority} from {majority}, held {held}")
         self.at(self.rng.uniform(4.0, 9.0), lambda: self.mend(held))
         self.at(20.0, lambda: self.mend(links))
+        # A proposal would end the leases of the minority.
+        self.quiet = set(minority)
+        self.at(20.0, self.quiet.clear)
         self.nodes[majority[0]].crash()
         self.at(0.01, self.nodes[majority[0]].start)
         for name in minority:

@@ -109,6 +109,9 @@ class Election:
         self.load_epoch()
         if self.epoch % 2 == 0:
             self.bump_epoch(self.epoch + 1)
+        else:
+            # The first epoch of all: not one that is proposed in again after this.
+            self.owner.persist_epoch(self.epoch)
         self._clear_live_state()
         self.electing_me = True
         self.acked_me = {self.owner.rank}

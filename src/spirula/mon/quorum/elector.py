@@ -15,7 +15,7 @@ from spirula.mon.quorum.state import Joined, Phase, QuorumState, Stopped
 from spirula.mon.store import MONITOR, Transaction, get_number
 from spirula.types.base import UTime
 from spirula.types.entity import EntityAddrVec
-from spirula.types.mon import ConnectionTracker, ElectionStrategy, MonFeature, MonFeatures, MonMap
+from spirula.types.mon import ConnectionTracker, MonFeature, MonFeatures, MonMap
 
 _TIMER = "election"
 _DEFER_EXTRA_S = 1.0
@@ -362,8 +362,3 @@ class Elector:
             self.state.persist(
                 transaction.put(MONITOR, "connectivity_scores", self.scores.encoded())
             )
-
-    @property
-    def by_connectivity(self) -> bool:
-        """Whether scores decide elections."""
-        return self.logic.strategy == ElectionStrategy.CONNECTIVITY
