@@ -45,12 +45,14 @@ class Exchange:
         self.retry = retry
         self.sender, self.receiver = sim.host("sender"), sim.host("receiver")
         self.taken = []
+        self.writers = []
         self.last = -1
 
     async def serve(self):
         await asyncio.start_server(self.on_connection, self.receiver.address, PORT)
 
     async def on_connection(self, reader, writer):
+        self.writers.append(writer)
         try:
             while True:
                 (number,) = struct.unpack("<I", await reader.readexactly(4))
@@ -69,6 +71,7 @@ class Exchange:
                 try:
                     if writer is None:
                         reader, writer = await asyncio.open_connection(self.receiver.address, PORT)
+                        self.writers.append(writer)
                     writer.write(struct.pack("<I", number))
                     async with asyncio.timeout(1.0):
                         (got,) = struct.unpack("<I", await reader.readexactly(4))
@@ -90,7 +93,13 @@ class Exchange:
         task = self.sender.start(self.send_all())
         await self.sim.sleep(5)
         self.sim.network.calm()
-        await task
+        try:
+            await task
+        finally:
+            # streams of Python 3.11.7 complain when they outlive their loop
+            for writer in self.writers:
+                writer.transport.abort()
+            await self.sim.sleep(1)
         self.sim.note(str(self.taken))
 
 
