@@ -25,8 +25,9 @@ from spirula.auth.crypto import (
     key_type_named,
 )
 from spirula.auth.keyring import MAX_KEYRING_BYTES, KeyRing
+from spirula.cli.credentials import sections_of
 from spirula.conf.args import UsageError, Words
-from spirula.conf.file import ConfFile, ConfSyntaxError, parse_conf
+from spirula.conf.file import ConfSyntaxError, parse_conf
 from spirula.conf.load import Loaded, load
 from spirula.errors import CephError, InvalidArgument, WireError
 from spirula.types.auth import CryptoKey, PrincipalName
@@ -254,13 +255,6 @@ def _show(ring: KeyRing, request: _Request) -> None:
         print(key_to_text(key))
 
 
-def _sections(conf: ConfFile) -> dict[str, dict[str, str]]:
-    return {
-        name: {key: setting.value for key, setting in settings.items()}
-        for name, settings in conf.sections.items()
-    }
-
-
 def _read_bytes(path: str) -> bytes:
     """The contents of a file. Ends the command with upstream's words where it cannot be read."""
     try:
@@ -284,7 +278,7 @@ def _reason(error: OSError) -> str:
 def _read(path: str) -> KeyRing:
     data = _read_bytes(path)
     try:
-        return KeyRing.decode(data, lambda text: _sections(parse_conf(text)))
+        return KeyRing.decode(data, lambda text: sections_of(parse_conf(text)))
     except CephError:
         raise _Exit(f"error reading file {path}") from None
 

@@ -11,15 +11,14 @@ from pathlib import Path
 from spirula.auth.crypto import key_from_text
 from spirula.auth.keyring import KeyRing
 from spirula.conf.config import Config
-from spirula.conf.file import parse_conf
+from spirula.conf.file import ConfFile, parse_conf
 from spirula.conf.load import find_first, read_key_file
 from spirula.errors import CephError, NotFound
 from spirula.types.auth import CryptoKey, PrincipalName
 
 
-def sections_of(data: bytes, path: str) -> dict[str, dict[str, str]]:
-    """The sections of a keyring in text form; ConfSyntaxError where it is none."""
-    conf = parse_conf(data, path)
+def sections_of(conf: ConfFile) -> dict[str, dict[str, str]]:
+    """The sections of a keyring in text form, setting by setting."""
     return {
         name: {setting: found.value for setting, found in settings.items()}
         for name, settings in conf.sections.items()
@@ -43,7 +42,9 @@ def find_key(config: Config) -> CryptoKey | None:
     except CephError:
         path = ""
     if path:
-        ring = KeyRing.decode(Path(path).read_bytes(), lambda data: sections_of(data, path))
+        ring = KeyRing.decode(
+            Path(path).read_bytes(), lambda data: sections_of(parse_conf(data, path))
+        )
         if name in ring.keys:
             return ring.keys[name].key
     if "cephx" not in config.get_str("auth_client_required"):

@@ -104,7 +104,7 @@ class MonClient:
     _stopped: bool = False
     _queue: list[EntityAddrVec] = field(default_factory=list)
     _interval_s: float = 0.0
-    _hunt_timer: asyncio.TimerHandle | None = None
+    _hunt_timer: asyncio.Handle | None = None
     _tick_timer: asyncio.TimerHandle | None = None
     _auth_timer: asyncio.TimerHandle | None = None
     _ready: asyncio.Future[None] | None = None
@@ -208,7 +208,7 @@ class MonClient:
             self.connection = None
             self._open = False
             self._cancel_timers()
-            self._hunt_timer = self.loop.call_soon(self._hunt)  # type: ignore[assignment]  # cancelled alike
+            self._hunt_timer = self.loop.call_soon(self._hunt)
 
     def on_refused(self, connection: Connection, error: SpirulaError) -> None:
         """A monitor did not let us in. Where it said why and nobody waits for better, so do we."""
