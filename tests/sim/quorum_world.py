@@ -14,6 +14,7 @@ import heapq
 import random
 from collections import deque
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 from uuid import UUID
 
 from spirula.denc.features import PACIFIC
@@ -273,6 +274,7 @@ class World:
     strategy: int = ElectionStrategy.CLASSIC
     settings: Settings = field(default_factory=Settings)
     keep_trace: bool = False
+    node_class: ClassVar[type[Node]] = Node
 
     def __post_init__(self) -> None:
         self.rng = random.Random(f"{self.seed}/world")
@@ -294,7 +296,7 @@ class World:
         self.blocked: dict[tuple[str, str], list | None] = {}
         self.link_free_at: dict[tuple[str, str], float] = {}
         self.slow_links: set[tuple[str, str]] = set()
-        self.nodes = {name: Node(self, name) for name in self.monmap.ranks}
+        self.nodes = {name: self.node_class(self, name) for name in self.monmap.ranks}
         self.name_at = {node.addrs: name for name, node in self.nodes.items()}
         for one in self.nodes:
             for other in self.nodes:
@@ -489,6 +491,12 @@ class World:
     # --- a whole history
 
     def history(self, seconds: float = 30.0) -> None:
+        self.begin(seconds)
+        self.run(seconds)
+        self.settle()
+
+    def begin(self, seconds: float) -> None:
+        """Arrange for the monitors to start, and for all that happens in that time."""
         trouble = self.trouble
         late = self.rng.choice(list(self.nodes)) if trouble.late_member else None
         for name, node in self.nodes.items():
@@ -503,8 +511,6 @@ class World:
         self.often(trouble.pause_rate, self.pause, end)
         if trouble.split:
             self.at(8.0, self.split)
-        self.run(seconds)
-        self.settle()
 
     def leader_writes(self) -> None:
         for node in self.nodes.values():
@@ -513,6 +519,13 @@ class World:
 
     def settle(self) -> None:
         """No more faults: a full quorum, commits, and the same everywhere."""
+        before = self.heal()
+        assert self.run(PROGRESS_LIMIT_S, lambda: self.whole(before)), "no progress after healing"
+        assert self.run(10.0, self.quiet_now), "does not come to rest"
+        self.check_final()
+
+    def heal(self) -> int:
+        """End the faults, and go on writing; how many writes are acknowledged so far."""
         self.note("settle")
         self.faulty = False
         self.mend(list(self.blocked))
@@ -520,10 +533,10 @@ class World:
             node.paused_until = self.now
             node.slow_disk = False
             node.start()
-        before = len(self.acknowledged)
         self.often(1.0, self.leader_writes, self.now + PROGRESS_LIMIT_S)
-        assert self.run(PROGRESS_LIMIT_S, lambda: self.whole(before)), "no progress after healing"
-        self.calls_quiet()
+        return len(self.acknowledged)
+
+    def check_final(self) -> None:
         final = [dict(node.store.items(SERVICE)) for node in self.nodes.values()]
         assert all(content == final[0] for content in final), "stores differ"
         for token, version in self.acknowledged.items():
@@ -543,19 +556,14 @@ class World:
             and len({m.paxos.last_committed for m in members}) == 1
         )
 
-    def calls_quiet(self) -> None:
-        """Wait until all hold the same version and nothing waits for a disk."""
-        assert self.run(
-            10.0,
-            lambda: (
-                all(
-                    node.asked == node.durable and not node.member.paxos._value
-                    for node in self.nodes.values()
-                )
-                and len({node.member.paxos.last_committed for node in self.nodes.values()}) == 1
-                and all(node.member.readable(*node.clocks()) for node in self.nodes.values())
-            ),
-        ), "does not come to rest"
+    def quiet_now(self) -> bool:
+        """Whether all hold the same version, and nothing waits for a disk."""
+        nodes = self.nodes.values()
+        return (
+            all(n.asked == n.durable and not n.member.paxos._value for n in nodes)
+            and len({n.member.paxos.last_committed for n in nodes}) == 1
+            and all(n.member.readable(*n.clocks()) for n in nodes)
+        )
 
     def model(self) -> dict[str, bytes]:
         """What the service's prefix holds when all versions are applied in order."""
