@@ -121,7 +121,7 @@ def drawn_faults(rng):
     )
 
 
-@histories(seeds=HISTORIES, faults=drawn_faults)
+@histories(seeds=HISTORIES, faults=drawn_faults, shards=2)
 async def test_histories_over_the_real_messenger(sim):
     rng = sim.rng
     trouble = Trouble(
