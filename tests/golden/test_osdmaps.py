@@ -17,7 +17,7 @@ pytestmark = pytest.mark.golden
 CEPH_MSG_OSD_MAP = 41
 # Maps of 20.2 hold fields that 16.2 does not know: no reader of 16.2 gets their bytes back.
 NEWER = "newer"
-# Needs monitors at three places, or releases of long ago.
+# Needs monitors at three places, releases of long ago, or one of 18.2 and newer.
 NEVER_RECORDED = {
     "change_stretch_mode",
     "cluster_snapshot",
@@ -26,6 +26,8 @@ NEVER_RECORDED = {
     "new_recovering_stretch_mode",
     "new_stretch_bucket_count",
     "new_stretch_mode_bucket",
+    "new_pg_upmap_primary",
+    "old_pg_upmap_primary",
     "stretch_mode_enabled",
 }
 

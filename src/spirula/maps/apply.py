@@ -311,6 +311,9 @@ def _change_pgs(made: OSDMap, inc: Incremental) -> None:
         [pg for pg, osd in inc.new_primary_temp.items() if osd == -1],
     )
     made.pg_upmap = _changed(made.pg_upmap, inc.new_pg_upmap, inc.old_pg_upmap)
+    made.pg_upmap_primaries = _changed(
+        made.pg_upmap_primaries, inc.new_pg_upmap_primary, inc.old_pg_upmap_primary
+    )
     made.pg_upmap_items = _changed(
         made.pg_upmap_items, inc.new_pg_upmap_items, inc.old_pg_upmap_items
     )

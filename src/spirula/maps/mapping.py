@@ -107,20 +107,13 @@ class PGMappings:
 
     _pools: dict[int, _PoolPlaces]
 
-    def __init__(
-        self,
-        osdmap: OSDMap,
-        make_mapper: MakeManyMapper = OneByOne.of,
-        upmap_primaries: Mapping[PGId, int] | None = None,
-    ) -> None:
-        self._build(osdmap, make_mapper, upmap_primaries or {}, None)
+    def __init__(self, osdmap: OSDMap, make_mapper: MakeManyMapper = OneByOne.of) -> None:
+        self._build(osdmap, make_mapper, None)
 
-    def advance(
-        self, osdmap: OSDMap, upmap_primaries: Mapping[PGId, int] | None = None
-    ) -> PGMappings:
+    def advance(self, osdmap: OSDMap) -> PGMappings:
         """The mappings of another map, as a rule that of the next epoch; this one stays."""
         made = object.__new__(type(self))
-        made._build(osdmap, self._make_mapper, upmap_primaries or {}, self)
+        made._build(osdmap, self._make_mapper, self)
         return made
 
     # ---------------------------------------------------------------------------------- looking up
@@ -163,7 +156,6 @@ class PGMappings:
         self,
         osdmap: OSDMap,
         make_mapper: MakeManyMapper,
-        upmap_primaries: Mapping[PGId, int],
         old: PGMappings | None,
     ) -> None:
         wanted = sum(pool.pg_num * max(pool.size, 1) for pool in osdmap.pools.values())
@@ -172,8 +164,7 @@ class PGMappings:
         self.osdmap = osdmap
         self.asked = 0
         self._make_mapper = make_mapper
-        self._upmap_primaries = upmap_primaries
-        self._placement = Placement(osdmap, Mapper, upmap_primaries)
+        self._placement = Placement(osdmap, Mapper)
         same = old is not None and old.osdmap.crush is osdmap.crush
         self._mappers: dict[int | None, ManyMapper] = old._mappers if old and same else {}
         self._weights = np.asarray(osdmap.osd_weight, np.int64)
@@ -194,7 +185,7 @@ class PGMappings:
         return [
             ("pg_upmap", osdmap.pg_upmap),
             ("pg_upmap_items", osdmap.pg_upmap_items),
-            ("upmap_primaries", self._upmap_primaries),
+            ("pg_upmap_primaries", osdmap.pg_upmap_primaries),
             ("pg_temp", osdmap.pg_temp),
             ("primary_temp", osdmap.primary_temp),
         ]

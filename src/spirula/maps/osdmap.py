@@ -110,6 +110,7 @@ class _ClientPart(Struct):
     new_purged_snaps: Map[s64, IntervalSet] = since(7)
     last_up_change: UTime = since(9)
     last_in_change: UTime = since(9)
+    pg_upmap_primaries: Map[PGId, s32] = since(10)
 
 
 @struct(version=9, compat=1, raised=("stretch_mode_enabled", 10, 10))
@@ -173,6 +174,8 @@ class _ClientChange(Struct):
     new_purged_snaps: Map[s64, IntervalSet] = since(6)
     new_last_up_change: UTime = since(8)
     new_last_in_change: UTime = since(8)
+    new_pg_upmap_primary: Map[PGId, s32] = since(9)
+    old_pg_upmap_primary: Set[PGId] = since(9)
 
 
 @struct(version=9, compat=1, raised=("change_stretch_mode", 10, 10))
@@ -227,7 +230,12 @@ class _Parts:
 
 
 def _compile_parts(
-    kind: type[Struct], client: type[Struct], client_version: int, outside: int, raised: str
+    kind: type[Struct],
+    client: type[Struct],
+    client_version: int,
+    outside: int,
+    raised: str,
+    client_raised: str,
 ) -> _Parts:
     """Compiles the clients' fields (those of `client`) and the rest, less the last `outside`
     (CRCs).
@@ -235,7 +243,8 @@ def _compile_parts(
     fields = list(kind._denc_fields)
     count = len(client._denc_fields)
     mine, theirs = fields[:count], fields[count : len(fields) - outside]
-    client_header = Header("envelope", ((0, client_version, 1),), reads=10)
+    newer = (client_raised, client_version + 1, 1)
+    client_header = Header("envelope", ((0, client_version, 1),), reads=10, raised=newer)
     osd_header = Header("envelope", ((0, 9, 1),), reads=12, raised=(raised, 10, 10))
     name = "OSDMap" if kind is _MapFields else "Incremental"
     return _Parts(
@@ -246,8 +255,15 @@ def _compile_parts(
     )
 
 
-_MAP = _compile_parts(_MapFields, _ClientPart, 9, 1, "stretch_mode_enabled")
-_CHANGE = _compile_parts(_ChangeFields, _ClientChange, 8, 2, "change_stretch_mode")
+_MAP = _compile_parts(_MapFields, _ClientPart, 9, 1, "stretch_mode_enabled", "pg_upmap_primaries")
+_CHANGE = _compile_parts(
+    _ChangeFields,
+    _ClientChange,
+    8,
+    2,
+    "change_stretch_mode",
+    "new_pg_upmap_primary or old_pg_upmap_primary",
+)
 
 
 def _open_wrapper(buf: bytes, pos: int, end: int) -> int:

@@ -7,7 +7,7 @@ not plain. Which devices CRUSH picks comes from the mapper that is handed in. Up
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from spirula.crush.hash import hash32_2
@@ -93,20 +93,13 @@ def calc_pg_role(who: PGShard, acting: Sequence[int]) -> int:
 class Placement:
     """The places of one map, which must not change meanwhile.
 
-    `make_mapper` builds what picks devices. `upmap_primaries` are primaries chosen by hand or by
-    the read balancer (upstream pg_upmap_primaries, of 18.2 and later), by PG. WireError for a map
-    whose lists of OSDs are not as long as it says.
+    `make_mapper` builds what picks devices. WireError for a map whose lists of OSDs are not as long
+    as it says.
     """
 
-    def __init__(
-        self,
-        osdmap: OSDMap,
-        make_mapper: MakeMapper = Mapper,
-        upmap_primaries: Mapping[PGId, int] | None = None,
-    ) -> None:
+    def __init__(self, osdmap: OSDMap, make_mapper: MakeMapper = Mapper) -> None:
         check_sizes(osdmap)
         self.osdmap = osdmap
-        self.upmap_primaries = upmap_primaries or {}
         self._make_mapper = make_mapper
         self._mappers: dict[int | None, RuleMapper] = {}
         self._rules: dict[tuple[int, int, int], int] = {}
@@ -227,7 +220,7 @@ class Placement:
     def apply_upmap(self, pool: PGPool, pg: PGId, osds: list[int]) -> list[int]:
         """Exceptions that the balancer or an operator made; none to OSDs that are out."""
         osdmap = self.osdmap
-        if not (osdmap.pg_upmap or osdmap.pg_upmap_items or self.upmap_primaries):
+        if not (osdmap.pg_upmap or osdmap.pg_upmap_items or osdmap.pg_upmap_primaries):
             return osds
         pg = raw_pg_to_pg(pool, pg)
         whole = osdmap.pg_upmap.get(pg)
@@ -238,7 +231,7 @@ class Placement:
         for source, target in osdmap.pg_upmap_items.get(pg, ()):
             if target not in osds and source in osds and not self._is_out(target):
                 osds[osds.index(source)] = target
-        primary = self.upmap_primaries.get(pg, NO_PRIMARY)
+        primary = osdmap.pg_upmap_primaries.get(pg, NO_PRIMARY)
         if primary in osds[1:] and primary < osdmap.max_osd and not self._is_out(primary):
             at = osds.index(primary, 1)
             osds[0], osds[at] = primary, osds[0]

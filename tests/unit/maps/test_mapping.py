@@ -41,8 +41,8 @@ def all_pgs(osdmap: OSDMap) -> list[PGId]:
     ]
 
 
-def check(mappings: PGMappings, osdmap: OSDMap, primaries: dict[PGId, int]) -> None:
-    places = Placement(osdmap, upmap_primaries=primaries)
+def check(mappings: PGMappings, osdmap: OSDMap) -> None:
+    places = Placement(osdmap)
     for pg in all_pgs(osdmap):
         assert mappings.get(pg) == places.pg_to_up_acting_osds(pg), str(pg)
 
@@ -53,17 +53,18 @@ def test_updating_finds_what_computing_anew_finds(make, scale):
     saved = total = 0
     for _ in range(MAPS * scale):
         osdmap = random_map(rng)
-        primaries: dict[PGId, int] = {}
         mappings = PGMappings(osdmap, make)
-        check(mappings, osdmap, primaries)
+        check(mappings, osdmap)
         for _ in range(STEPS):
             before, kept = mappings, [mappings.get(pg) for pg in all_pgs(osdmap)]
             old = osdmap
-            osdmap = apply_incremental(osdmap, random_change(rng, osdmap))
+            change = random_change(rng, osdmap)
             if rng.random() < 0.2:
-                primaries = {some_pg(rng, osdmap): rng.randrange(osdmap.max_osd)}
-            mappings = mappings.advance(osdmap, primaries)
-            check(mappings, osdmap, primaries)
+                change.old_pg_upmap_primary = set(osdmap.pg_upmap_primaries)
+                change.new_pg_upmap_primary = {some_pg(rng, osdmap): rng.randrange(osdmap.max_osd)}
+            osdmap = apply_incremental(osdmap, change)
+            mappings = mappings.advance(osdmap)
+            check(mappings, osdmap)
             assert [before.get(pg) for pg in all_pgs(old)] == kept, "the old ones stay"
             saved += len(all_pgs(osdmap)) - mappings.asked
             total += len(all_pgs(osdmap))
@@ -77,7 +78,7 @@ def test_several_epochs_at_once():
         mappings = PGMappings(osdmap)
         for _ in range(4):
             osdmap = apply_incremental(osdmap, random_change(rng, osdmap, many=True))
-        check(mappings.advance(osdmap), osdmap, {})
+        check(mappings.advance(osdmap), osdmap)
 
 
 def big_map() -> OSDMap:
@@ -122,7 +123,7 @@ def test_osds_that_take_more_or_less():
             inc.new_weight[osd] = weight
         osdmap = apply_incremental(osdmap, inc)
         before, mappings = mappings, mappings.advance(osdmap)
-        check(mappings, osdmap, {})
+        check(mappings, osdmap)
         moved += sum(before.get(pg) != mappings.get(pg) for pg in all_pgs(osdmap))
     assert moved > 50
 
@@ -137,7 +138,7 @@ def test_who_is_up_and_who_serves_is_no_question_for_crush():
     inc.new_pg_temp[PGId(1, 0)] = [3, 2]
     inc.new_pg_upmap_items[PGId(1, 0)] = [(5, 6)]
     osdmap = apply_incremental(osdmap, inc)
-    check(mappings.advance(osdmap), osdmap, {})
+    check(mappings.advance(osdmap), osdmap)
     assert Counting.asked == 0
 
 
@@ -154,7 +155,7 @@ def test_a_pool_that_is_split_asks_for_its_new_pgs_only():
     osdmap = apply_incremental(osdmap, inc)
     mappings = mappings.advance(osdmap)
     assert mappings.asked == 16
-    check(mappings, osdmap, {})
+    check(mappings, osdmap)
 
 
 def test_objects_are_found():

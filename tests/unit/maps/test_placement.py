@@ -91,12 +91,17 @@ def test_upmap_of_all_and_of_single_osds():
 
 def test_upmap_primary_changes_places():
     osdmap = a_map()
-    assert place(osdmap, 0, 1, 2, upmap_primaries={PG: 2})[:2] == ([2, 1, 0], 2)
-    assert place(osdmap, 0, 1, 2, upmap_primaries={PG: 5})[:2] == ([0, 1, 2], 0)
-    assert place(osdmap, 0, 1, 2, upmap_primaries={PG: 0})[:2] == ([0, 1, 2], 0)
-    assert place(osdmap, upmap_primaries={PG: 0})[:2] == ([], -1)
+    osdmap.pg_upmap_primaries = {PG: 2}
+    assert place(osdmap, 0, 1, 2)[:2] == ([2, 1, 0], 2)
+    osdmap.pg_upmap_primaries = {PG: 5}
+    assert place(osdmap, 0, 1, 2)[:2] == ([0, 1, 2], 0)
+    osdmap.pg_upmap_primaries = {PG: 0}
+    assert place(osdmap, 0, 1, 2)[:2] == ([0, 1, 2], 0)
+    osdmap.pg_upmap_primaries = {PG: 0}
+    assert place(osdmap)[:2] == ([], -1)
     osdmap.osd_weight[2] = 0
-    assert place(osdmap, 0, 1, 2, upmap_primaries={PG: 2})[:2] == ([0, 1, 2], 0)
+    osdmap.pg_upmap_primaries = {PG: 2}
+    assert place(osdmap, 0, 1, 2)[:2] == ([0, 1, 2], 0)
 
 
 def test_affinity_moves_the_primary_to_the_front_only_of_replicated_pools():
