@@ -13,10 +13,10 @@ from spirula.conf.admin_commands import SOCKET_VERSION, Call, CommandTable, Repl
 from spirula.conf.args import inject_args
 from spirula.conf.config import Config
 from spirula.conf.file import normalize_name
-from spirula.conf.formatter import Items
 from spirula.conf.log import Log
 from spirula.conf.perf import PerfCollection
 from spirula.errors import CephError, InvalidArgument, NotFound
+from spirula.printing import Items
 
 MAX_SHOWN = 4095
 """Longest value that `config get` shows."""

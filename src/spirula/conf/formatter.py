@@ -1,14 +1,16 @@
 """Printing a reply: JSON, pretty JSON, XML, HTML or a table, as upstream's Formatter does.
 
-A document is plain data: dicts (objects), lists (arrays), str, int, float, bool. `Items` is a list
-that tells what its elements are called in XML; `Unquoted` is a number already in print. Formats:
-upstream src/common/Formatter.cc. Called by the admin socket, and by commands with `--format`.
+A document is plain data: dicts (objects), lists (arrays), str, int, float, bool, and what
+`spirula.printing` adds: names of elements, numbers already in print. Formats: upstream
+src/common/Formatter.cc. Called by the admin socket, and by commands with `--format`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+
+from spirula.printing import Fields, Items, Unquoted
 
 FORMATS = (
     "json",
@@ -22,22 +24,6 @@ FORMATS = (
 )
 FALLBACK = "json-pretty"
 """What an unknown format is taken for, on the admin socket."""
-
-
-class Items(list[object]):
-    """A list whose elements are called `item_name` where the format has names for them."""
-
-    __slots__ = ("item_name",)
-
-    def __init__(self, item_name: str, values: Iterable[object] = ()) -> None:
-        super().__init__(values)
-        self.item_name = item_name
-
-
-class Unquoted(str):
-    """A number in print, such as `0.000240531`: JSON gets it without quotes."""
-
-    __slots__ = ()
 
 
 def render(document: object, fmt: str = FALLBACK, name: str = "") -> str:
@@ -118,6 +104,8 @@ def _children(value: object) -> Sequence[tuple[str, object]] | None:
     """The named parts of a section; None for a scalar."""
     if isinstance(value, Mapping):
         return [(str(key), item) for key, item in value.items()]
+    if isinstance(value, Fields):
+        return list(zip(value.names, value, strict=True))
     if isinstance(value, list | tuple):
         item_name = value.item_name if isinstance(value, Items) else "item"
         return [(item_name, item) for item in value]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import TypeVar
 
-from spirula.conf.formatter import Items, Unquoted
 from spirula.errors import InvariantBroken
+from spirula.printing import Items, Unquoted
 
 _U64 = (1 << 64) - 1
 

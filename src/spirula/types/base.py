@@ -5,9 +5,23 @@ Formats: upstream `src/include/utime.h`, `src/include/types.h`, `src/osd/osd_typ
 
 from __future__ import annotations
 
-from typing import Self
+from datetime import UTC, datetime
+from typing import Final, Self
 
 from spirula.denc import Struct, struct, u32, u64
+
+_SPAN_ENDS: Final = 10 * 365 * 86_400
+"""Less seconds than these are taken for a span, not for a moment in the seventies."""
+_DAY: Final = 86_400
+_SPANS: Final = (
+    ("s", 1, 120),
+    ("m", 60, 120 * 60),
+    ("h", 3600, 2 * _DAY),
+    ("d", _DAY, 14 * _DAY),
+    ("w", 7 * _DAY, 84 * _DAY),
+    ("M", 30 * _DAY, 720 * _DAY),
+)
+"""Unit, its seconds, and from where on the next one is used (upstream `timespan_str`)."""
 
 
 @struct(name="utime_t", frozen=True)
@@ -28,6 +42,22 @@ class UTime(Struct):
 
     def __bool__(self) -> bool:
         return bool(self.sec or self.nsec)
+
+    def __str__(self) -> str:
+        """As upstream prints it: local time with its zone, a span in seconds."""
+        if self.sec < _SPAN_ENDS:
+            return f"{self.sec}.{self.nsec // 1000:06}"
+        local = datetime.fromtimestamp(self.sec, UTC).astimezone()
+        return f"{local:%Y-%m-%dT%H:%M:%S}.{self.nsec // 1000:06}{local:%z}"
+
+    def span_text(self) -> str:
+        """A span as people are told it: `3m`, `2h`, `5w`."""
+        if self.sec < 2:
+            return f"{float(self):g}s"
+        for unit, seconds, most in _SPANS:
+            if self.sec < most:
+                return f"{self.sec // seconds}{unit}"
+        return f"{self.sec // (365 * _DAY)}y"
 
 
 @struct(name="eversion_t", frozen=True)

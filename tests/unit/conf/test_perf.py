@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from spirula.conf.formatter import FORMATS, Items, Unquoted, quote, render
+from spirula.conf.formatter import FORMATS, quote, render
 from spirula.conf.perf import Axis, PerfCollection, PerfCounters, Priority, Unit
 from spirula.errors import InvariantBroken
+from spirula.printing import Items, Unquoted
 
 
 @pytest.fixture
