@@ -67,6 +67,58 @@ class OSDMapFlag(IntFlag):
 LEGACY_REQUIRE_FLAGS: Final = (
     OSDMapFlag.REQUIRE_JEWEL | OSDMapFlag.REQUIRE_KRAKEN | OSDMapFlag.REQUIRE_LUMINOUS
 )
+SEMIHIDDEN_FLAGS: Final = (
+    LEGACY_REQUIRE_FLAGS
+    | OSDMapFlag.RECOVERY_DELETES
+    | OSDMapFlag.SORTBITWISE
+    | OSDMapFlag.PURGED_SNAPDIRS
+    | OSDMapFlag.PGLOG_HARDLIMIT
+)
+"""Flags that every healthy cluster has: a summary does not show them."""
+
+# By name, in the order in which upstream prints them; others have no name.
+_FLAG_NAMES: Final = {
+    flag: name
+    for name, flag in (
+        ("pauserd", OSDMapFlag.PAUSERD),
+        ("pausewr", OSDMapFlag.PAUSEWR),
+        ("pauserec", OSDMapFlag.PAUSEREC),
+        ("noup", OSDMapFlag.NOUP),
+        ("nodown", OSDMapFlag.NODOWN),
+        ("noout", OSDMapFlag.NOOUT),
+        ("noin", OSDMapFlag.NOIN),
+        ("nobackfill", OSDMapFlag.NOBACKFILL),
+        ("norebalance", OSDMapFlag.NOREBALANCE),
+        ("norecover", OSDMapFlag.NORECOVER),
+        ("noscrub", OSDMapFlag.NOSCRUB),
+        ("nodeep-scrub", OSDMapFlag.NODEEP_SCRUB),
+        ("notieragent", OSDMapFlag.NOTIERAGENT),
+        ("nosnaptrim", OSDMapFlag.NOSNAPTRIM),
+        ("sortbitwise", OSDMapFlag.SORTBITWISE),
+        ("require_jewel_osds", OSDMapFlag.REQUIRE_JEWEL),
+        ("require_kraken_osds", OSDMapFlag.REQUIRE_KRAKEN),
+        ("require_luminous_osds", OSDMapFlag.REQUIRE_LUMINOUS),
+        ("recovery_deletes", OSDMapFlag.RECOVERY_DELETES),
+        ("purged_snapdirs", OSDMapFlag.PURGED_SNAPDIRS),
+        ("pglog_hardlimit", OSDMapFlag.PGLOG_HARDLIMIT),
+    )
+}
+
+
+def flag_string(flags: int) -> str:
+    """The names of a map's flags, as upstream prints them: `noout,sortbitwise`."""
+    return ",".join(name for flag, name in _FLAG_NAMES.items() if flags & flag)
+
+
+def flag_set(flags: int) -> list[str]:
+    """The same as a sorted list; a flag without a name is an empty one there."""
+    return sorted({flag_string(1 << bit) for bit in range(32) if flags & 1 << bit})
+
+
+def state_names(state: int) -> list[str]:
+    """The names of an OSD's state bits, sorted; an unknown bit is `???`."""
+    known = {int(bit): str(bit.name).lower() for bit in OSDState}
+    return sorted({known.get(1 << bit, "???") for bit in range(32) if state & 1 << bit})
 
 
 class Release(IntEnum):
@@ -93,6 +145,11 @@ class Release(IntEnum):
     REEF = 18
     SQUID = 19
     TENTACLE = 20
+
+    @classmethod
+    def name_of(cls, number: int) -> str:
+        """The name that upstream prints for the number of a release."""
+        return cls(number).name.lower() if number in cls._value2member_map_ else "unknown"
 
 
 NO_RELEASE: Final = 0xFF
