@@ -123,6 +123,36 @@ class InvalidArgument(CephError):
     code = _errno.EINVAL
 
 
+class NotADirectory(CephError):
+    """ENOTDIR: the thing has no inside, for instance a device where a bucket is wanted."""
+
+    code = _errno.ENOTDIR
+
+
+class NotEmpty(CephError):
+    """ENOTEMPTY."""
+
+    code = _errno.ENOTEMPTY
+
+
+class Loop(CephError):
+    """ELOOP: something would come to lie inside itself."""
+
+    code = _errno.ELOOP
+
+
+class AlreadyDone(CephError):
+    """EALREADY: what was asked for seems to have happened before."""
+
+    code = _errno.EALREADY
+
+
+class TooLarge(CephError):
+    """EOVERFLOW: a number does not fit where it is to be kept."""
+
+    code = _errno.EOVERFLOW
+
+
 class NoSpace(CephError):
     """ENOSPC."""
 
