@@ -21,7 +21,7 @@ import pytest
 from spirula.cli.crushtool import main as crushtool_main
 from spirula.crush.build import finalize, settle_choose_args
 from spirula.crush.classes import get_or_create_class, rebuild_roots_with_classes
-from spirula.crush.edit import add_simple_rule, remove_rule
+from spirula.crush.rules import add_simple_rule, remove_rule
 from spirula.crush.text import CrushTextError, compile_map, decompile_map
 from spirula.crush.wire import CrushWrapper
 from spirula.errors import CephError

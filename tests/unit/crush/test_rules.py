@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from spirula.crush.classes import class_id
-from spirula.crush.edit import ERASURE, add_simple_rule, remove_rule, rule_id
+from spirula.crush.lookup import rule_id
 from spirula.crush.map import CrushMap, Rule, RuleOp, Step
+from spirula.crush.rules import ERASURE, add_simple_rule, remove_rule
 from spirula.crush.text import compile_map
 from spirula.errors import CephError, Exists, InvalidArgument, NoSpace, NotFound
 from tests.unit.crush.sound_texts import HEAD, HOST, RULE
