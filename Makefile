@@ -10,6 +10,7 @@ SCALE ?= 20
 
 PYTEST := $(BIN)/python -m pytest
 SOURCES := src tests $(wildcard bench)
+KERNELS := $(wildcard src/spirula/kernels/*.c)
 DEBIAN_PACKAGES := $(shell sed -e 's/\#.*//' requirements/debian.txt)
 
 .DEFAULT_GOAL := help
@@ -90,7 +91,7 @@ $(VENV)/.requirements: requirements/dev.txt $(VENV)/.uv
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q --require-hashes -r requirements/dev.txt
 	@touch $@
 
-$(VENV)/.spirula: pyproject.toml requirements/runtime.in src/spirula/__init__.py $(VENV)/.requirements
+$(VENV)/.spirula: pyproject.toml requirements/runtime.in src/spirula/__init__.py $(KERNELS) $(VENV)/.requirements
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 

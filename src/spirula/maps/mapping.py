@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from spirula.crush.map import ChooseArg, CrushMap, RuleOp
 from spirula.crush.mapper import Mapper
-from spirula.crush.vector.hashing import Hasher
 from spirula.errors import LimitExceeded, NotFound
+from spirula.kernels.jenkins import Hasher
 from spirula.maps.osdmap import OSDMap
 from spirula.maps.placement import NOWHERE, PGMapping, Placement, RuleMapper, hash_key
 from spirula.maps.state import DEFAULT_PRIMARY_AFFINITY, OSDState

@@ -12,9 +12,9 @@ from spirula.crush.ln import LN, crush_ln
 from spirula.crush.map import Bucket, BucketAlg, Rule, RuleOp, Step, Tunables
 from spirula.crush.mapper import ITEM_NONE, Mapper, is_out
 from spirula.crush.vector import VectorMapper
-from spirula.crush.vector.hashing import Hasher
 from spirula.crush.wire import CrushWrapper
 from spirula.errors import NotSupported
+from spirula.kernels.jenkins import Hasher
 from tests.unit.crush.random_maps import random_map, random_reweights
 
 FULL = 0x10000

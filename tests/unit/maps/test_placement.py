@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spirula.errors import NotFound, WireError
+from spirula.kernels.names import rjenkins
 from spirula.maps.apply import apply_incremental, pending_incremental
 from spirula.maps.osdmap import OSDMap
 from spirula.maps.placement import (
@@ -16,7 +17,6 @@ from spirula.maps.placement import (
     raw_pg_to_pps,
 )
 from spirula.maps.state import OSDState
-from spirula.maps.strhash import rjenkins
 from spirula.types.pg import NO_OSD, PGId, PGShard
 from spirula.types.pool import PGPool, PoolFlag, PoolType
 

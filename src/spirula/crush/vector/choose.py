@@ -1,7 +1,7 @@
 """Picks an item in a bucket for many inputs at once; each input has a bucket of its own.
 
-Inputs are put together by their buckets' algorithm and size and dealt with in blocks that fit the
-processor's cache.
+Those in straw2 buckets go to `spirula.kernels`. Others are put together by their buckets' algorithm
+and size and dealt with in blocks that fit the processor's cache.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spirula.crush.map import BucketAlg
-from spirula.crush.vector.hashing import U32, Hasher
 from spirula.crush.vector.tables import I64, NEGATED_LN, Tables
-
-BLOCK = 16_384
-"""Numbers in a block: five arrays of them fit a second-level cache."""
+from spirula.kernels.jenkins import U32, Hasher
+from spirula.kernels.straw2 import BLOCK, choose_straw2
 
 _LOW_16 = np.uint32(0xFFFF)
 _SHIFT_16, _SHIFT_32 = np.uint64(16), np.uint64(32)
@@ -37,17 +35,22 @@ class Chooser:
         t = self.tables
         chosen = np.empty(len(buckets), np.int64)
         algs = np.full(len(buckets), BucketAlg.UNIFORM) if permute else t.alg[buckets]
+        straw2 = algs == BucketAlg.STRAW2
+        if straw2.all():
+            return self._straw2(buckets, x, r, position)
         # sizes of one power of two go together, so that little is padded
         classes = algs * 64 + np.frexp(t.size[buckets] - 0.5)[1]
-        if (classes == classes[0]).all():
-            return self._pick_alike(int(algs[0]), buckets, x, r, position)
+        classes[straw2] = BucketAlg.STRAW2 * 64
         for value in np.unique(classes):
             at = np.flatnonzero(classes == value)
             alg = int(value) // 64
-            chosen[at] = self._pick_alike(alg, buckets[at], x[at], r[at], position[at])
+            if alg == BucketAlg.STRAW2:
+                chosen[at] = self._straw2(buckets[at], x[at], r[at], position[at])
+            else:
+                chosen[at] = self._pick_alike(alg, buckets[at], x[at], r[at])
         return chosen
 
-    def _pick_alike(self, alg: int, buckets: I64, x: U32, r: U32, position: I64) -> I64:
+    def _pick_alike(self, alg: int, buckets: I64, x: U32, r: U32) -> I64:
         t = self.tables
         width = int(t.size[buckets].max())
         rows = max(1, BLOCK // width)
@@ -56,8 +59,6 @@ class Chooser:
             block = slice(at, at + rows)
             b, bx, br = buckets[block], x[block], r[block]
             match alg:
-                case BucketAlg.STRAW2:
-                    parts.append(self._straw2(b, bx, br, position[block], width))
                 case BucketAlg.UNIFORM:
                     parts.append(self._permuted(b, bx, br, width))
                 case BucketAlg.STRAW:
@@ -84,19 +85,23 @@ class Chooser:
             places[columns >= sizes[:, None]] = t.pad
         return places
 
-    def _straw2(self, buckets: I64, x: U32, r: U32, position: I64, width: int) -> I64:
+    def _straw2(self, buckets: I64, x: U32, r: U32, position: I64) -> I64:
         t = self.tables
-        places = self._places(buckets, width)
-        draw = self.hasher.hash3(x[:, None], t.ids[places], r[:, None])
-        np.bitwise_and(draw, _LOW_16, out=draw)
-        quotient = NEGATED_LN[draw]
-        if len(t.inverse) == 1:
-            quotient *= t.inverse[0][places]
-        else:
-            rows = np.minimum(position, len(t.inverse) - 1)
-            quotient *= t.inverse[rows[:, None], places]
-        np.floor(quotient, out=quotient)
-        return self._items(places, quotient.argmin(axis=1))
+        row = np.minimum(position, len(t.inverse) - 1)
+        chosen = np.empty(len(buckets), np.int64)
+        choose_straw2(
+            x,
+            r,
+            t.offset[buckets],
+            t.size[buckets],
+            row,
+            t.ids,
+            t.inverse,
+            NEGATED_LN,
+            chosen,
+        )
+        found: I64 = t.items[chosen]
+        return found
 
     def _items(self, places: I64, best: NDArray[np.intp]) -> I64:
         rows = np.arange(len(best)) if len(places) > 1 else np.zeros(len(best), np.intp)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from spirula.crush.map import BucketAlg, ChooseArg, CrushMap, RuleOp, Step
 from spirula.crush.mapper import ITEM_NONE, ITEM_UNDEF, Knobs, knobs_of, set_knob
 from spirula.crush.vector.choose import Chooser
-from spirula.crush.vector.hashing import U32
 from spirula.crush.vector.tables import I64, make_tables
+from spirula.kernels.jenkins import U32
 
 _FULL = 0x10000
 _SLICE = 65_536
