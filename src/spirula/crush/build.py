@@ -68,6 +68,23 @@ def set_tunables(tunables: Tunables, profile: str) -> None:
     tunables.straw_calc_version = straw_calc_version
 
 
+def matching_profile(tunables: Tunables) -> str | None:
+    """The release whose profile these tunables are, the newest of several, or None.
+
+    How straws are computed does not count.
+    """
+    values = (
+        tunables.choose_local_tries,
+        tunables.choose_local_fallback_tries,
+        tunables.choose_total_tries,
+        tunables.chooseleaf_descend_once,
+        tunables.chooseleaf_vary_r,
+        tunables.chooseleaf_stable,
+        tunables.allowed_bucket_algs,
+    )
+    return next((name for name in reversed(_PROFILES) if _PROFILES[name] == values), None)
+
+
 # -------------------------------------------------------------------------------------- buckets
 
 

@@ -33,6 +33,11 @@ def to_float(weight: int) -> float:
     return float(single) / FULL
 
 
+def signed(number: int) -> int:
+    """An unsigned 32-bit number as upstream shows many of them: from 2 ** 31 on negative."""
+    return number - (1 << 32) if number > _LARGEST else number
+
+
 def fixed(weight: float) -> int:
     """The 16.16 number of a weight, cut off as upstream does: by way of 32 bits of floating point.
 
