@@ -79,6 +79,14 @@ $(BIN)/python:
 		else \
 			echo 'Python has no venv module here. On Debian: apt-get install python3-venv' >&2; exit 1; \
 		fi; }
+	@$(PYTHON) -c 'import pathlib, sys, sysconfig; \
+		sys.exit(not pathlib.Path(sysconfig.get_paths()["include"], "Python.h").exists())' || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -q -y --no-install-recommends python3-dev || true; \
+	else \
+		echo "no headers of Python: kernels are not compiled (Debian: apt-get install python3-dev)" >&2; \
+	fi
 	$(PYTHON) -m venv $(VENV)
 
 # uv, by its hash; everything else is installed by it.

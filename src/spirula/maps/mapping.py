@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from spirula.crush.map import ChooseArg, CrushMap, RuleOp
 from spirula.crush.mapper import Mapper
+from spirula.crush.vector import VectorMapper
 from spirula.errors import LimitExceeded, NotFound
 from spirula.kernels.jenkins import Hasher
 from spirula.maps.osdmap import OSDMap
@@ -107,7 +108,7 @@ class PGMappings:
 
     _pools: dict[int, _PoolPlaces]
 
-    def __init__(self, osdmap: OSDMap, make_mapper: MakeManyMapper = OneByOne.of) -> None:
+    def __init__(self, osdmap: OSDMap, make_mapper: MakeManyMapper = VectorMapper) -> None:
         self._build(osdmap, make_mapper, None)
 
     def advance(self, osdmap: OSDMap) -> PGMappings:
