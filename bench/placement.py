@@ -1,8 +1,8 @@
 """What it costs to know where things are: one object, all PGs, the next epoch.
 
 Run: `python bench/placement.py [--pgs N]`. The cluster: 10,000 OSDs in racks of 20 nodes of 20,
-one pool of N PGs (1,000,000 unless told) with 3 replicas. Budgets: 60 s and 2 GiB for all PGs; an OSD
-that goes out costs at most a tenth of that; 5 us for one object from a warm map.
+one pool of N PGs (1,000,000 unless told) with 3 replicas. Budgets: 60 s and 2 GiB for all PGs; a
+tenth of that for an OSD that goes out; 5 us for one object from a warm map.
 """
 
 from __future__ import annotations
