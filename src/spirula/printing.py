@@ -59,7 +59,7 @@ class TextTable:
     """Columns of text, as upstream's plain listings have them.
 
     A column is a heading and `<` or `>`: how its cells are aligned; headings are aligned to the
-    left unless `headings` says otherwise. A row may end early: what it lacks is not padded.
+    left unless `headings` says otherwise. Cells that a row lacks are blank.
     """
 
     columns: Sequence[tuple[str, Literal["<", ">"]]]
@@ -69,7 +69,8 @@ class TextTable:
 
     def add(self, *cells: object) -> None:
         """Append a row."""
-        self.rows.append([str(cell) for cell in cells])
+        blank = [""] * (len(self.columns) - len(cells))
+        self.rows.append([*map(str, cells), *blank])
 
     def __str__(self) -> str:
         widths = [len(heading) for heading, _ in self.columns]
@@ -87,7 +88,7 @@ class TextTable:
         lines += [
             self.separator.join(
                 f"{cell:{side}{width}}"
-                for cell, side, width in zip(row, sides, widths, strict=False)
+                for cell, side, width in zip(row, sides, widths, strict=True)
             )
             for row in self.rows
         ]

@@ -27,7 +27,9 @@ NEVER_RECORDED = {
     "new_stretch_bucket_count",
     "new_stretch_mode_bucket",
     "new_pg_upmap_primary",
+    "new_range_blocklist",
     "old_pg_upmap_primary",
+    "old_range_blocklist",
     "stretch_mode_enabled",
 }
 

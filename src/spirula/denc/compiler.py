@@ -48,9 +48,9 @@ class Header:
 
     `versions` maps features to what is encoded for a peer that has them, first match wins; the last
     entry has mask 0. `reads` is the newest version whose fields are declared. For `legacy`,
-    `legacy_compat` and `legacy_length` are the versions that brought those two fields. `raised` is
-    (condition, version, compat): what is encoded when the value itself needs it. For `version`,
-    `code` is the struct code of the lone version number.
+    `legacy_compat` and `legacy_length` are the versions that brought those two fields. `raised` are
+    (condition, version, compat), ascending: what is encoded when the value itself needs it. For
+    `version`, `code` is the struct code of the lone version number.
     """
 
     kind: str = "none"
@@ -59,7 +59,7 @@ class Header:
     legacy_compat: int = 0
     legacy_length: int = 0
     code: str = "B"
-    raised: tuple[str, int, int] | None = None
+    raised: tuple[tuple[str, int, int], ...] = ()
 
 
 class _Rename(ast.NodeTransformer):
@@ -97,8 +97,7 @@ def compile_encode(name: str, fields: list[Field], header: Header) -> Callable[.
         _emit_choice(header, emit)
     elif header.kind != "external":
         emit.line(f"v = {base}; compat = {header.versions[-1][2]}")
-    if header.raised:
-        condition, version, compat = header.raised
+    for condition, version, compat in header.raised:
         test = _condition(condition, fields, "self.{}")
         emit.line(f"if ({test}) and v < {version}: v = {version}; compat = max(compat, {compat})")
     if header.kind in ("envelope", "legacy"):

@@ -198,7 +198,7 @@ def struct(
 
     def declare(cls: type[_T]) -> type[_T]:
         header = _header(version, compat, by_feature, legacy, bare_version, external)
-        header.raised = raised
+        header.raised = (raised,) if raised else ()
         made, fields = _make_dataclass(cls, frozen=frozen, order_by=order_by)
         header.reads = max([header.reads, *(f.since for f in fields), *(f.until for f in fields)])
         made._denc_fields = tuple(fields)

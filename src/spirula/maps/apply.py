@@ -323,6 +323,8 @@ def _change_rest(made: OSDMap, inc: Incremental) -> None:
     # an entry that is there keeps its time
     blocked = {a: until for a, until in inc.new_blocklist.items() if a not in made.blocklist}
     made.blocklist = _changed(made.blocklist, blocked, inc.old_blocklist)
+    ranges = {a: t for a, t in inc.new_range_blocklist.items() if a not in made.range_blocklist}
+    made.range_blocklist = _changed(made.range_blocklist, ranges, inc.old_range_blocklist)
     for name in ("crush_node_flags", "device_class_flags"):
         flags = getattr(inc, f"new_{name}")
         gone = [key for key, bits in flags.items() if not bits]

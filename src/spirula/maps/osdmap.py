@@ -50,6 +50,10 @@ from spirula.types.pool import PGPool
 
 _WRAPPER_VERSION, _WRAPPER_COMPAT = 8, 7
 _CRC_SEED = 0xFFFFFFFF
+# Releases and bits of `flags` that reading a map has to know; their names are in `state`.
+_JEWEL, _KRAKEN, _LUMINOUS, _NAUTILUS = 10, 11, 12, 14
+_REQUIRE_JEWEL, _REQUIRE_KRAKEN, _REQUIRE_LUMINOUS = 1 << 16, 1 << 17, 1 << 18
+_RECOVERY_DELETES, _PGLOG_HARDLIMIT = 1 << 19, 1 << 22
 
 
 @struct(version=1, bare_version="B", name="osd_info_t")
@@ -113,7 +117,7 @@ class _ClientPart(Struct):
     pg_upmap_primaries: Map[PGId, s32] = since(10)
 
 
-@struct(version=9, compat=1, raised=("stretch_mode_enabled", 10, 10))
+@struct(version=9, compat=1, raised=("stretch_mode_enabled", 10, 1))
 class _MapFields(_ClientPart):
     """All of a map: the clients' part (inherited), what only OSDs and monitors need, the CRC."""
 
@@ -140,6 +144,7 @@ class _MapFields(_ClientPart):
     degraded_stretch_mode: u32 = since(10)
     recovering_stretch_mode: u32 = since(10)
     stretch_mode_bucket: s32 = since(10)
+    range_blocklist: Map[EntityAddr, UTime] = since(11)
     crc: u32
 
 
@@ -178,7 +183,7 @@ class _ClientChange(Struct):
     old_pg_upmap_primary: Set[PGId] = since(9)
 
 
-@struct(version=9, compat=1, raised=("change_stretch_mode", 10, 10))
+@struct(version=9, compat=1, raised=("change_stretch_mode", 10, 1))
 class _ChangeFields(_ClientChange):
     """All of an incremental: the clients' part (inherited), what only OSDs need, the CRCs.
 
@@ -211,6 +216,8 @@ class _ChangeFields(_ClientChange):
     new_recovering_stretch_mode: u32 = since(10)
     new_stretch_mode_bucket: s32 = since(10)
     stretch_mode_enabled: boolean = since(10)
+    new_range_blocklist: Map[EntityAddr, UTime] = since(11)
+    old_range_blocklist: Vec[EntityAddr] = since(11)
     inc_crc: u32
     full_crc: u32
 
@@ -234,7 +241,7 @@ def _compile_parts(
     client: type[Struct],
     client_version: int,
     outside: int,
-    raised: str,
+    raised: tuple[tuple[str, int, int], ...],
     client_raised: str,
 ) -> _Parts:
     """Compiles the clients' fields (those of `client`) and the rest, less the last `outside`
@@ -244,8 +251,8 @@ def _compile_parts(
     count = len(client._denc_fields)
     mine, theirs = fields[:count], fields[count : len(fields) - outside]
     newer = (client_raised, client_version + 1, 1)
-    client_header = Header("envelope", ((0, client_version, 1),), reads=10, raised=newer)
-    osd_header = Header("envelope", ((0, 9, 1),), reads=12, raised=(raised, 10, 10))
+    client_header = Header("envelope", ((0, client_version, 1),), reads=10, raised=(newer,))
+    osd_header = Header("envelope", ((0, 9, 1),), reads=12, raised=raised)
     name = "OSDMap" if kind is _MapFields else "Incremental"
     return _Parts(
         compile_encode(name, mine, client_header),
@@ -255,13 +262,20 @@ def _compile_parts(
     )
 
 
-_MAP = _compile_parts(_MapFields, _ClientPart, 9, 1, "stretch_mode_enabled", "pg_upmap_primaries")
+_MAP = _compile_parts(
+    _MapFields,
+    _ClientPart,
+    9,
+    1,
+    (("stretch_mode_enabled", 10, 1), ("range_blocklist", 11, 1)),
+    "pg_upmap_primaries",
+)
 _CHANGE = _compile_parts(
     _ChangeFields,
     _ClientChange,
     8,
     2,
-    "change_stretch_mode",
+    (("change_stretch_mode", 10, 1), ("new_range_blocklist or old_range_blocklist", 11, 1)),
     "new_pg_upmap_primary or old_pg_upmap_primary",
 )
 
@@ -324,7 +338,25 @@ class OSDMap(_MapFields):
         client, pos = _MAP.decode_client(buf, pos + 6, after, features)
         osd, pos = _MAP.decode_osd(buf, pos, after, features)
         crc = _check_crc(buf, start, pos, after) if buf[start] >= _WRAPPER_VERSION else 0
-        return cls(*client, *osd, crc), after
+        made = cls(*client, *osd, crc)
+        _settle_release(made)
+        return made, after
+
+
+def _settle_release(made: OSDMap) -> None:
+    """Brings the flags and the release that a map requires into line, as upstream reads a map."""
+    if not made.require_osd_release:
+        if made.flags & _REQUIRE_LUMINOUS:
+            made.require_osd_release = _LUMINOUS
+        elif made.flags & _REQUIRE_KRAKEN:
+            made.require_osd_release = _KRAKEN
+        elif made.flags & _REQUIRE_JEWEL:
+            made.require_osd_release = _JEWEL
+    if made.require_osd_release >= _NAUTILUS:
+        made.flags |= _PGLOG_HARDLIMIT
+    if made.require_osd_release >= _LUMINOUS:
+        made.flags &= ~(_REQUIRE_JEWEL | _REQUIRE_KRAKEN | _REQUIRE_LUMINOUS)
+        made.flags |= _RECOVERY_DELETES
 
 
 @irregular("OSDMap::Incremental")

@@ -7,7 +7,8 @@ in `placement`. Numbers: upstream `src/include/rados.h`, `src/common/ceph_releas
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from typing import Final
+from ipaddress import ip_address
+from typing import Final, NamedTuple
 
 from spirula.errors import WireError
 from spirula.maps.osdmap import OSDMap
@@ -184,6 +185,41 @@ def is_in(osdmap: OSDMap, osd: int) -> bool:
     return exists(osdmap, osd) and osdmap.osd_weight[osd] != 0
 
 
+def is_down(osdmap: OSDMap, osd: int) -> bool:
+    """True for an OSD that does not run, or is not there at all."""
+    return not is_up(osdmap, osd)
+
+
+def is_out(osdmap: OSDMap, osd: int) -> bool:
+    """True for an OSD that is given no data, or is not there at all."""
+    return not is_in(osdmap, osd)
+
+
+def is_dead(osdmap: OSDMap, osd: int) -> bool:
+    """True for an OSD that surely is not running: it said so before it went down."""
+    if not exists(osdmap, osd):
+        return False
+    return osdmap.osd_xinfo[osd].dead_epoch > osdmap.osd_info[osd].up_from
+
+
+class OSDCounts(NamedTuple):
+    """How many OSDs exist, and how many of them are up and in."""
+
+    all: int
+    up: int
+    in_: int
+
+
+def count_osds(osdmap: OSDMap) -> OSDCounts:
+    """Counts all OSDs."""
+    there = [osd for osd in range(osdmap.max_osd) if exists(osdmap, osd)]
+    return OSDCounts(
+        len(there),
+        sum(is_up(osdmap, osd) for osd in there),
+        sum(is_in(osdmap, osd) for osd in there),
+    )
+
+
 def is_destroyed(osdmap: OSDMap, osd: int) -> bool:
     """True for an OSD whose data is gone and whose id waits for a successor."""
     return exists(osdmap, osd) and bool(osdmap.osd_state[osd] & OSDState.DESTROYED)
@@ -196,8 +232,10 @@ def primary_affinity(osdmap: OSDMap, osd: int) -> int:
 
 
 def is_blocklisted(osdmap: OSDMap, addrs: EntityAddr | EntityAddrVec) -> bool:
-    """True when the client at that address, or at any of them, or all of its host is shut out."""
-    if not osdmap.blocklist:
+    """True when the client at that address, or at any of them, is shut out, or all of its host or
+    network.
+    """
+    if not osdmap.blocklist and not osdmap.range_blocklist:
         return False
     if isinstance(addrs, EntityAddrVec):
         return any(is_blocklisted(osdmap, addr) for addr in addrs.addrs)
@@ -205,4 +243,15 @@ def is_blocklisted(osdmap: OSDMap, addrs: EntityAddr | EntityAddrVec) -> bool:
     entry = addrs.with_type(AddrType.ANY if nautilus else AddrType.LEGACY)
     if entry in osdmap.blocklist:
         return True
-    return entry.is_ip and entry.with_port(0).with_nonce(0) in osdmap.blocklist
+    if entry.is_ip and entry.with_port(0).with_nonce(0) in osdmap.blocklist:
+        return True
+    return any(in_network(network, addrs) for network in osdmap.range_blocklist)
+
+
+def in_network(network: EntityAddr, addr: EntityAddr) -> bool:
+    """Whether `addr` lies in a network, whose nonce is the length of its prefix."""
+    if network.family != addr.family or not addr.is_ip:
+        return False
+    found, wanted = ip_address(addr.host), ip_address(network.host)
+    shift = max(found.max_prefixlen - network.nonce, 0)
+    return int(found) >> shift == int(wanted) >> shift

@@ -55,15 +55,16 @@ class EntityName(Struct):
 
 
 class AddrType(IntEnum):
-    """Which protocol is spoken at an address."""
+    """Which protocol is spoken at an address; CIDR is a network, its nonce the prefix's length."""
 
     NONE = 0
     LEGACY = 1
     MSGR2 = 2
     ANY = 3
+    CIDR = 4
 
 
-ADDR_TYPE_NAMES = {0: "none", 1: "v1", 2: "v2", 3: "any"}
+ADDR_TYPE_NAMES = {0: "none", 1: "v1", 2: "v2", 3: "any", 4: "cidr"}
 _ADDR_PATTERN = re.compile(
     r"(?:(?P<type>v1|v2|any):)?"
     r"(?:\[(?P<six>[0-9a-fA-F:.%]+)\]|(?P<four>\d+\.\d+\.\d+\.\d+))"
@@ -296,8 +297,8 @@ class EntityAddrVec(Struct):
         return self.addrs < other.addrs
 
     def __str__(self) -> str:
-        if len(self.addrs) == 1:
-            return str(self.addrs[0])
+        if len(self.addrs) < 2:
+            return "".join(map(str, self.addrs))
         return f"[{','.join(str(addr) for addr in self.addrs)}]"
 
     def _enc(self, out: bytearray, features: int) -> None:
