@@ -1,0 +1,73 @@
+"""One message that a monitor is asked to act on, and the way back to who asked.
+
+Clients ask the monitor they are connected to; what only the leader can do, a peon forwards, and the
+answer comes back through it. A handler does not see the difference: it calls `reply`, once, or
+`no_reply`. Follows upstream `src/mon/MonOpRequest.h`. Made by `monitor`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from spirula.conf.formatter import FALLBACK, FORMATS, render
+from spirula.mon.session import MonSession
+
+if TYPE_CHECKING:
+    from spirula.messages.base import Message
+    from spirula.mon.monitor import Monitor
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A message and its session.
+
+    `received` is the wall clock's time. `election_epoch` is set for forwarded ones: after another
+    election the peon forwards anew, and this one is dropped. For commands, `prefix`, `given` (the
+    arguments as they came), `format` ("plain" unless asked otherwise) and `data` are filled in.
+    """
+
+    monitor: Monitor
+    message: Message
+    session: MonSession
+    received: float
+    election_epoch: int | None = None
+    prefix: str = ""
+    given: dict[str, object] = field(default_factory=dict)
+    format: str = "plain"
+    answered: bool = False
+
+    @property
+    def data(self) -> bytes:
+        """A command's input (`-i FILE`)."""
+        return bytes(self.message.data)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a command's output is meant for people: no format that we know was asked for."""
+        return self.format not in FORMATS
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether there is nobody left to answer."""
+        session = self.session
+        if self.election_epoch is not None:
+            return self.election_epoch < self.monitor.member.epoch
+        return session.closed
+
+    def reply(self, message: Message) -> None:
+        """Answers. Leaves when everything that is known here is durable."""
+        if not self.answered:
+            self.answered = True
+            message.tid = self.message.tid
+            self.monitor.answer(self.session, message)
+
+    def no_reply(self) -> None:
+        """There is no answer: a peon that forwarded this may forget it."""
+        if not self.answered:
+            self.answered = True
+            self.monitor.answer(self.session, None)
+
+    def render(self, document: object, name: str = "", *, fallback: str = FALLBACK) -> str:
+        """A document in the format that was asked for (`fallback` where it was plain)."""
+        return render(document, fallback if self.is_plain else self.format, name)
