@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from spirula.crush.hash import hash32_2, hash32_3, hash32_4
 from spirula.crush.ln import LN
-from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap, RuleOp, Tunables
-from spirula.errors import NotSupported
+from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap, Rule, RuleOp, Tunables
+from spirula.crush.msr import is_msr, map_msr, parse_msr
 
 ITEM_UNDEF = 0x7FFFFFFE
 ITEM_NONE = 0x7FFFFFFF
@@ -61,6 +61,8 @@ class Mapper:
         self.choose_args = choose_args or {}
         self._buckets = {bucket.id: bucket for bucket in crush.buckets if bucket is not None}
         self._permutations: dict[int, _Permutation] = {}
+        # how many searches needed how many tries, counted while this is a list (`crush.tester`)
+        self.tries_needed: list[int] | None = None
 
     # ---------------------------------------------------------------------------------------- rules
 
@@ -75,8 +77,10 @@ class Mapper:
         rule = rules[number] if 0 <= number < len(rules) else None
         if rule is None:
             return []
-        knobs = knobs_of(self.crush.tunables)
         self._permutations = {}
+        if is_msr(rule):
+            return self._do_msr_rule(rule, x, count, weights)
+        knobs = knobs_of(self.crush.tunables)
         working: list[int] = []
         result: list[int] = []
         for step in rule.steps:
@@ -100,6 +104,17 @@ class Mapper:
                 case _:
                     set_knob(knobs, step.op, step.arg1)
         return result
+
+    def _do_msr_rule(self, rule: Rule, x: int, count: int, weights: Sequence[int]) -> list[int]:
+        parsed = parse_msr(rule, self.crush.tunables, count)
+        if parsed is None:
+            return []
+        return map_msr(
+            parsed,
+            self._buckets,
+            lambda bucket, position, r: self._pick(bucket, x, r, position),
+            lambda device: is_out(weights, device, x),
+        )
 
     def _choose(
         self,
@@ -198,6 +213,7 @@ class Mapper:
                 )
                 left -= settled
             attempt += 1
+        self.count_tries(attempt)
         for place in places:
             if out[place] == ITEM_UNDEF:
                 out[place] = ITEM_NONE
@@ -256,6 +272,11 @@ class Mapper:
             out[place] = item
             return True
         return False
+
+    def count_tries(self, failures: int) -> None:
+        """Note that a search ended after so many failures."""
+        if self.tries_needed is not None and failures < len(self.tries_needed):
+            self.tries_needed[failures] += 1
 
     # -------------------------------------------------------------------------------------- buckets
 
@@ -328,10 +349,7 @@ def knobs_of(tunables: Tunables) -> Knobs:
 
 
 def set_knob(knobs: Knobs, op: int, value: int) -> None:
-    """A set_* step; values that mean nothing leave the knob as it is.
-
-    Raises NotSupported for a step that would choose in a way that is not known here.
-    """
+    """A set_* step; values and steps that mean nothing here leave the knobs as they are."""
     match op:
         case RuleOp.SET_CHOOSE_TRIES if value > 0:
             knobs.tries = value
@@ -345,8 +363,6 @@ def set_knob(knobs: Knobs, op: int, value: int) -> None:
             knobs.vary_r = value
         case RuleOp.SET_CHOOSELEAF_STABLE if value >= 0:
             knobs.stable = value
-        case RuleOp.CHOOSE_MSR:
-            raise NotSupported("rules of type msr (19.2) cannot be mapped yet")
         case _:
             pass
 
@@ -460,6 +476,7 @@ class _Firstn:
                     fits = not collides and self._leaf_fits(lower, item, r, out, leaf_tries, leaves)
                     fits = fits and (kind != 0 or not is_out(self.weights, item, self.x))
                 if fits:
+                    mapper.count_tries(failures)
                     return item
                 failures += 1
                 local += 1
