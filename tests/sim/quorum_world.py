@@ -18,10 +18,19 @@ from typing import ClassVar
 from uuid import UUID
 
 from spirula.denc.features import PACIFIC
+from spirula.errors import NoSpace
 from spirula.messages.base import decode_message
 from spirula.messages.quorum import MMonSync, SyncOp
 from spirula.mon.quorum.member import Member
-from spirula.mon.quorum.state import Joined, Left, Phase, Refresh, Settings, Stopped
+from spirula.mon.quorum.state import (
+    Joined,
+    Left,
+    Phase,
+    Refresh,
+    Settings,
+    SteppedAside,
+    Stopped,
+)
 from spirula.mon.store import PAXOS, Transaction, get_number, get_version
 from spirula.store.keyvalue import MemoryKeyValueStore
 from spirula.types.entity import EntityAddrVec
@@ -49,6 +58,11 @@ class Trouble:
     late_member: bool = False
     split: bool = False
     encode: bool = False
+    hints: bool = False
+    false_hint_rate: float = 0.0
+    same_host: bool = False
+    full_disk_rate: float = 0.0
+    leave_rate: float = 0.0
     crash_commit_number: int = -1
     crash_after_landing: bool = False
 
@@ -70,14 +84,21 @@ class Trouble:
             late_member=rng.random() < 0.2,
             split=rng.random() < 0.15,
             encode=rng.random() < 0.1,
+            hints=rng.random() < 0.7,
+            false_hint_rate=maybe(0.3, rng.choice((0.02, 0.3))),
+            full_disk_rate=maybe(0.2, 0.05),
+            leave_rate=maybe(0.2, 0.05),
         )
 
 
-def monmap_of(count: int, strategy: int = ElectionStrategy.CLASSIC) -> MonMap:
+def monmap_of(
+    count: int, strategy: int = ElectionStrategy.CLASSIC, *, same_host: bool = False
+) -> MonMap:
     names = [chr(ord("a") + number) for number in range(count)]
+    places = [(1, 3300 + number) if same_host else (number + 1, 3300) for number in range(count)]
     infos = {
-        name: MonInfo(name, EntityAddrVec.parse(f"[v2:10.0.0.{number + 1}:3300/0]"))
-        for number, name in enumerate(names)
+        name: MonInfo(name, EntityAddrVec.parse(f"[v2:10.0.0.{host}:{port}/0]"))
+        for name, (host, port) in zip(names, places, strict=True)
     }
     monmap = MonMap(fsid=UUID(int=7).bytes, epoch=1, mon_info=infos, ranks=names)
     monmap.strategy = strategy
@@ -105,7 +126,7 @@ class Node:
         self.asked = self.durable = 0
         self.outbox: deque = deque()
         self.wake_at: float | None = None
-        self.stopped = ""
+        self.room_after_s: float | None = None
 
     def clocks(self):
         """Monotonic and wall clock of this host."""
@@ -124,7 +145,7 @@ class Node:
         self.member.start(*self.clocks())
         self.flush()
 
-    def crash(self) -> None:
+    def crash(self, down: float | None = None) -> None:
         if self.member is None:
             return
         self.world.note(f"{self.name} crashes")
@@ -135,7 +156,8 @@ class Node:
         self.wake_at = None
         self.disk_free_at = 0.0
         self.store = self.store.after_crash(self.land_later)
-        down = self.world.rng.choice((0.05, 1.0, 4.0, 15.0)) * self.world.rng.random()
+        if down is None:
+            down = self.world.rng.choice((0.05, 1.0, 4.0, 15.0)) * self.world.rng.random()
         self.world.at(down, self.start)
 
     # --- the disk
@@ -172,7 +194,9 @@ class Node:
         world.at(self.disk_free_at - world.now, happen)
 
     def landed(self, number: int, error) -> None:
-        assert error is None
+        if error is not None:
+            self.store_failed(error)
+            return
         self.durable = number
         if not getattr(self, "hold", False):
             self.release()
@@ -182,6 +206,12 @@ class Node:
 
     def flush(self) -> None:
         ready = self.member.take()
+        if self.member.store_failed:
+            # Nothing of it is on the disk, nor needs to be.
+            for send in ready.messages:
+                self.transmit(send)
+            self.arm()
+            return
         for event in ready.events:
             self.world.on_event(self, event)
         if ready.persist:
@@ -233,10 +263,59 @@ class Node:
         return True
 
     def receive(self, sender: EntityAddrVec, message) -> None:
-        if self.member is None or self.postponed(lambda: self.receive(sender, message)):
+        if self.member is None:
+            self.world.refuse(self, sender)
+            return
+        if self.postponed(lambda: self.receive(sender, message)):
             return
         self.member.on_message(sender, PACIFIC, message, *self.clocks())
         self.flush()
+
+    def refused(self, addrs: EntityAddrVec) -> None:
+        """The host at that address has refused a connection, or seems to have."""
+        if self.member is None or self.postponed(lambda: self.refused(addrs)):
+            return
+        self.member.on_unreachable(addrs, *self.clocks())
+        self.flush()
+
+    def leave(self) -> None:
+        """Somebody tells this monitor to stand aside for a while."""
+        if self.member is None or self.paused_until > self.world.now:
+            return
+        self.world.note(f"{self.name} steps aside")
+        self.member.step_aside("told to", *self.clocks())
+        self.flush()
+        back = self.world.rng.choice((0.2, 3.0, 12.0)) * self.world.rng.random()
+        self.world.at(back, lambda life=self.life: self.come_back(life))
+
+    def come_back(self, life: int) -> None:
+        if life == self.life and self.member is not None:
+            self.member.rejoin(*self.clocks())
+            self.flush()
+
+    def fill(self) -> None:
+        """The disk is full, for a while."""
+        if self.member is not None and not self.member.store_failed:
+            self.world.note(f"{self.name} has no space")
+            self.store.fail(NoSpace("monitor store: full"))
+
+    def store_failed(self, error: NoSpace) -> None:
+        """A commit has failed: what waits for it is gone; the store is opened anew later."""
+        if self.member.store_failed:
+            return
+        self.outbox.clear()
+        self.member.on_store_failed(str(error), *self.clocks())
+        for send in self.member.take().messages:
+            self.transmit(send)
+        self.arm()
+        room = self.room_after_s
+        if room is None:
+            room = self.world.rng.choice((0.2, 3.0, 12.0)) * self.world.rng.random()
+        self.world.at(room, lambda life=self.life: self.start_again(life))
+
+    def start_again(self, life: int) -> None:
+        if life == self.life:
+            self.crash(down=0.0)
 
     # --- clients at this monitor
 
@@ -281,12 +360,12 @@ class World:
         self.now = 0.0
         self.calls: list = []
         self.serial = 0
-        self.monmap = monmap_of(self.count, self.strategy)
+        self.monmap = monmap_of(self.count, self.strategy, same_host=self.trouble.same_host)
         self.trace: list[str] = []
         self.hash = hashlib.blake2b(digest_size=16)
         self.faulty = True
         self.commits = self.writes = self.reads = self.syncs = self.elections = 0
-        self.crashes = 0
+        self.crashes = self.asides = 0
         self.proposed: set[int] = set()
         self.quiet: set[str] = set()
         self.acknowledged: dict[int, int] = {}
@@ -358,6 +437,19 @@ class World:
         addrs = self.nodes[one].addrs
         self.at(arrival - self.now, lambda: self.nodes[other].receive(addrs, message))
 
+    def refuse(self, dead: Node, sender: EntityAddrVec) -> None:
+        """Nobody listens at `dead`: the sender is told, if the answer can reach it."""
+        asker = self.name_at[sender]
+        if self.trouble.hints and (dead.name, asker) not in self.blocked:
+            delay = self.rng.expovariate(1 / 0.0008) + 0.0001
+            self.at(delay, lambda: self.nodes[asker].refused(dead.addrs))
+
+    def mislead(self, one: str = "", other: str = "") -> None:
+        """Tell one monitor that another one is gone, which need not be true."""
+        if not one:
+            one, other = self.rng.sample(list(self.nodes), 2)
+        self.nodes[one].refused(self.nodes[other].addrs)
+
     # --- faults
 
     def partition(self) -> None:
@@ -416,10 +508,15 @@ class World:
         # A proposal would end the leases of the minority.
         self.quiet = set(minority)
         self.at(20.0, self.quiet.clear)
-        self.nodes[majority[0]].crash()
-        self.at(0.01, self.nodes[majority[0]].start)
         for name in minority:
             self.often(10.0, self.nodes[name].read, self.now + 20.0)
+        if not self.trouble.false_hint_rate:
+            self.nodes[majority[0]].crash()
+            self.at(0.01, self.nodes[majority[0]].start)
+        else:
+            for name in majority:
+                for gone in minority:
+                    self.at(0.02, lambda name=name, gone=gone: self.mislead(name, gone))
 
     def mend(self, links) -> None:
         for link in links:
@@ -459,6 +556,8 @@ class World:
             self.note(f"{node.name} joins {event.epoch} {event.leader} {sorted(event.quorum)}")
             assert event.leader in event.quorum
             assert len(event.quorum) > self.count // 2
+        elif isinstance(event, SteppedAside):
+            self.asides += 1
         elif isinstance(event, Left):
             self.note(f"{node.name} leaves")
         assert not isinstance(event, Stopped), f"{node.name} stopped: {event}"
@@ -509,6 +608,9 @@ class World:
         self.often(trouble.crash_rate, self.somewhere("crash"), end)
         self.often(trouble.partition_rate, self.partition, end)
         self.often(trouble.pause_rate, self.pause, end)
+        self.often(trouble.false_hint_rate, self.mislead, end)
+        self.often(trouble.full_disk_rate, self.somewhere("fill"), end)
+        self.often(trouble.leave_rate, self.somewhere("leave"), end)
         if trouble.split:
             self.at(8.0, self.split)
 
@@ -532,7 +634,10 @@ class World:
         for node in self.nodes.values():
             node.paused_until = self.now
             node.slow_disk = False
+            if node.member is not None and node.member.store_failed:
+                node.crash(down=0.0)
             node.start()
+            node.come_back(node.life)
         self.often(1.0, self.leader_writes, self.now + PROGRESS_LIMIT_S)
         return len(self.acknowledged)
 
@@ -596,7 +701,7 @@ def drawn_world(seed: int, *, keep_trace: bool = False) -> World:
     """The world of a seed: three or five monitors, any strategy, any trouble."""
     rng = random.Random(f"{seed}/draw")
     strategy = rng.choices(list(ElectionStrategy), (8, 1, 1))[0]
-    pings = strategy == ElectionStrategy.CONNECTIVITY or rng.random() < 0.05
+    pings = strategy == ElectionStrategy.CONNECTIVITY or rng.random() < 0.2
     return World(
         seed,
         3 if rng.random() < 0.6 else 5,

@@ -7,6 +7,7 @@ simulated connections which are delayed, cut and reset; crashes kill the host's 
 from __future__ import annotations
 
 import contextvars
+import errno
 
 from spirula.auth.handshake import ConnectionMode
 from spirula.msgr.policies import Policy, PolicySet
@@ -85,7 +86,12 @@ class MessengerNode(Node):
         pass
 
     def ms_handle_refused(self, connection, error):
-        pass
+        if error.errno == errno.ECONNREFUSED:
+            addrs, life = connection.peer_addrs, self.life
+            # What is queued would wait for a process that is no more; what is sent next, dials.
+            connection.mark_down()
+            self.world.refusals += 1
+            self.world.at(0.0, lambda: self.refused(addrs) if life == self.life else None)
 
 
 class MessengerWorld(World):
@@ -95,7 +101,7 @@ class MessengerWorld(World):
 
     def __init__(self, sim, trouble, settings):
         self.sim = sim
-        self.connects = 0
+        self.connects = self.refusals = 0
         self.root = contextvars.copy_context()
         super().__init__(sim.seed, 3, trouble, settings=settings)
 

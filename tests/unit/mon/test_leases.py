@@ -41,14 +41,28 @@ def test_a_later_answer_passes_over_questions_without_one():
 
 def test_a_promise_binds_towards_quorums_that_lack_a_member_of_the_former():
     promises = Promises(span_s=6.5)
-    promises.make(AB, 10.0)
+    promises.make(AB, 2, 10.0)
     assert promises.kept_until(ABC) == 0.0
     assert promises.kept_until(AB) == 0.0
     assert promises.kept_until(CD) > 16.5
-    promises.make(ABC, 11.0)
+    promises.make(ABC, 4, 11.0)
     assert promises.kept_until(AB) > 17.5
-    promises.make(AB, 30.0)
+    promises.make(AB, 6, 30.0)
     assert promises.kept_until(AB) == 0.0
+
+
+def test_who_is_known_to_have_dropped_its_lease_is_not_waited_for():
+    promises = Promises(span_s=6.5)
+    promises.make(ABC, 4, 11.0)
+    promises.dropped("c", 4)
+    assert promises.kept_until(AB) > 17.5, "it may still hold one of epoch 4"
+    promises.dropped("c", 5)
+    assert promises.kept_until(AB) == 0.0
+    assert promises.kept_until(CD) > 17.5, "of a and b nothing is known"
+    promises.dropped("c", 3)
+    assert promises.kept_until(AB) == 0.0, "old news changes nothing"
+    promises.make(ABC, 8, 12.0)
+    assert promises.kept_until(AB) > 18.5, "a later quorum gave it a new one"
 
 
 def test_a_peon_reckons_from_when_the_lease_can_have_been_written():

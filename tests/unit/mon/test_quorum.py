@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from spirula.denc.features import PACIFIC
 from spirula.errors import InvariantBroken, WireError
 from spirula.messages.mon_client import MMonGetMap
 from spirula.messages.quorum import (
@@ -18,108 +17,12 @@ from spirula.messages.quorum import (
     ProbeOp,
     SyncOp,
 )
-from spirula.mon.quorum.member import Member
 from spirula.mon.quorum.state import Joined, MonMapLearned, Outcome, Phase, Settings, Stopped
 from spirula.mon.store import Transaction, get_number
 from spirula.store.keyvalue import MemoryKeyValueStore
 from spirula.types.base import UTime
-from spirula.types.entity import EntityAddrVec
-from spirula.types.mon import MonFeatures, MonInfo, MonMap, StoreOp, StoreTransaction
-
-FSID = bytes(range(16))
-WALL = 1_700_000_000.0
-
-
-def addrs_of(rank):
-    return EntityAddrVec.parse(f"[v2:10.0.0.{rank + 1}:3300/0,v1:10.0.0.{rank + 1}:6789/0]")
-
-
-def monmap_of(count, **fields):
-    names = "abcde"[:count]
-    info = {name: MonInfo(name, addrs_of(rank)) for rank, name in enumerate(names)}
-    return MonMap(fsid=FSID, epoch=1, mon_info=info, ranks=list(names), **fields)
-
-
-class Bench:
-    """One member, with a disk that is as quick as thought; time stands at `now`."""
-
-    def __init__(self, rank, count, store=None, monmap=None, **settings):
-        self.store = store or MemoryKeyValueStore(lambda land: land())
-        self.now = 100.0
-        self.events = []
-        self.outcomes = []
-        self.member = Member(
-            "abcde"[rank],
-            addrs_of(rank),
-            monmap or monmap_of(count),
-            self.store,
-            Settings(sync_prefixes=("paxos", "svc"), **settings),
-        )
-
-    def clocks(self):
-        return self.now, WALL + self.now
-
-    def done(self):
-        """The messages that may leave now, with whom they are for."""
-        ready = self.member.take()
-        if ready.persist:
-            self.store.commit(lambda error: None)
-        self.events += ready.events
-        self.outcomes += ready.outcomes
-        return [(send.to, send.message) for send in ready.messages]
-
-    def start(self):
-        self.member.start(*self.clocks())
-        return self.done()
-
-    def hear(self, rank, message, features=PACIFIC):
-        self.member.on_message(addrs_of(rank), features, message, *self.clocks())
-        return self.done()
-
-    def wait(self, seconds):
-        self.now += seconds
-        self.member.wake(*self.clocks())
-        return self.done()
-
-    def propose(self, key, value, token):
-        transaction = Transaction().put("svc", key, value).value
-        began = self.member.propose(transaction, token, *self.clocks())
-        return began, self.done()
-
-    def readable(self):
-        return self.member.readable(*self.clocks())
-
-    def number(self, key):
-        return get_number(self.store, "paxos", key)
-
-
-def connect(*benches):
-    """Deliver everything, in order, until nothing more is said; who is `None` hears nothing."""
-    waiting = []
-    ranks = {addrs_of(rank): rank for rank in range(len(benches))}
-
-    def run(sender, messages):
-        waiting.extend((sender, to, message) for to, message in messages)
-        while waiting:
-            one, to, message = waiting.pop(0)
-            other = benches[ranks[to]]
-            if other is not None:
-                answers = other.hear(one, message)
-                waiting.extend((ranks[to], onward, answer) for onward, answer in answers)
-
-    return run
-
-
-def quorum_of(count, **settings):
-    benches = [Bench(rank, count, **settings) for rank in range(count)]
-    run = connect(*benches)
-    for rank, bench in enumerate(benches):
-        run(rank, bench.start())
-    for rank, bench in enumerate(benches):
-        run(rank, bench.wait(6.0))
-    assert benches[0].member.state.phase is Phase.LEADER
-    return benches, run
-
+from spirula.types.mon import MonFeatures, MonMap, StoreOp, StoreTransaction
+from tests.unit.mon.quorum_bench import FSID, WALL, Bench, addrs_of, connect, monmap_of, quorum_of
 
 # --- one monitor
 
@@ -597,4 +500,7 @@ def test_deadlines_are_told():
     bench = Bench(0, 3)
     assert bench.member.deadline() is None
     bench.start()
-    assert math.isclose(bench.member.deadline(), bench.now + 2.0)
+    assert math.isclose(bench.member.deadline(), bench.now + 0.1), "who is silent is asked again"
+    for pause in (0.1, 0.2, 0.4, 0.8):
+        assert len(bench.wait(pause)) == 2
+    assert math.isclose(bench.member.deadline(), 102.0), "then all of it anew"

@@ -48,6 +48,9 @@ class ElectionOwner(Protocol):
     def propose_to_peers(self, epoch: int, tracker: ConnectionTracker | None) -> None:
         """Propose this monitor to all others, and begin the wait for their answers."""
 
+    def propose_to(self, rank: int, tracker: ConnectionTracker | None) -> None:
+        """Propose this monitor to one of them."""
+
     def defer_to(self, rank: int) -> None:
         """Acknowledge that monitor, and begin the wait for its victory."""
 
@@ -116,6 +119,10 @@ class Election:
         self.electing_me = True
         self.acked_me = {self.owner.rank}
         self.owner.propose_to_peers(self.epoch, self._stable)
+
+    def propose_again(self, rank: int) -> None:
+        """Propose this monitor once more to one that may not have heard of it."""
+        self.owner.propose_to(rank, self._stable)
 
     def end_period(self, *, ever_participated: bool) -> None:
         """The wait is over: win with a majority, or begin anew."""

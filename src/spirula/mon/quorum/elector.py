@@ -17,9 +17,11 @@ from spirula.types.base import UTime
 from spirula.types.entity import EntityAddrVec
 from spirula.types.mon import ConnectionTracker, MonFeature, MonFeatures, MonMap
 
-_TIMER = "election"
+_TIMER, _GRACE = "election", "election grace"
 _DEFER_EXTRA_S = 1.0
 """How much longer than a proposer whoever deferred to one waits."""
+_ABSENT_GRACE_S = 0.1
+"""How long a proposer that lacks only absent monitors waits for them nevertheless."""
 _LARGEST_TRACKER = 64
 """Reports in a tracker that is still taken from a peer; more ranks than any cluster has."""
 
@@ -98,10 +100,13 @@ class Elector:
         self._peers = {state.rank: self._myself()}
         for rank in range(state.size()):
             if rank != state.rank:
-                message = self._message(ElectionOp.PROPOSE)
-                message.sharing_bl = tracker.encode() if tracker is not None else b""
-                state.send_rank(rank, message)
+                self.propose_to(rank, tracker)
         self._wait(0.0)
+
+    def propose_to(self, rank: int, tracker: ConnectionTracker | None) -> None:
+        message = self._message(ElectionOp.PROPOSE)
+        message.sharing_bl = tracker.encode() if tracker is not None else b""
+        self.state.send_rank(rank, message)
 
     def defer_to(self, rank: int) -> None:
         message = self._message(ElectionOp.ACK)
@@ -193,6 +198,9 @@ class Elector:
             return
         if m.strategy != self.logic.strategy:
             return
+        if m.op != ElectionOp.NAK:
+            # In a later election than the one that made a quorum, nobody holds leases of that.
+            state.conductor.spoke_in(rank, m.epoch)
         if m.scoring_bl:
             self._assimilate(m.scoring_bl)
         self.begin_peer_ping(rank)
@@ -246,6 +254,7 @@ class Elector:
                 features, m.mon_features.features, m.mon_release, m.metadata
             )
         self.logic.receive_ack(rank, m.epoch)
+        self.absent_changed()
 
     def _on_victory(self, rank: int, m: MMonElection) -> None:
         size = self.size()
@@ -272,7 +281,37 @@ class Elector:
 
     def cancel_timer(self) -> None:
         """Stop waiting for the end of an election."""
-        self.state.cancel_timer(_TIMER)
+        self.state.cancel_timer(_TIMER, _GRACE)
+
+    @property
+    def deferred_to(self) -> int:
+        """The rank whose victory is waited for; -1 if none."""
+        return self.logic.leader_acked
+
+    def propose_again(self, rank: int) -> None:
+        """A monitor shows up that has not answered yet: it may have missed the proposal."""
+        logic = self.logic
+        if self.state.phase is Phase.ELECTING and logic.electing_me and rank not in logic.acked_me:
+            logic.propose_again(rank)
+
+    def absent_changed(self) -> None:
+        """Who stands in the way of a victory may have changed: wait no longer than needed."""
+        if self._lacks_only_absent():
+            if _GRACE not in self.state.timers:
+                self.state.set_timer(_GRACE, _ABSENT_GRACE_S, self._grace_ended)
+        else:
+            self.state.cancel_timer(_GRACE)
+
+    def _lacks_only_absent(self) -> bool:
+        logic, state = self.logic, self.state
+        if not logic.electing_me or len(logic.acked_me) <= state.size() // 2:
+            return False
+        missing = set(range(state.size())) - logic.acked_me
+        return all(state.monmap.ranks[rank] in state.absent for rank in missing)
+
+    def _grace_ended(self) -> None:
+        if self._lacks_only_absent():
+            self._period_ended()
 
     # --- the map
 
@@ -282,15 +321,19 @@ class Elector:
 
     def rank_changed(self) -> None:
         """This monitor's rank is another now; what was known by rank is worthless."""
+        self.stop_pings()
+        if self.scores.tracker.rank != self.state.rank:
+            self.scores.reset(self.state.rank)
+
+    # --- pings
+
+    def stop_pings(self) -> None:
+        """Measure nobody any more."""
         for rank in self._pinging:
             self.state.cancel_timer(f"ping {rank}")
         self._pinging.clear()
         self._acked_ping.clear()
         self._sent_ping.clear()
-        if self.scores.tracker.rank != self.state.rank:
-            self.scores.reset(self.state.rank)
-
-    # --- pings
 
     def begin_peer_ping(self, rank: int) -> None:
         """Measure from now on whether that monitor can be reached."""

@@ -7,10 +7,10 @@ what is long overwritten. Here, with the same messages:
 - A leader's lease ends at most a *span* after it asked, for the last time, what each member of the
   quorum has answered since (`Grants`).
 - Whoever answers a leader has thereby promised: until a span after it was asked, it takes part in
-  no commit of another quorum, unless that holds every member of the former one (they have all
-  dropped their leases by joining it) (`Promises`). Two quorums share a member, so leases of one end
-  before the other commits. Who restarts has forgotten its promises, and acts as if it had just made
-  one to all.
+  no commit of another quorum that lacks a member of the former one, unless that member is known to
+  have dropped its leases since: it spoke in a later election, or its process is gone (`Promises`).
+  Two quorums share a member, so leases of one end before the other commits. Who restarts has
+  forgotten its promises, and acts as if it had just made one to all.
 - A peon reckons the end of its lease on its own monotonic clock, from the earliest moment at which
   the leader can have written it: after the peon sent what the leader answered (`Received`). Clocks
   of different hosts are never compared, only their rates are taken to be equal to a hundredth.
@@ -74,17 +74,29 @@ class Promises:
     """What this monitor has promised to quorums, by the names of their members."""
 
     span_s: float
-    _until: dict[frozenset[str], float] = field(default_factory=dict)
+    _made: dict[frozenset[str], tuple[float, int]] = field(default_factory=dict)
+    _dropped: dict[str, int] = field(default_factory=dict)
 
-    def make(self, members: frozenset[str], now: float) -> None:
-        """Promise to a quorum that it may grant leases on this monitor's word."""
-        for known in [known for known, until in self._until.items() if until <= now]:
-            del self._until[known]
-        self._until[members] = now + self.span_s * _RATES_DIFFER
+    def make(self, members: frozenset[str], epoch: int, now: float) -> None:
+        """Promise to the quorum of that epoch that it may grant leases on this monitor's word."""
+        for known in [known for known, (until, _) in self._made.items() if until <= now]:
+            del self._made[known]
+        self._made[members] = (now + self.span_s * _RATES_DIFFER, epoch)
+
+    def dropped(self, name: str, epoch: int) -> None:
+        """That monitor holds no lease of a quorum whose epoch is lower than this one."""
+        self._dropped[name] = max(epoch, self._dropped.get(name, 0))
 
     def kept_until(self, members: frozenset[str]) -> float:
         """From when on this monitor may take part in commits of that quorum."""
-        return max((end for known, end in self._until.items() if not known <= members), default=0.0)
+        return max(
+            (
+                until
+                for known, (until, epoch) in self._made.items()
+                if any(self._dropped.get(name, 0) <= epoch for name in known - members)
+            ),
+            default=0.0,
+        )
 
 
 @dataclass(slots=True)

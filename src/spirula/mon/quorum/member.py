@@ -15,7 +15,15 @@ from __future__ import annotations
 
 from spirula.errors import WireError
 from spirula.messages.base import Message
-from spirula.messages.quorum import MMonElection, MMonPaxos, MMonPing, MMonProbe, MMonSync
+from spirula.messages.quorum import (
+    ElectionOp,
+    MMonElection,
+    MMonPaxos,
+    MMonPing,
+    MMonProbe,
+    MMonSync,
+)
+from spirula.mon.quorum.absence import Absence, notice_of, read_notice
 from spirula.mon.quorum.elector import Elector
 from spirula.mon.quorum.paxos import Paxos
 from spirula.mon.quorum.probing import Probing
@@ -57,6 +65,10 @@ class Member:
         self.sync = Sync(self.state, self.paxos)
         self.elector = Elector(self.state)
         self.probing = Probing(self.state, self.paxos, self.sync)
+        self.absence = Absence(self.state, self.paxos, self.elector)
+        self.aside_because = ""
+        """Why this monitor stands aside, in phase ASIDE."""
+        self.store_failed = False
 
     # --- what drives it
 
@@ -66,7 +78,9 @@ class Member:
         self.elector.logic.load_epoch()
         if self.elector.read_epoch():
             # What was promised before the restart is forgotten: it may have been all that one can.
-            self.paxos.promises.make(self.state.names(range(self.state.size())), now)
+            everybody = self.state.names(range(self.state.size()))
+            self.paxos.promises.make(everybody, self.epoch, now)
+        self.probing.hurry()
         self.bootstrap()
 
     def on_message(
@@ -79,6 +93,20 @@ class Member:
         self._at(now, wall)
         if self.state.phase is Phase.STOPPED:
             return
+        notice = read_notice(message) if isinstance(message, MMonPing) else None
+        rank = self.state.rank_of(sender)
+        if self.state.phase is Phase.ASIDE:
+            if isinstance(message, MMonElection) and message.op == ElectionOp.PROPOSE:
+                self._tell_aside(sender)
+        elif notice is not None:
+            if rank not in {-1, self.state.rank}:
+                self.absence.on_notice(rank, *notice)
+        else:
+            if self.state.absent:
+                self.absence.heard(rank)
+            self._dispatch(sender, features, message)
+
+    def _dispatch(self, sender: EntityAddrVec, features: int, message: Message) -> None:
         if isinstance(message, MMonPaxos):
             self._on_paxos(sender, message)
         elif isinstance(message, MMonElection):
@@ -100,6 +128,67 @@ class Member:
             self.bootstrap()
         elif message.epoch == self.epoch and self.state.quorum:
             self.paxos.on_message(self.state.rank_of(sender), message)
+
+    def on_unreachable(self, addrs: EntityAddrVec, now: float, wall: float) -> None:
+        """The host of the monitor that should listen there refused a connection (ECONNREFUSED).
+
+        For nothing less: silence, a lost route or a broken connection are no proof that the
+        process is gone. Told again for every attempt.
+        """
+        self._at(now, wall)
+        rank = self.state.rank_of(addrs)
+        if rank not in {-1, self.state.rank} and self._takes_part():
+            self.absence.refused(rank)
+
+    def _takes_part(self) -> bool:
+        return self.state.phase not in {Phase.ASIDE, Phase.STOPPED}
+
+    def step_aside(self, reason: str, now: float, wall: float) -> None:
+        """Leave the quorum, tell the others why, and take no part until `rejoin`.
+
+        For a clean stop as well: with what is to be sent now, the others go on without waiting.
+        """
+        self._at(now, wall)
+        if self._takes_part():
+            self._step_aside(reason)
+
+    def _step_aside(self, reason: str) -> None:
+        state = self.state
+        self.sync.stop()
+        self._leave()
+        state.phase = Phase.ASIDE
+        state.timers.clear()
+        self.elector.stop_pings()
+        self.aside_because = reason
+        for rank in range(state.size()):
+            if rank != state.rank:
+                self._tell_aside(state.monmap.addrs(rank))
+
+    def _tell_aside(self, to: EntityAddrVec) -> None:
+        tracker = self.elector.scores.encoded()
+        self.state.send(to, notice_of(self.aside_because, self.epoch + 1, tracker))
+
+    def rejoin(self, now: float, wall: float) -> None:
+        """Take part again, after `step_aside`."""
+        self._at(now, wall)
+        if self.state.phase is Phase.ASIDE and not self.store_failed:
+            self.aside_because = ""
+            self.probing.hurry()
+            self.bootstrap()
+
+    def on_store_failed(self, reason: str, now: float, wall: float) -> None:
+        """A commit of the store has failed: step aside, for as long as this object lives.
+
+        What waited for that commit, and was taken before, must never leave. What is taken next
+        tells the others; it waits for nothing. To take part again, open the store anew (it holds
+        what was durable) and make another `Member` of it, as after a crash.
+        """
+        self._at(now, wall)
+        if self.state.phase is Phase.STOPPED or self.store_failed:
+            return
+        self.store_failed = True
+        self.state.ready = Ready()
+        self._step_aside(reason)
 
     def wake(self, now: float, wall: float) -> None:
         """Do what is due, earliest first."""
@@ -139,7 +228,10 @@ class Member:
     def take_monmap(self, monmap: MonMap, now: float, wall: float) -> None:
         """A newer map was committed."""
         self._at(now, wall)
-        self.learn_monmap(monmap, persist=False)
+        if self._takes_part():
+            self.learn_monmap(monmap, persist=False)
+        else:
+            self.state.monmap = monmap
 
     def _at(self, now: float, wall: float) -> None:
         self.state.now = now
@@ -197,6 +289,7 @@ class Member:
         self.probing.stop()
         if self.state.quorum:
             self.state.emit(Left())
+            self.probing.hurry()
         self.state.quorum = set()
         self.state.leader = -1
         self.probing.outside_quorum = set()
@@ -225,9 +318,15 @@ class Member:
         state.leader = joined.leader
         state.quorum_mon_features = joined.mon_features
         state.emit(joined)
+        for rank in state.peers():
+            self.elector.begin_peer_ping(rank)
 
-    def begin_peer_ping(self, rank: int) -> None:
+    def peer_probes(self, rank: int) -> None:
         self.elector.begin_peer_ping(rank)
+        self.elector.propose_again(rank)
+
+    def spoke_in(self, rank: int, epoch: int) -> None:
+        self.paxos.leases_dropped(self.state.monmap.ranks[rank], epoch)
 
     def reload(self) -> None:
         self.paxos.load()

@@ -243,8 +243,12 @@ class Paxos:
 
     def _answer(self, message: MMonPaxos) -> None:
         """Send what the leader asked for; that is a promise."""
-        self.promises.make(self.q.names(self.q.quorum), self.q.now)
+        self._promise()
         self.q.send_rank(self.q.leader, message)
+
+    def _promise(self) -> None:
+        q = self.q
+        self.promises.make(q.names(q.quorum), q.conductor.epoch, q.now)
 
     def _store_state(self, m: MMonPaxos) -> bool:
         """Commit what another one knows to be committed; whether that was anything."""
@@ -412,6 +416,14 @@ class Paxos:
             self._accept_sent = (accept.pn, accept.last_committed + 1, self.q.now)
             self._answer(accept)
 
+    def leases_dropped(self, name: str, epoch: int) -> None:
+        """That monitor holds no lease of an epoch below: what waits for their end may go on."""
+        self.promises.dropped(name, epoch)
+        if self.q.phase is Phase.LEADER:
+            self._commit_if_accepted()
+        else:
+            self._accept_when_settled()
+
     def _settled_in(self) -> float:
         return self.promises.kept_until(self.q.names(self.q.quorum)) - self.q.now
 
@@ -492,7 +504,7 @@ class Paxos:
             lease.lease_timestamp = UTime.at(q.wall + remaining)
             q.send_rank(rank, lease)
             self.grants.ask(rank, ("lease", 0, self.last_committed), q.now)
-        self.promises.make(q.names(q.quorum), q.now)
+        self._promise()
         self._watch_lease_acks()
         renew = max(_SHORTEST_RENEWAL_S, q.settings.mon_lease_renew_interval_factor * remaining)
         q.set_timer(_RENEW, renew, self._extend_lease)

@@ -16,7 +16,9 @@ from spirula.mon.quorum.state import Phase, QuorumState
 from spirula.types.entity import EntityAddrVec
 from spirula.types.mon import MonMap
 
-_TIMER = "probe"
+_TIMER, _AGAIN = "probe", "probe again"
+_FIRST_AGAIN_S = 0.1
+"""When to ask again first; then after twice that time, and so on."""
 MAX_EXTRA_PEERS = 64
 
 
@@ -40,22 +42,35 @@ class Probing:
         self.sync = sync
         self.outside_quorum: set[str] = set()
         self.extra_peers: list[EntityAddrVec] = []
+        self._again_s = _FIRST_AGAIN_S
+        self._answered: set[EntityAddrVec] = set()
+
+    def hurry(self) -> None:
+        """Monitors are about to start, or to come back: ask often for the first seconds."""
+        self._again_s = _FIRST_AGAIN_S
 
     def start(self) -> None:
-        """Ask everybody; again when the time is up."""
+        """Ask everybody; again when the time is up, and before that those who are silent."""
         q = self.q
         self.outside_quorum = {q.name} if q.name in q.monmap.mon_info else set()
+        self._answered = set()
         q.set_timer(_TIMER, q.settings.mon_probe_timeout, q.conductor.bootstrap)
-        for rank in range(q.size()):
-            if rank != q.rank:
-                q.send_rank(rank, self._message(ProbeOp.PROBE))
-        for addrs in self.extra_peers:
-            if addrs != q.addrs:
+        self._ask()
+
+    def _ask(self) -> None:
+        q = self.q
+        known = [q.monmap.addrs(rank) for rank in range(q.size()) if rank != q.rank]
+        more = [addrs for addrs in self.extra_peers if addrs not in known and addrs != q.addrs]
+        for addrs in known + more:
+            if addrs not in self._answered:
                 q.send(addrs, self._message(ProbeOp.PROBE))
+        if self._again_s < q.settings.mon_probe_timeout:
+            q.set_timer(_AGAIN, self._again_s, self._ask)
+            self._again_s *= 2
 
     def stop(self) -> None:
         """Wait for no more answers."""
-        self.q.cancel_timer(_TIMER)
+        self.q.cancel_timer(_TIMER, _AGAIN)
 
     def add_peer(self, addrs: EntityAddrVec) -> None:
         """Probe this address as well, from now on; of too many the oldest is forgotten."""
@@ -105,10 +120,11 @@ class Probing:
         if rank < 0:
             self.add_peer(sender)
         else:
-            q.conductor.begin_peer_ping(rank)
+            q.conductor.peer_probes(rank)
 
     def _on_reply(self, sender: EntityAddrVec, m: MMonProbe) -> None:
         q = self.q
+        self._answered.add(sender)
         if m.monmap_bl and m.monmap_bl != q.monmap.encode():
             theirs = MonMap.decode(m.monmap_bl)
             newer = theirs.epoch > q.monmap.epoch or not q.has_ever_joined

@@ -48,7 +48,7 @@ class Settings:
     paxos_min: int = 500
     paxos_trim_min: int = 250
     paxos_trim_max: int = 500
-    lease_promise_factor: float = 1.3
+    lease_promise_factor: float = 0.64
     sync_prefixes: tuple[str, ...] = ("paxos",)
     mon_release: int = PACIFIC_RELEASE
     mon_features: int = sum(bit for bit in MonFeature if bit <= MonFeature.PINGING)
@@ -68,7 +68,8 @@ class Phase(Enum):
           |          |        +-- a proposal -+   |
           +----------+----------- a timeout ------+
 
-    Every state returns to PROBING by `bootstrap`. STOPPED is for good: see `Stopped`.
+    Every state returns to PROBING by `bootstrap`. A monitor that is ASIDE takes no part until it is
+    told to (upstream calls it electing). STOPPED is for good: see `Stopped`.
     """
 
     PROBING = "probing"
@@ -76,6 +77,7 @@ class Phase(Enum):
     ELECTING = "electing"
     LEADER = "leader"
     PEON = "peon"
+    ASIDE = "aside"
     STOPPED = "stopped"
 
 
@@ -126,7 +128,15 @@ class Stopped:
     reason: str
 
 
-Event = Joined | Left | Refresh | Active | MonMapLearned | Stopped
+@dataclass(frozen=True, slots=True)
+class SteppedAside:
+    """Another monitor says that it takes no part for the time being, and why."""
+
+    name: str
+    reason: str
+
+
+Event = Joined | Left | Refresh | Active | MonMapLearned | SteppedAside | Stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +196,11 @@ class Conductor(Protocol):
     def lose_election(self, quorum: set[int], joined: Joined) -> None:
         """Follow the leader of this quorum."""
 
-    def begin_peer_ping(self, rank: int) -> None:
-        """Begin to measure whether a peer can be reached."""
+    def peer_probes(self, rank: int) -> None:
+        """A peer of the map has asked who there is: it has just started, or lost its quorum."""
+
+    def spoke_in(self, rank: int, epoch: int) -> None:
+        """A peer took part in the election of that epoch."""
 
     def reload(self) -> None:
         """Read anew what the store holds: it was changed otherwise than by Paxos."""
@@ -214,6 +227,7 @@ class QuorumState:
     leader: int = -1
     quorum_mon_features: int = 0
     has_ever_joined: bool = False
+    absent: dict[str, str] = field(default_factory=dict)
     ready: Ready = field(default_factory=Ready)
     timers: dict[str, tuple[float, Callable[[], None]]] = field(default_factory=dict)
 
