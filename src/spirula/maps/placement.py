@@ -144,17 +144,28 @@ class Placement:
 
     def settle(self, pool: PGPool, pg: PGId, picked: Sequence[int]) -> PGMapping:
         """The whole way from what CRUSH picked (`crush_osds`) to up and acting."""
-        osds = self.apply_upmap(pool, pg, self.remove_nonexistent(pool, picked))
-        up = self._only_up(pool, osds)
-        up_primary = pick_primary(up)
-        if self.osdmap.osd_primary_affinity:
-            up_primary = self._apply_primary_affinity(pool, pg, up, up_primary)
+        up, up_primary = self._up(pool, pg, picked)
         acting, acting_primary = self._temp_osds(pool, pg)
         if not acting:
             acting = up
             if acting_primary == NO_PRIMARY:
                 acting_primary = up_primary
         return PGMapping(up, up_primary, acting, acting_primary)
+
+    def pg_to_raw_up(self, pg: PGId) -> tuple[list[int], int]:
+        """Where a PG should be and its primary there, whatever is decided for the time being."""
+        pool = self.osdmap.pools.get(pg.pool)
+        if pool is None:
+            return [], NO_PRIMARY
+        return self._up(pool, pg, self.crush_osds(pool, pg))
+
+    def _up(self, pool: PGPool, pg: PGId, picked: Sequence[int]) -> tuple[list[int], int]:
+        osds = self.apply_upmap(pool, pg, self.remove_nonexistent(pool, picked))
+        up = self._only_up(pool, osds)
+        up_primary = pick_primary(up)
+        if self.osdmap.osd_primary_affinity:
+            up_primary = self._apply_primary_affinity(pool, pg, up, up_primary)
+        return up, up_primary
 
     def find_rule(self, pool: PGPool) -> int:
         """The number of the CRUSH rule that the pool uses, -1 if there is none that fits.
