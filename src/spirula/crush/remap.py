@@ -262,7 +262,9 @@ class _Swaps:
                 chosen.append(0 if parent is None else parent)
                 place += len(mine)
                 if any(osd in self.wishes.overfull for osd in mine):
-                    crowded.append(spot)
+                    # Upstream looks here at the first bucket's choices each time; callers
+                    # check what comes out.
+                    crowded.append(spot - base)
             for spot in crowded:
                 if good and chosen[spot] not in good:
                     above = levels[depth - 1].type if depth else None

@@ -116,13 +116,13 @@ class _Check:
         return self._trees[rule]
 
     def is_wrong(self, pg: PGId) -> bool:
-        """The PG is gone or goes, or its upmap breaks the rule or names an OSD that has no share."""
+        """The PG is gone or goes, or its upmap breaks the rule or names an OSD without a share."""
         pool = self.osdmap.pools.get(pg.pool)
         if pool is None or pg.seed >= pool.pg_num_pending:
             return True
         if pg.seed in self._merge_targets(pg.pool, pool):
             return True
-        known = self._tree(self.places.find_rule(pool))
+        known = self._tree(pool.crush_rule)
         if known is None:
             return True
         tree, weights = known
