@@ -23,6 +23,7 @@ from spirula.messages.base import decode_message
 from spirula.messages.quorum import MMonSync, SyncOp
 from spirula.mon.quorum.member import Member
 from spirula.mon.quorum.state import (
+    ClusterLog,
     Joined,
     Left,
     Phase,
@@ -365,7 +366,8 @@ class World:
         self.hash = hashlib.blake2b(digest_size=16)
         self.faulty = True
         self.commits = self.writes = self.reads = self.syncs = self.elections = 0
-        self.crashes = self.asides = 0
+        self.asides = 0
+        self.logged: list[tuple[str, str]] = []
         self.proposed: set[int] = set()
         self.quiet: set[str] = set()
         self.acknowledged: dict[int, int] = {}
@@ -556,6 +558,8 @@ class World:
             self.note(f"{node.name} joins {event.epoch} {event.leader} {sorted(event.quorum)}")
             assert event.leader in event.quorum
             assert len(event.quorum) > self.count // 2
+        elif isinstance(event, ClusterLog):
+            self.logged.append((event.level, event.text))
         elif isinstance(event, SteppedAside):
             self.asides += 1
         elif isinstance(event, Left):

@@ -94,12 +94,19 @@ def connect(*benches):
     return run
 
 
+def pass_time(benches, run, seconds):
+    """Let the same time pass for all, and then whatever is due happen."""
+    for bench in benches:
+        bench.now += seconds
+    for rank, bench in enumerate(benches):
+        run(rank, bench.wait(0.0))
+
+
 def quorum_of(count, **settings):
     benches = [Bench(rank, count, **settings) for rank in range(count)]
     run = connect(*benches)
     for rank, bench in enumerate(benches):
         run(rank, bench.start())
-    for rank, bench in enumerate(benches):
-        run(rank, bench.wait(6.0))
+    pass_time(benches, run, 6.0)
     assert benches[0].member.state.phase is Phase.LEADER
     return benches, run

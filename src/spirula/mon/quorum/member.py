@@ -13,7 +13,7 @@ write they stage in the store, and everything else is in `take()`, to be done in
 
 from __future__ import annotations
 
-from spirula.errors import WireError
+from spirula.errors import TryAgain, WireError
 from spirula.messages.base import Message
 from spirula.messages.quorum import (
     ElectionOp,
@@ -21,12 +21,15 @@ from spirula.messages.quorum import (
     MMonPaxos,
     MMonPing,
     MMonProbe,
+    MMonScrub,
     MMonSync,
+    MTimeCheck2,
 )
 from spirula.mon.quorum.absence import Absence, notice_of, read_notice
 from spirula.mon.quorum.elector import Elector
 from spirula.mon.quorum.paxos import Paxos
 from spirula.mon.quorum.probing import Probing
+from spirula.mon.quorum.scrub import Scrub
 from spirula.mon.quorum.state import (
     Joined,
     Left,
@@ -39,6 +42,7 @@ from spirula.mon.quorum.state import (
     Stopped,
 )
 from spirula.mon.quorum.sync import Sync
+from spirula.mon.quorum.timecheck import TimeCheck
 from spirula.mon.store import MON_SYNC, MONITOR, MONMAP, Transaction, get_number
 from spirula.store.keyvalue import KeyValueStore
 from spirula.types.entity import EntityAddrVec
@@ -66,6 +70,8 @@ class Member:
         self.elector = Elector(self.state)
         self.probing = Probing(self.state, self.paxos, self.sync)
         self.absence = Absence(self.state, self.paxos, self.elector)
+        self.timecheck = TimeCheck(self.state)
+        self.scrubbing = Scrub(self.state, self.paxos)
         self.aside_because = ""
         """Why this monitor stands aside, in phase ASIDE."""
         self.store_failed = False
@@ -104,11 +110,11 @@ class Member:
         else:
             if self.state.absent:
                 self.absence.heard(rank)
-            self._dispatch(sender, features, message)
+            self._dispatch(sender, rank, features, message)
 
-    def _dispatch(self, sender: EntityAddrVec, features: int, message: Message) -> None:
+    def _dispatch(self, sender: EntityAddrVec, rank: int, features: int, message: Message) -> None:
         if isinstance(message, MMonPaxos):
-            self._on_paxos(sender, message)
+            self._on_paxos(rank, message)
         elif isinstance(message, MMonElection):
             if self.state.phase is not Phase.SYNCHRONIZING:
                 self.elector.on_election(sender, features, message)
@@ -118,16 +124,20 @@ class Member:
             self.probing.on_probe(sender, features, message)
         elif isinstance(message, MMonSync):
             self.sync.on_message(sender, message)
+        elif isinstance(message, MTimeCheck2):
+            self.timecheck.on_message(rank, message)
+        elif isinstance(message, MMonScrub):
+            self.scrubbing.on_message(rank, message)
         else:
             raise WireError(f"{type(message).__name__} is not about the quorum")
 
-    def _on_paxos(self, sender: EntityAddrVec, message: MMonPaxos) -> None:
+    def _on_paxos(self, rank: int, message: MMonPaxos) -> None:
         if self.state.phase is Phase.SYNCHRONIZING:
             return
         if message.epoch > self.epoch:
             self.bootstrap()
         elif message.epoch == self.epoch and self.state.quorum:
-            self.paxos.on_message(self.state.rank_of(sender), message)
+            self.paxos.on_message(rank, message)
 
     def on_unreachable(self, addrs: EntityAddrVec, now: float, wall: float) -> None:
         """The host of the monitor that should listen there refused a connection (ECONNREFUSED).
@@ -212,6 +222,16 @@ class Member:
         self._at(now, wall)
         return self.paxos.propose(transaction, token)
 
+    def scrub(self, now: float, wall: float) -> None:
+        """Compare the stores of the quorum; only a leader can.
+
+        Raises TryAgain for others, Busy if that is being done already.
+        """
+        self._at(now, wall)
+        if self.state.phase is not Phase.LEADER:
+            raise TryAgain("only the leader of a quorum can scrub")
+        self.scrubbing.start()
+
     def readable(self, now: float, wall: float) -> bool:
         """Whether what is committed here may be told to a client now.
 
@@ -293,6 +313,8 @@ class Member:
         self.state.quorum = set()
         self.state.leader = -1
         self.probing.outside_quorum = set()
+        self.timecheck.stop()
+        self.scrubbing.stop()
         self.paxos.restart()
 
     def start_election(self) -> None:
@@ -306,6 +328,9 @@ class Member:
     def win_election(self, quorum: set[int], joined: Joined) -> None:
         self._join(Phase.LEADER, quorum, joined)
         self.paxos.lead()
+        if self.state.size() > 1:
+            self.timecheck.start()
+        self.scrubbing.schedule()
 
     def lose_election(self, quorum: set[int], joined: Joined) -> None:
         self._join(Phase.PEON, quorum, joined)
@@ -324,6 +349,9 @@ class Member:
     def peer_probes(self, rank: int) -> None:
         self.elector.begin_peer_ping(rank)
         self.elector.propose_again(rank)
+
+    def saw_stamp(self, rank: int, sent_wall: float) -> None:
+        self.timecheck.on_stamp(rank, sent_wall)
 
     def spoke_in(self, rank: int, epoch: int) -> None:
         self.paxos.leases_dropped(self.state.monmap.ranks[rank], epoch)

@@ -58,9 +58,8 @@ class Paxos:
         self.q = state
         self.state = PaxosState.RECOVERING
         settings = state.settings
-        span = settings.mon_lease * settings.lease_promise_factor
-        self.grants = Grants(settings.mon_lease, span)
-        self.promises = Promises(span)
+        self.grants = Grants(settings.mon_lease, settings.lease_promise_s)
+        self.promises = Promises(settings.lease_promise_s)
         self.received = Received()
         self._lease_end = 0.0
         self.first_committed = self.last_committed = 0
@@ -521,6 +520,7 @@ class Paxos:
     def _on_lease(self, lease: MMonPaxos) -> None:
         if self.last_committed != lease.last_committed:
             return
+        self.q.conductor.saw_stamp(self.q.leader, float(lease.sent_timestamp))
         if self._last_sent is not None:
             self.received.answered_by(float(lease.sent_timestamp), self._last_sent)
         self.received.grant(float(lease.lease_timestamp), float(lease.sent_timestamp), self.q.now)
@@ -532,6 +532,7 @@ class Paxos:
         self._reset_lease_timeout()
 
     def _on_lease_ack(self, rank: int, ack: MMonPaxos) -> None:
+        self.q.conductor.saw_stamp(rank, float(ack.sent_timestamp))
         self.grants.answer(rank, ("lease", 0, ack.last_committed))
         if ack.feature_map:
             self.feature_maps[rank] = ack.feature_map

@@ -25,9 +25,10 @@ PACIFIC_RELEASE = 16
 class Settings:
     """Options of monitors that matter here, by upstream's names and with its defaults.
 
-    Times in seconds. `lease_promise_factor` is ours: see `leases`. `sync_prefixes` are the prefixes
-    of the store that a synchronisation copies, `metadata` what a monitor tells of itself,
-    `commands_bl` the leader's encoded table of commands, `compat_bl` an encoded CompatSet.
+    Times in seconds. `lease_promise_s` is ours (see `leases`), no option, and the same on all
+    monitors. `sync_prefixes` are the prefixes of the store that a synchronisation copies and a
+    scrub compares, `metadata` what a monitor tells of itself, `commands_bl` the leader's encoded
+    table of commands, `compat_bl` an encoded CompatSet.
     """
 
     mon_lease: float = 5.0
@@ -48,7 +49,14 @@ class Settings:
     paxos_min: int = 500
     paxos_trim_min: int = 250
     paxos_trim_max: int = 500
-    lease_promise_factor: float = 0.64
+    mon_timecheck_interval: float = 300.0
+    mon_timecheck_skew_interval: float = 30.0
+    mon_clock_drift_allowed: float = 0.05
+    mon_clock_drift_warn_backoff: float = 5.0
+    mon_scrub_interval: float = 86400.0
+    mon_scrub_timeout: float = 300.0
+    mon_scrub_max_keys: int = 100
+    lease_promise_s: float = 3.2
     sync_prefixes: tuple[str, ...] = ("paxos",)
     mon_release: int = PACIFIC_RELEASE
     mon_features: int = sum(bit for bit in MonFeature if bit <= MonFeature.PINGING)
@@ -122,6 +130,14 @@ class MonMapLearned:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterLog:
+    """A line for the cluster log, of a level of its own: `debug`, `info`, `warn` or `error`."""
+
+    level: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """This monitor cannot go on, for this reason; it must be ended by whoever drives it."""
 
@@ -136,7 +152,7 @@ class SteppedAside:
     reason: str
 
 
-Event = Joined | Left | Refresh | Active | MonMapLearned | SteppedAside | Stopped
+Event = Joined | Left | Refresh | Active | MonMapLearned | SteppedAside | ClusterLog | Stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +214,9 @@ class Conductor(Protocol):
 
     def peer_probes(self, rank: int) -> None:
         """A peer of the map has asked who there is: it has just started, or lost its quorum."""
+
+    def saw_stamp(self, rank: int, sent_wall: float) -> None:
+        """A message of Paxos tells the time of a peer's clock."""
 
     def spoke_in(self, rank: int, epoch: int) -> None:
         """A peer took part in the election of that epoch."""
