@@ -42,7 +42,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     ),
     "conf": Subcommand("spirula.cli.conf:main", "look into configuration files, as ceph-conf does"),
     "crushtool": Subcommand(
-        "spirula.cli.crushtool:main", "turn CRUSH maps into text and back, as crushtool does"
+        "spirula.cli.crushtool:main", "make, change, show and test CRUSH maps, as crushtool does"
     ),
     "dencoder": Subcommand(
         "spirula.cli.dencoder:main", "decode, show and check encoded values, as ceph-dencoder does"
