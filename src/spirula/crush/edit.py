@@ -69,6 +69,8 @@ def insert_item(
     _check_names(name, location)
     new_weight = fixed(weight)
     known = find_item(crush, name)
+    # the item may lose a name that the location speaks of: that is still taken for it
+    before = {part: find_item(crush, part) for part in location.values()}
     if known is None:
         crush.item_names[item] = name
     elif known != item:
@@ -79,6 +81,7 @@ def insert_item(
             continue
         bucket_name = location[type_name]
         id = find_item(crush, bucket_name)
+        id = before[bucket_name] if id is None else id
         if id is None:
             lower = new_bucket(crush, type, [lower], [0]).id
             crush.item_names[lower] = bucket_name
@@ -166,6 +169,8 @@ def update_item(crush: CrushMap, item: int, weight: float, name: str, location: 
     changed = False
     if old_weight != new_weight:
         adjust_item_weight_in_loc(crush, item, new_weight, location)
+        # the shadows of those buckets are not among them
+        rebuild_roots_with_classes(crush)
         changed = True
     if crush.item_names.get(item) != name:
         crush.item_names[item] = name

@@ -102,7 +102,10 @@ def adjust_item_weight_in_loc(
 def adjust_subtree_weight(
     crush: CrushMap, root: int, weight: int, *, weight_sets: bool = True
 ) -> int:
-    """Give all devices below `root` that weight (16.16); gives their number. Raises NotFound."""
+    """Give all devices below `root` that weight (16.16); gives their number.
+
+    Raises NotFound, OutOfRange, and what `rebuild_roots_with_classes` raises.
+    """
     get_bucket(crush, root)
     above, changed = _Above(crush), 0
     for id in subtree(crush, root):
@@ -113,6 +116,7 @@ def adjust_subtree_weight(
                 changed += 1
     if changed:
         settle_weight_sets(crush)
+    rebuild_roots_with_classes(crush)
     return changed
 
 

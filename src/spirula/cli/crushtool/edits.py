@@ -281,10 +281,15 @@ def _set_subtree_class(crush: CrushWrapper, request: Request) -> bool:
 
 def _reclassify(crush: CrushWrapper, request: Request) -> bool:
     if request.reclassify:
+        said: list[str] = []
         try:
-            reclassify(crush, request.reclassify_root, request.reclassify_bucket, print)
+            reclassify(crush, request.reclassify_root, request.reclassify_bucket, said.append)
         except CephError as error:
-            raise Failure(f"failed to reclassify map: {error.message}") from error
+            known = any(error.message in line for line in said)
+            reason = "" if known else f": {error.message}"
+            raise Failure(f"failed to reclassify map{reason}") from error
+        finally:
+            print("".join(f"{line}\n" for line in said), end="", flush=True)
     return request.reclassify
 
 
