@@ -225,14 +225,14 @@ class Elector:
     def _on_propose(self, rank: int, sender: EntityAddrVec, features: int, m: MMonElection) -> None:
         state = self.state
         if (
-            state.settings.required_features & ~features
+            state.required_features() & ~features
             or m.mon_release < state.monmap.min_mon_release
-            or self._required_mon_features() & ~m.mon_features.features
+            or state.required_mon_features() & ~m.mon_features.features
         ):
             refusal = self._message(ElectionOp.NAK)
             refusal.epoch = m.epoch
-            refusal.quorum_features = state.settings.required_features
-            refusal.mon_features = MonFeatures(self._required_mon_features())
+            refusal.quorum_features = state.required_features()
+            refusal.mon_features = MonFeatures(state.required_mon_features())
             refusal.mon_release = state.monmap.min_mon_release
             refusal.sharing_bl = state.settings.compat_bl
             state.send(sender, refusal)
@@ -240,14 +240,11 @@ class Elector:
         tracker = ConnectionTracker.decode(m.sharing_bl) if m.sharing_bl else None
         self.logic.receive_propose(rank, m.epoch, tracker)
 
-    def _required_mon_features(self) -> int:
-        monmap = self.state.monmap
-        return monmap.persistent_features.features | monmap.optional_features.features
-
     def _on_ack(self, rank: int, features: int, m: MMonElection) -> None:
-        if self.state.settings.required_features & ~features:
+        state = self.state
+        if state.required_features() & ~features:
             return
-        if self._required_mon_features() & ~m.mon_features.features:
+        if state.required_mon_features() & ~m.mon_features.features:
             return
         if self.logic.electing_me:
             self._peers[rank] = _PeerInfo(
@@ -320,12 +317,15 @@ class Elector:
         self.logic.strategy = self.state.monmap.strategy
 
     def rank_changed(self) -> None:
-        """This monitor's rank is another now; what was known by rank is worthless."""
+        """Somebody's rank is another now; what was known by rank is worthless."""
         self.stop_pings()
-        if self.scores.tracker.rank != self.state.rank:
-            self.scores.reset(self.state.rank)
+        self.scores.reset(self.state.rank)
 
     # --- pings
+
+    def reset_scores(self) -> None:
+        """Forget how well others could be reached; measuring goes on."""
+        self.scores.reset(self.state.rank)
 
     def stop_pings(self) -> None:
         """Measure nobody any more."""

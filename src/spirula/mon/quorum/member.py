@@ -13,6 +13,8 @@ write they stage in the store, and everything else is in `take()`, to be done in
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from spirula.errors import TryAgain, WireError
 from spirula.messages.base import Message
 from spirula.messages.quorum import (
@@ -61,6 +63,7 @@ class Member:
         monmap: MonMap,
         store: KeyValueStore,
         settings: Settings | None = None,
+        extra_peers: Iterable[EntityAddrVec] = (),
     ) -> None:
         self.state = QuorumState(name, addrs, monmap, store, settings or Settings(), self)
         self.state.rank = monmap.rank_of(name)
@@ -69,6 +72,8 @@ class Member:
         self.sync = Sync(self.state, self.paxos)
         self.elector = Elector(self.state)
         self.probing = Probing(self.state, self.paxos, self.sync)
+        for peer in extra_peers:
+            self.probing.add_peer(peer)
         self.absence = Absence(self.state, self.paxos, self.elector)
         self.timecheck = TimeCheck(self.state)
         self.scrubbing = Scrub(self.state, self.paxos)
@@ -222,6 +227,33 @@ class Member:
         self._at(now, wall)
         return self.paxos.propose(transaction, token)
 
+    def configure(self, settings: Settings, now: float, wall: float) -> None:
+        """Options have changed. What is timed already stays so, but for the next scrub."""
+        self._at(now, wall)
+        scrub_at = self.state.settings.mon_scrub_interval
+        self.state.settings = settings
+        self.paxos.grants.lease_s = settings.mon_lease
+        if settings.mon_scrub_interval != scrub_at and self.state.phase is Phase.LEADER:
+            self.scrubbing.schedule()
+
+    def add_bootstrap_hint(self, addrs: EntityAddrVec, now: float, wall: float) -> bool:
+        """Somebody knows where another monitor listens; False if this one is in a quorum."""
+        self._at(now, wall)
+        if self.state.quorum:
+            return False
+        self.probing.add_peer(addrs)
+        return True
+
+    def force_sync(self, now: float, wall: float) -> None:
+        """Let the store be copied from another monitor at the next start."""
+        self._at(now, wall)
+        self.sync.force()
+
+    def reset_scores(self, now: float, wall: float) -> None:
+        """Forget the connection scores."""
+        self._at(now, wall)
+        self.elector.reset_scores()
+
     def scrub(self, now: float, wall: float) -> None:
         """Compare the stores of the quorum; only a leader can.
 
@@ -341,6 +373,8 @@ class Member:
         state.phase = phase
         state.quorum = set(quorum)
         state.leader = joined.leader
+        state.quorum_since = state.now
+        state.quorum_features = joined.quorum_features
         state.quorum_mon_features = joined.mon_features
         state.emit(joined)
         for rank in state.peers():

@@ -99,9 +99,9 @@ class Probing:
     def _on_question(self, sender: EntityAddrVec, features: int, m: MMonProbe) -> None:
         q = self.q
         too_old = 0 < m.mon_release < q.monmap.min_mon_release
-        if too_old or q.settings.required_features & ~features:
+        if too_old or q.required_features() & ~features:
             refusal = self._message(ProbeOp.MISSING_FEATURES)
-            refusal.required_features = q.settings.required_features
+            refusal.required_features = q.required_features()
             refusal.mon_release = q.monmap.min_mon_release
             q.send(sender, refusal)
             return

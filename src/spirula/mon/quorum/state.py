@@ -67,6 +67,16 @@ class Settings:
     compat_bl: bytes = bytes(36)
 
 
+_FEATURES_OF = {
+    MonFeature.KRAKEN: feature_bits.SERVER_KRAKEN,
+    MonFeature.LUMINOUS: feature_bits.SERVER_LUMINOUS,
+    MonFeature.MIMIC: feature_bits.SERVER_MIMIC,
+    MonFeature.NAUTILUS: feature_bits.SERVER_NAUTILUS | feature_bits.CEPHX_V2,
+    MonFeature.OCTOPUS: feature_bits.SERVER_OCTOPUS,
+    MonFeature.PACIFIC: feature_bits.SERVER_PACIFIC,
+}
+
+
 class Phase(Enum):
     """What a monitor is doing (upstream's names of states).
 
@@ -244,6 +254,8 @@ class QuorumState:
     phase: Phase = Phase.PROBING
     quorum: set[int] = field(default_factory=set)
     leader: int = -1
+    quorum_since: float = 0.0
+    quorum_features: int = 0
     quorum_mon_features: int = 0
     has_ever_joined: bool = False
     absent: dict[str, str] = field(default_factory=dict)
@@ -258,6 +270,21 @@ class QuorumState:
     def size(self) -> int:
         """How many monitors the map holds."""
         return len(self.monmap.ranks)
+
+    def required_mon_features(self) -> int:
+        """Monitor features that all members must have (bits of MonFeature), as the map says."""
+        return self.monmap.persistent_features.features | self.monmap.optional_features.features
+
+    def required_features(self) -> int:
+        """Features that connections of members must have, following from those of the map."""
+        needed = self.settings.required_features
+        features = self.required_mon_features()
+        if features:
+            needed |= feature_bits.OSDMAP_ENC
+        for feature, bits in _FEATURES_OF.items():
+            if features & feature:
+                needed |= bits
+        return needed
 
     def peers(self) -> Iterable[int]:
         """Ranks of the other members of the quorum, in order."""

@@ -29,7 +29,7 @@ MAX_PROVIDED = 64
 
 
 @dataclass(slots=True)
-class _Provided:
+class Provided:
     """One requester, as its provider sees it."""
 
     addrs: EntityAddrVec
@@ -46,17 +46,26 @@ class Sync:
     def __init__(self, state: QuorumState, paxos: Paxos) -> None:
         self.q = state
         self.paxos = paxos
-        self._provided: dict[int, _Provided] = {}
+        self._provided: dict[int, Provided] = {}
         self._cookies_made = 0
-        self._provider: EntityAddrVec | None = None
-        self._cookie = 0
+        self.provider: EntityAddrVec | None = None
+        self.cookie = 0
         self._full = False
-        self._start_version = 0
+        self.start_version = 0
         store = state.store
         if store.get(MON_SYNC, "in_sync") is not None or get_number(store, MON_SYNC, "force_sync"):
             self._clear_store()
             self.paxos.load()
         self.floor = get_number(store, MON_SYNC, "last_committed_floor")
+
+    def provided(self) -> list[tuple[int, Provided]]:
+        """Stores that are being copied from here, by cookie."""
+        return sorted(self._provided.items())
+
+    def force(self) -> None:
+        """Clear the store and copy it anew when this monitor is started the next time."""
+        transaction = Transaction().put(MON_SYNC, "latest_monmap", self._latest_monmap())
+        self.q.persist(transaction.put(MON_SYNC, "force_sync", 1))
 
     def _clear_store(self) -> None:
         transaction = Transaction()
@@ -74,8 +83,8 @@ class Sync:
         q.phase = Phase.SYNCHRONIZING
         self._provided.clear()
         self._full = full
-        self._cookie = 0
-        self._provider = provider
+        self.cookie = 0
+        self.provider = provider
         if full:
             self.floor = max(self.floor, self.paxos.last_committed)
             transaction = Transaction().put(MON_SYNC, "latest_monmap", self._latest_monmap())
@@ -99,26 +108,26 @@ class Sync:
     def stop(self) -> None:
         """Give the copy up; what was marked stays marked until one is finished."""
         self.q.cancel_timer(_TIMER)
-        self._provider = None
-        self._cookie = 0
+        self.provider = None
+        self.cookie = 0
 
     def _wait(self) -> None:
         self.q.set_timer(_TIMER, self.q.settings.mon_sync_timeout, self.q.conductor.bootstrap)
 
     def _on_cookie(self, m: MMonSync) -> None:
-        if self._cookie == 0 and m.cookie != 0:
-            self._cookie = m.cookie
-            self._start_version = m.last_committed
+        if self.cookie == 0 and m.cookie != 0:
+            self.cookie = m.cookie
+            self.start_version = m.last_committed
             self._next_chunk()
 
     def _next_chunk(self) -> None:
-        if self._provider is not None:
+        if self.provider is not None:
             self._wait()
-            chunk = MMonSync(op=SyncOp.GET_CHUNK, cookie=self._cookie)
-            self.q.send(self._provider, chunk)
+            chunk = MMonSync(op=SyncOp.GET_CHUNK, cookie=self.cookie)
+            self.q.send(self.provider, chunk)
 
     def _on_chunk(self, m: MMonSync) -> None:
-        if m.cookie != self._cookie:
+        if m.cookie != self.cookie:
             return
         chunk = StoreTransaction.decode(m.chunk_bl)
         transaction = Transaction()
@@ -149,7 +158,7 @@ class Sync:
 
     def _finish(self, last_committed: int) -> None:
         if self._full:
-            self._apply(self._start_version + 1, last_committed)
+            self._apply(self.start_version + 1, last_committed)
             self.q.persist(Transaction().put(PAXOS, "last_committed", last_committed))
         transaction = Transaction().erase(MON_SYNC, "in_sync").erase(MON_SYNC, "force_sync")
         self.q.persist(transaction.erase(MON_SYNC, "last_committed_floor"))
@@ -174,7 +183,7 @@ class Sync:
         cookie = (q.conductor.epoch << 24) + self._cookies_made
         full = m.op == SyncOp.GET_COOKIE_FULL
         start = self.paxos.last_committed if full else m.last_committed
-        self._provided[cookie] = _Provided(sender, full, start, self._expiry())
+        self._provided[cookie] = Provided(sender, full, start, self._expiry())
         q.send(sender, MMonSync(op=SyncOp.COOKIE, cookie=cookie, last_committed=start))
 
     def _expiry(self) -> float:
@@ -221,7 +230,7 @@ class Sync:
         self.q.send(sender, reply)
 
     def _add_keys(
-        self, provided: _Provided, transaction: Transaction, bytes_left: int, keys_left: int
+        self, provided: Provided, transaction: Transaction, bytes_left: int, keys_left: int
     ) -> None:
         """Put keys behind the last one into the chunk, in order, until it is full.
 
@@ -253,7 +262,7 @@ class Sync:
             self._on_get_cookie(sender, m)
         elif m.op == SyncOp.GET_CHUNK:
             self._on_get_chunk(sender, m)
-        elif self.q.phase is not Phase.SYNCHRONIZING or sender != self._provider:
+        elif self.q.phase is not Phase.SYNCHRONIZING or sender != self.provider:
             return
         elif m.op == SyncOp.COOKIE:
             self._on_cookie(m)
