@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spirula.crush.map import BucketAlg
 from spirula.crush.mapper import Mapper
 from spirula.crush.vector import VectorMapper
 from spirula.crush.wire import CrushWrapper
-from tests.unit.crush.random_maps import random_map, random_reweights
+from tests.unit.crush.random_maps import is_defined, random_map, random_reweights
 
 FULL = 0x10000
 BLOCKS, MAPS_IN_BLOCK, INPUTS = 44, 50, 8
@@ -45,12 +44,6 @@ def crushtool_maps(crush: CrushWrapper, weights: list[int], count: int, path: Pa
         else:
             return done.stdout.splitlines()
     return []
-
-
-def is_defined(crush: CrushWrapper) -> bool:
-    """False where crushtool reads behind the items of a tree bucket, all of which weigh nothing."""
-    trees = [b for b in crush.buckets if b is not None and b.alg == BucketAlg.TREE]
-    return all(tree.weight for tree in trees if tree.items)
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))

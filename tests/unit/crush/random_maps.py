@@ -21,6 +21,7 @@ from spirula.crush.build import (
 )
 from spirula.crush.classes import get_or_create_class, populate_classes
 from spirula.crush.map import BucketAlg, ChooseArg, Rule, RuleOp, Step
+from spirula.crush.msr import MSR_FIRSTN, MSR_INDEP
 from spirula.crush.wire import CrushWrapper
 
 REPLICATED, ERASURE = 1, 3
@@ -230,6 +231,77 @@ class _Maker:
             min(int(weight * self.rng.choice((0, 0.5, 0.9, 1, 1, 1.1, 1.7))), 0x7FFFFFFF)
             for weight in weights
         ]
+
+
+@dataclass(slots=True)
+class _MsrMaker(_Maker):
+    """Rules of the msr types (19.2) instead; some are not built as they must be."""
+
+    def tunables(self) -> None:
+        super(_MsrMaker, self).tunables()
+        # rules that cannot be met take as many tries as both of these multiplied
+        if self.rng.random() < 0.95:
+            self.made.tunables.msr_descents = self.rng.choice((1, 2, 5, 20))
+            self.made.tunables.msr_collision_tries = self.rng.choice((1, 2, 5, 20))
+
+    def rule(self, id: int) -> None:
+        rng = self.rng
+        rule = Rule([], id, rng.choice((MSR_FIRSTN, MSR_INDEP)), 1, 20)
+        for op in (RuleOp.SET_MSR_DESCENTS, RuleOp.SET_MSR_COLLISION_TRIES):
+            if rng.random() < 0.3:
+                rule.steps.append(Step(op, rng.choice((1, 2, 3, 20))))
+        for _ in range(rng.choice((1, 1, 1, 2, 3))):
+            root = rng.choice(self.tops)
+            if rng.random() < 0.3 and (shadows := self.made.class_bucket.get(root)):
+                root = rng.choice(sorted(shadows.values()))
+            # a type that is not there leads to devices, which upstream takes for buckets then
+            below = sorted(
+                {b.type for b in self.made.buckets if b} - {get_bucket(self.made, root).type}
+            )
+            inner = sorted(rng.sample(below, min(len(below), rng.choice((0, 1, 1, 2)))))
+            rule.steps.append(Step(RuleOp.TAKE, root))
+            for type in (*inner[::-1], 0):
+                number = rng.choice((0, 1, 2, 2, 3, 4, 5))
+                rule.steps.append(Step(RuleOp.CHOOSE_MSR, number, type))
+            rule.steps.append(Step(RuleOp.EMIT))
+        if rng.random() < 0.1:
+            self.spoil(rule)
+        add_rule(self.made, rule, id)
+        self.made.rule_names[id] = f"rule-{id}"
+
+    def spoil(self, rule: Rule) -> None:
+        """A step too few or too many, or one that such rules must not have."""
+        rng = self.rng
+        at = rng.choice([k for k, step in enumerate(rule.steps) if step.op == RuleOp.CHOOSE_MSR])
+        match rng.randrange(5):
+            case 0:
+                rule.steps.pop()
+            case 1:
+                rule.steps.insert(at, Step(RuleOp.CHOOSE_FIRSTN, 2, 0))
+            case 2:
+                rule.steps.insert(at, Step(RuleOp.SET_MSR_DESCENTS, 2))
+            case 3:  # devices before the last step
+                rule.steps.insert(at, Step(RuleOp.CHOOSE_MSR, 2, 0))
+            case 4:  # no devices at all
+                if rule.steps[-2].arg2 == 0 and rule.steps[-3].op == RuleOp.CHOOSE_MSR:
+                    del rule.steps[-2]
+
+
+def random_msr_map(seed: int) -> CrushWrapper:
+    """Like `random_map`, with 1 to 4 rules of types msr_firstn and msr_indep."""
+    return _MsrMaker(random.Random(f"msr map {seed}"), tree_shadows=True).build()
+
+
+def is_defined(crush: CrushWrapper, *, msr: bool = False) -> bool:
+    """False for maps that Ceph's programs read or write outside of their memory for, or end with.
+
+    They read behind the items of a tree bucket, all of which weigh nothing; rules of the msr types
+    must not lead to empty buckets.
+    """
+    buckets = [bucket for bucket in crush.buckets if bucket is not None]
+    if msr and not all(bucket.items for bucket in buckets):
+        return False
+    return all(b.weight for b in buckets if b.alg == BucketAlg.TREE and b.items)
 
 
 def random_map(seed: int, *, tree_shadows: bool = True) -> CrushWrapper:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,11 +13,11 @@ from spirula.crush.hash import hash32, hash32_2, hash32_3, hash32_4, hash32_5
 from spirula.crush.ln import LN, crush_ln
 from spirula.crush.map import Bucket, BucketAlg, Rule, RuleOp, Step, Tunables
 from spirula.crush.mapper import ITEM_NONE, Mapper, is_out
+from spirula.crush.msr import MSR_FIRSTN, MSR_INDEP
 from spirula.crush.vector import VectorMapper
 from spirula.crush.wire import CrushWrapper
-from spirula.errors import NotSupported
 from spirula.kernels.jenkins import Hasher
-from tests.unit.crush.random_maps import random_map, random_reweights
+from tests.unit.crush.random_maps import random_map, random_msr_map, random_reweights
 
 FULL = 0x10000
 
@@ -99,10 +101,11 @@ def test_threads_change_nothing() -> None:
     assert np.array_equal(one.values, two.values)
 
 
+@pytest.mark.parametrize("make", [random_map, random_msr_map])
 @pytest.mark.parametrize("block", range(20))
-def test_both_mappers_agree(block: int) -> None:
-    for seed in range(block * 5, block * 5 + 5):
-        crush = random_map(seed)
+def test_both_mappers_agree(block: int, make: Callable[[int], CrushWrapper]) -> None:
+    for seed in range(block * 3, block * 3 + 3):
+        crush = make(seed)
         weights = random_reweights(seed, crush)
         args = crush.choose_args.get(-1, {})
         plain, vector = Mapper(crush, args), VectorMapper(crush, args)
@@ -116,10 +119,86 @@ def test_both_mappers_agree(block: int) -> None:
                 assert (row[length:] == ITEM_NONE).all()
 
 
-def test_rules_that_choose_in_an_unknown_way_are_refused() -> None:
-    crush = flat_map([FULL])
-    crush.rules[0] = Rule([Step(RuleOp.TAKE, -1), Step(RuleOp.CHOOSE_MSR, 1, 0), Step(RuleOp.EMIT)])
-    with pytest.raises(NotSupported, match="msr"):
-        Mapper(crush).do_rule(0, 1, 1, [FULL])
-    with pytest.raises(NotSupported, match="msr"):
-        VectorMapper(crush).map_many(0, np.arange(1), 1, np.array([FULL]))
+def hosts_map(rule: Rule) -> CrushWrapper:
+    """Five hosts of four devices, and one rule."""
+    hosts = [
+        Bucket(-2 - k, 1, BucketAlg.STRAW2, 0, 4 * FULL, [*range(4 * k, 4 * k + 4)], [FULL] * 4)
+        for k in range(5)
+    ]
+    root = Bucket(
+        -1, 2, BucketAlg.STRAW2, 0, 20 * FULL, [host.id for host in hosts], [4 * FULL] * 5
+    )
+    return CrushWrapper([root, *hosts], [rule], 20)
+
+
+TWO_ON_EACH_OF_FOUR = [
+    Step(RuleOp.TAKE, -1),
+    Step(RuleOp.CHOOSE_MSR, 4, 1),
+    Step(RuleOp.CHOOSE_MSR, 2, 0),
+    Step(RuleOp.EMIT),
+]
+
+
+def test_msr_rules_move_to_another_host_what_a_lost_host_had() -> None:
+    mapper = Mapper(hosts_map(Rule(TWO_ON_EACH_OF_FOUR, 0, MSR_INDEP)))
+    moved = 0
+    for x in range(50):
+        before = mapper.do_rule(0, x, 8, [FULL] * 20)
+        assert sorted(Counter(device // 4 for device in before).values()) == [2] * 4
+        lost = before[0] // 4
+        weights = [0 if device // 4 == lost else FULL for device in range(20)]
+        after = mapper.do_rule(0, x, 8, weights)
+        assert sorted(Counter(device // 4 for device in after).values()) == [2] * 4
+        assert all(b == a for b, a in zip(before, after, strict=True) if b // 4 != lost)
+        moved += 1
+    assert moved == 50
+
+
+@pytest.mark.parametrize("kind", [MSR_FIRSTN, MSR_INDEP])
+def test_msr_rules_leave_holes_or_close_up(kind: int) -> None:
+    crush = hosts_map(Rule(TWO_ON_EACH_OF_FOUR, 0, kind))
+    weights = [FULL] * 12 + [0] * 8  # three hosts are left for four
+    for x in range(20):
+        found = Mapper(crush).do_rule(0, x, 8, weights)
+        assert len(found) == (6 if kind == MSR_FIRSTN else 8)
+        assert len([device for device in found if device != ITEM_NONE]) == 6
+
+
+def test_msr_rules_may_begin_with_one_device() -> None:
+    steps = [Step(RuleOp.TAKE, 7), Step(RuleOp.EMIT), *TWO_ON_EACH_OF_FOUR]
+    for kind in (MSR_FIRSTN, MSR_INDEP):
+        crush = hosts_map(Rule(steps, 0, kind))
+        found = Mapper(crush).do_rule(0, 1, 5, [FULL] * 20)
+        assert (found[0], len(found)) == (7, 5)
+        many = VectorMapper(crush).map_many(0, np.arange(1, 2), 5, np.array([FULL] * 20))
+        assert many.values.tolist() == [found]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [Step(RuleOp.TAKE, 3), Step(RuleOp.CHOOSE_MSR, 2, 0), Step(RuleOp.EMIT)],
+        [Step(RuleOp.TAKE, -1), Step(RuleOp.CHOOSE_MSR, 2, 0)],
+        [Step(RuleOp.TAKE, -1), Step(RuleOp.CHOOSE_MSR, -2, 0), Step(RuleOp.EMIT)],
+        [Step(RuleOp.TAKE, -1), Step(RuleOp.CHOOSELEAF_FIRSTN, 0, 1), Step(RuleOp.EMIT)],
+        [*TWO_ON_EACH_OF_FOUR, Step(RuleOp.EMIT)],
+        [Step(RuleOp.TAKE, -9), Step(RuleOp.CHOOSE_MSR, 2, 0), Step(RuleOp.EMIT)],
+        [Step(RuleOp.TAKE, -1), Step(RuleOp.EMIT)],
+        [Step(RuleOp.TAKE, -1), Step(RuleOp.CHOOSE_MSR, 2, 1), Step(RuleOp.EMIT)],
+    ],
+)
+def test_msr_rules_that_are_built_otherwise_map_to_nothing(steps: list[Step]) -> None:
+    crush = hosts_map(Rule(steps, 0, MSR_FIRSTN))
+    assert Mapper(crush).do_rule(0, 1, 3, [FULL] * 20) == []
+    many = VectorMapper(crush).map_many(0, np.arange(2), 3, np.array([FULL] * 20))
+    assert many.length.tolist() == [0, 0]
+
+
+def test_choosemsr_does_nothing_in_other_rules() -> None:
+    crush = flat_map([FULL] * 3)
+    steps = crush.rules[0].steps
+    crush.rules.append(Rule([steps[0], Step(RuleOp.CHOOSE_MSR, 1, 0), *steps[1:]]))
+    crush.rules.append(Rule([steps[0], Step(RuleOp.CHOOSE_MSR, 1, 0), steps[2]]))
+    mapper = Mapper(crush)
+    assert mapper.do_rule(1, 5, 2, [FULL] * 3) == mapper.do_rule(0, 5, 2, [FULL] * 3)
+    assert mapper.do_rule(2, 5, 2, [FULL] * 3) == [-1]

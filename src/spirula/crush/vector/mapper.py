@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spirula.crush.map import BucketAlg, ChooseArg, CrushMap, RuleOp, Step
+from spirula.crush.map import BucketAlg, ChooseArg, CrushMap, Rule, RuleOp, Step
 from spirula.crush.mapper import ITEM_NONE, ITEM_UNDEF, Knobs, knobs_of, set_knob
+from spirula.crush.msr import is_msr, parse_msr
 from spirula.crush.vector.choose import Chooser
+from spirula.crush.vector.msr import MsrSearch
 from spirula.crush.vector.tables import I64, make_tables
 from spirula.kernels.jenkins import U32
 
@@ -82,6 +84,8 @@ class _Walk:
         rule = rules[number] if 0 <= number < len(rules) else None
         if rule is None:
             return result
+        if is_msr(rule):
+            return self._run_msr(rule, count)
         knobs = knobs_of(self.crush.tunables)
         working = self._empty(0)
         for step in rule.steps:
@@ -106,6 +110,15 @@ class _Walk:
                 case _:
                     set_knob(knobs, step.op, step.arg1)
         return result
+
+    def _run_msr(self, rule: Rule, count: int) -> Items:
+        parsed = parse_msr(rule, self.crush.tunables, count)
+        if parsed is None:
+            return self._empty(count)
+        search = MsrSearch(parsed, self.chooser, self.x, self._is_out)
+        search.run()
+        length = search.found if parsed.firstn else np.full(len(self.x), count)
+        return Items(search.values, length)
 
     def _empty(self, width: int) -> Items:
         values = np.full((len(self.x), width), ITEM_NONE, np.int64)
