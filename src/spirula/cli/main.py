@@ -47,6 +47,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "dencoder": Subcommand(
         "spirula.cli.dencoder:main", "decode, show and check encoded values, as ceph-dencoder does"
     ),
+    "mon": Subcommand("spirula.cli.mon:main", "run a monitor, as ceph-mon does"),
 }
 
 # What to do about an error. Only for errors where the text of the error cannot know.

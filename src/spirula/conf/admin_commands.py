@@ -199,6 +199,9 @@ class CommandTable:
         self._commands.append(_Registered(parsed, handler, help, owner))
         self._commands.sort(key=lambda one: one.signature.prefix)
 
+    def __contains__(self, prefix: object) -> bool:
+        return any(one.signature.prefix == prefix for one in self._commands)
+
     def unregister(self, owner: object) -> None:
         """Takes all commands of `owner` out."""
         self._commands = [one for one in self._commands if one.owner is not owner]

@@ -83,3 +83,27 @@ PACIFIC = 0x3F01CFBDFFFDFFFF
 """All that a 16.2 daemon or client announces (as `ceph features` prints it)."""
 
 QUINCY = PACIFIC | SERVER_QUINCY
+
+# What the features of each release first had, as far as releases can be told apart by them.
+_RELEASES = (
+    ("argonaut", CRUSH_TUNABLES),
+    ("dumpling", CRUSH_TUNABLES2 | OSDHASHPSPOOL),
+    ("firefly", CRUSH_TUNABLES3 | OSD_CACHEPOOL),
+    ("hammer", CRUSH_V4),
+    ("jewel", CRUSH_TUNABLES5),
+    ("kraken", MSG_ADDR2),
+    ("luminous", CRUSH_CHOOSE_ARGS),
+)
+
+
+def release_of(features: int) -> str:
+    """The first release that has all these features; newer ones than luminous look the same.
+
+    Follows upstream `src/common/ceph_strings.cc` (ceph_release_from_features).
+    """
+    found = "unknown"
+    for name, mask in _RELEASES:
+        if not has(features, mask):
+            break
+        found = name
+    return found

@@ -68,9 +68,11 @@ class MonSession:
         return self.name.type == EntityType.MON
 
     @property
-    def peer_host(self) -> str:
-        """The IP address from which the client comes, for caps with networks."""
-        return self.socket_addr.host or (self.addrs.addrs[0].host if self.addrs.addrs else "")
+    def peer_addr(self) -> EntityAddr | None:
+        """Where the client comes from, for caps with networks."""
+        if self.socket_addr.is_ip:
+            return self.socket_addr
+        return self.addrs.addrs[0] if self.addrs.addrs else None
 
     def is_capable(
         self, service: str, *, read: bool = False, write: bool = False, execute: bool = False
@@ -84,12 +86,10 @@ class MonSession:
             read=read,
             write=write,
             execute=execute,
-            address=self.peer_host,
+            address=self.peer_addr,
         )
 
-    def may_run(
-        self, service: str, command: str, arguments: dict[str, str], perm: str
-    ) -> bool:
+    def may_run(self, service: str, command: str, arguments: dict[str, str], perm: str) -> bool:
         """Whether the client's caps allow a command that needs the letters of `perm`."""
         return self.caps.is_capable(
             str(self.entity),
@@ -99,7 +99,7 @@ class MonSession:
             read="r" in perm,
             write="w" in perm,
             execute="x" in perm,
-            address=self.peer_host,
+            address=self.peer_addr,
         )
 
     def is_allow_all(self) -> bool:

@@ -15,9 +15,10 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from spirula.errors import Busy, CephError, InputOutput, NoSpace
+from spirula.errors import Busy, CephError, Exists, InputOutput, NoSpace, NotFound
 from spirula.store.keyvalue import Change, Done, changes_of, key_bytes, key_text
 from spirula.types.mon import StoreTransaction
 
@@ -169,7 +170,7 @@ class SqliteKeyValueStore:
                 entry = self._commits.get()
             if commits:
                 error = self._error = self._error or self._write_batch(commits)
-                self._notify(lambda done=commits, error=error: self._landed(done, error))  # type: ignore[misc]  # defaults bind the loop's values
+                self._notify(partial(self._landed, commits, error))
 
     def _write_batch(self, commits: list[_Commit]) -> CephError | None:
         try:
@@ -192,17 +193,8 @@ class SqliteKeyValueStore:
     # --- the whole
 
     def backup(self, path: Path) -> None:
-        """Copy all that is durable into a new file, which can be opened as a store.
-
-        Blocks while it copies. Raises InputOutput or NoSpace.
-        """
-        target = sqlite3.connect(path)
-        try:
-            self._reader.backup(target)
-        except sqlite3.Error as error:
-            raise _as_ceph_error(error) from error
-        finally:
-            target.close()
+        """Copy all that is durable into a new file: see `copy_store`."""
+        copy_store(self._path, path)
 
     def close(self) -> None:
         """Finish the commits that were asked for, and let go of the file."""
@@ -211,3 +203,24 @@ class SqliteKeyValueStore:
         self._reader.close()
         self._writer.close()
         os.close(self._lock)
+
+
+def copy_store(source: Path, target: Path) -> None:
+    """Copy all that is durable in a store, which may be in use, into a new file: a store as well.
+
+    Raises Exists if there is a file, NotFound if there is no store, InputOutput or NoSpace.
+    """
+    if not source.exists():
+        raise NotFound(f"there is no monitor store at {source}")
+    if target.exists():
+        raise Exists(f"{target} is there already")
+    reader = sqlite3.connect(f"file:{source}?mode=ro", uri=True)
+    writer = sqlite3.connect(target)
+    try:
+        reader.backup(writer)
+    except sqlite3.Error as error:
+        target.unlink(missing_ok=True)
+        raise _as_ceph_error(error) from error
+    finally:
+        writer.close()
+        reader.close()

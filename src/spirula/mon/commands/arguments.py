@@ -9,6 +9,7 @@ Formats: upstream `src/common/cmdparse.cc`, `src/mon/MonCommands.h`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def _int(name: str, value: object, argument: Argument) -> int:
 def _float(name: str, value: object, argument: Argument) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _bad(name)
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise _bad(name)
     _in_range(name, value, argument)
     return float(value)
@@ -119,9 +120,7 @@ def _address(name: str, value: object, argument: Argument) -> str:
     try:
         EntityAddr.parse(text)
     except ValueError:
-        raise InvalidArgument(
-            f"failed to parse addr '{text[:100]}', should be ip:[port]"
-        ) from None
+        raise InvalidArgument(f"failed to parse addr '{text[:100]}', should be ip:[port]") from None
     return text
 
 

@@ -1,6 +1,7 @@
 """What a command's handler gives back, and how else it can end.
 
-A handler returns a `Reply`, or raises a CephError, which becomes the answer's errno and status line.
+A handler returns a `Reply`, or raises a CephError, which becomes the answer's errno and status
+line.
 `Retry` asks to be called again when what is pending has been committed.
 """
 
@@ -24,7 +25,7 @@ class Reply:
     commit: bool = False
 
 
-class Retry(Exception):  # noqa: N818 - it is no error
+class Retry(Exception):
     """Call the handler again when the services' pending changes are committed."""
 
 

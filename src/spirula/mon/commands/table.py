@@ -7,8 +7,8 @@
     def rename(service: OSDMapService, request: Request, srcpool: str, destpool: str) -> Reply:
 
 An argument whose name is a keyword of Python is written with a `_` behind it (`class_`). A service
-lists its groups of commands in `COMMANDS`; `CommandTable` is the sum of them, which the monitor asks.
-Formats: upstream `src/mon/MonCommand.h`, `src/common/cmdparse.cc`.
+lists its groups of commands in `COMMANDS`; `CommandTable` is the sum of them, which the monitor
+asks. Formats: upstream `src/mon/MonCommand.h`, `src/common/cmdparse.cc`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from enum import IntFlag
 from typing import Any
 
 from spirula.conf.admin_commands import parse_request
-from spirula.errors import InvalidArgument, InvariantBroken
+from spirula.errors import InvalidArgument, InvariantBroken, NotSupported
 from spirula.mon.commands.arguments import Argument
 from spirula.mon.commands.reply import Reply
+
 
 class CommandFlag(IntFlag):
     """What clients and monitors are told of a command beside its signature."""
@@ -126,13 +127,16 @@ class Commands:
 
         def declare(handler: Handler) -> Handler:
             self.listed.append(
-                Command(
-                    prefix, named, help, module or self.module, perm, flags, decided, handler
-                )
+                Command(prefix, named, help, module or self.module, perm, flags, decided, handler)
             )
             return handler
 
         return declare
+
+
+def obsolete(service: object, request: object, **arguments: object) -> Reply:
+    """The handler of what is described for old clients only; the dispatch refuses it before."""
+    raise NotSupported("command is obsolete; please check usage and/or man page")
 
 
 class CommandTable:
@@ -149,8 +153,6 @@ class CommandTable:
                 if any(one.signature() == command.signature() for one, _ in entries):
                     raise InvariantBroken(f"command {command.signature()!r} is declared twice")
                 entries.append((command, owner))
-
-
 
     def find(
         self, prefix: str, given: Mapping[str, object]

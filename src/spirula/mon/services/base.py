@@ -8,9 +8,9 @@ A service lives through this, again and again:
     encode_pending   the change is written into a transaction, and agreed on with those of the
                      other services in one proposal; then it is committed, and all begins anew
 
-While a proposal is under way nothing can be prepared (requests wait), but the committed state can be
-read. Called by `monitor`. Follows upstream `src/mon/PaxosService.{h,cc}`; what differs: all services
-propose together, so that a change which touches several of them is atomic.
+While a proposal is under way nothing can be prepared (requests wait), but the committed state can
+be read. Called by `monitor`. Follows upstream `src/mon/PaxosService.{h,cc}`; what differs: all
+services propose together, so that a change which touches several of them is atomic.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class PaxosService:
         """Write the pending change into a transaction: see `put_version`, `encode_health`."""
 
     def on_active(self) -> None:
-        """The committed state is current and may be told. At the leader, changes may be prepared."""
+        """The committed state is current and may be told; the leader may prepare changes."""
 
     def on_restart(self) -> None:
         """The quorum is lost or a new one begins; what was pending is gone."""
@@ -101,6 +101,18 @@ class PaxosService:
         Called when it subscribes, and by `notify_subscribers`.
         """
 
+    def on_subscribe(self, session: MonSession, subscription: Subscription) -> None:
+        """A client has subscribed (again): look at it as soon as the state can be told."""
+
+        def look() -> None:
+            if session.subscriptions.get(subscription.what) is subscription:
+                self.check_subscription(session, subscription)
+
+        if self.is_readable:
+            look()
+        else:
+            self.monitor.wait_readable(look, (self, 0))
+
     def trim_to(self) -> int:
         """The first version to keep, of those up to `last_committed`; 0: keep all."""
         return 0
@@ -110,6 +122,10 @@ class PaxosService:
 
     def gather_health(self) -> dict[str, HealthCheck]:
         """At the leader: the health checks that fail by what is pending (see `encode_health`)."""
+        return {}
+
+    def report(self) -> dict[str, object]:
+        """What this service adds to the `report` command, by section."""
         return {}
 
     # --- what is provided
@@ -168,7 +184,13 @@ class PaxosService:
     def put_version(self, transaction: Transaction, version: int, value: bytes) -> None:
         """Store a version and make it the last committed one."""
         transaction.put(self.NAME, version, value)
+        self.put_last(transaction, version)
+
+    def put_last(self, transaction: Transaction, version: int) -> None:
+        """Make a version the last committed one, for services that keep nothing under it."""
         transaction.put(self.NAME, LAST, version)
+        if not self.first_committed:
+            transaction.put(self.NAME, FIRST, version)
 
     def put_full(self, transaction: Transaction, version: int, value: bytes) -> None:
         """Store the full state as of a version."""
@@ -221,7 +243,7 @@ class PaxosService:
             return
         version = getattr(request.message, "version", 0)
         if not self.is_readable or (version > self.last_committed and not monitor.is_leader):
-            monitor.wait_readable(lambda: self.dispatch(request), version=(self, version))
+            monitor.wait_readable(lambda: self.dispatch(request), (self, version))
         elif self.preprocess(request):
             return
         elif not monitor.is_leader:

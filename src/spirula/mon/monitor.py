@@ -1,0 +1,639 @@
+"""A monitor: its quorum member, its services, the sessions of its clients, and who gets what
+message.
+
+It stands on ports: an event loop, a messenger, a store, a clock and a source of random bytes, which
+`daemon` plugs together. Here is what binds the parts; each part is a module: `driver` (quorum and
+store), `proposals` (changes), `forwarding` (peons), `command_dispatch`, `session`, `services`.
+Follows upstream `src/mon/Monitor.cc`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from spirula.auth.caps.mon import ALLOW_ALL
+from spirula.conf.config import Config
+from spirula.denc import features as feature_bits
+from spirula.errors import CephError, NotConnected, SpirulaError, WireError
+from spirula.messages.auth import MAuth
+from spirula.messages.base import Message
+from spirula.messages.command import MCommand, MMgrCommandReply, MPing
+from spirula.messages.mon_client import (
+    SUBSCRIBE_ONETIME,
+    MGetConfig,
+    MMonCommand,
+    MMonGetMap,
+    MMonGetVersion,
+    MMonGetVersionReply,
+    MMonMap,
+    MMonSubscribe,
+)
+from spirula.messages.quorum import (
+    MForward,
+    MMonElection,
+    MMonPaxos,
+    MMonPing,
+    MMonProbe,
+    MMonScrub,
+    MMonSync,
+    MRoute,
+    MTimeCheck2,
+)
+from spirula.mon import own_commands
+from spirula.mon.command_dispatch import CommandDispatch
+from spirula.mon.commands.table import CommandTable
+from spirula.mon.driver import QuorumDriver
+from spirula.mon.forwarding import Forwarding
+from spirula.mon.proposals import Proposals
+from spirula.mon.quorum.member import Member
+from spirula.mon.quorum.state import (
+    Active,
+    Event,
+    Joined,
+    Left,
+    MonMapLearned,
+    Outcome,
+    Phase,
+    Refresh,
+    Send,
+    SteppedAside,
+    Stopped,
+)
+from spirula.mon.request import Request
+from spirula.mon.services.auth.service import AuthService
+from spirula.mon.services.base import PaxosService
+from spirula.mon.services.config.service import ConfigService
+from spirula.mon.services.fsmap import FSMapService
+from spirula.mon.services.health import HealthService
+from spirula.mon.services.kv.service import KVService
+from spirula.mon.services.log import LogService
+from spirula.mon.services.mgrmap import MgrMapService
+from spirula.mon.services.mgrstat import MgrStatService
+from spirula.mon.services.monmap import MonMapService
+from spirula.mon.services.osdmap.service import OSDMapService
+from spirula.mon.session import MonSession, SessionMap, parse_mon_caps
+from spirula.store.keyvalue import KeyValueStore
+from spirula.types.auth import PrincipalName
+from spirula.types.entity import EntityName, EntityType
+from spirula.types.log import CHANNEL_CLUSTER, LogLevel
+from spirula.types.mon import MonMap, StoreTransaction
+
+if TYPE_CHECKING:
+    from spirula.msgr.connection import Connection
+    from spirula.msgr.tcp import Messenger
+
+_QUORUM = (MMonPaxos, MMonElection, MMonPing, MMonProbe, MMonSync, MMonScrub, MTimeCheck2)
+"""What goes to the quorum member; only monitors may send it."""
+
+
+@dataclass(slots=True)
+class Ports:
+    """What a monitor stands on. `wall` gives seconds since 1970; `log` takes a level and a line.
+
+    `stop` is called, with the reason, when the monitor cannot go on. `disk` tells how much room the
+    store's disk has, as (total, available, used by the store) in bytes. `log_sink` takes entries of
+    the cluster log for a file; `admin` is the table of the admin socket.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    wall: Callable[[], float]
+    random_bytes: Callable[[int], bytes]
+    log: Callable[[int, str], None]
+    stop: Callable[[str], None]
+    disk: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class Monitor:
+    """One monitor. It is the dispatcher of its messenger, which `attach` hands in."""
+
+    def __init__(self, member: Member, store: KeyValueStore, config: Config, ports: Ports) -> None:
+        self.member = member
+        self.store = store
+        self.config = config
+        self.ports = ports
+        self.loop = ports.loop
+        self.log = ports.log
+        self.random_bytes = ports.random_bytes
+        self.sessions = SessionMap()
+        self.proposals = Proposals(self)
+        self.forwarding = Forwarding(self)
+        self.messenger: Messenger
+        self.started_at = ports.wall()
+        self.quorum_since = 0.0
+        self.left_quorum_at: float | None = None
+        self.joined: Joined | None = None
+        self.running = False
+        self.driver = QuorumDriver(
+            ports.loop,
+            ports.wall,
+            member,
+            store,
+            transmit=self._transmit,
+            on_event=self._on_event,
+            on_outcome=self._on_outcome,
+            settled=self.proposals.resume,
+            on_failure=self._on_store_failure,
+        )
+        self.local_session = MonSession(
+            name=EntityName(EntityType.MON, max(member.state.rank, 0)),
+            entity=PrincipalName(EntityType.MON, member.state.name),
+            addrs=member.state.addrs,
+            caps=ALLOW_ALL,
+            features=feature_bits.PACIFIC,
+        )
+        self.monmap_service = MonMapService(self)
+        self.auth = AuthService(self)
+        self.config_service = ConfigService(self)
+        self.kv = KVService(self)
+        self.log_service = LogService(self)
+        self.osdmap = OSDMapService(self)
+        self.fsmap = FSMapService(self)
+        self.mgrmap = MgrMapService(self)
+        self.mgrstat = MgrStatService(self)
+        self.health_service = HealthService(self)
+        self.services: tuple[PaxosService, ...] = (
+            self.monmap_service,
+            self.auth,
+            self.config_service,
+            self.kv,
+            self.osdmap,
+            self.fsmap,
+            self.mgrmap,
+            self.mgrstat,
+            self.log_service,
+            # Last: it sees the checks that the others have written into the same proposal.
+            self.health_service,
+        )
+        self._by_message: dict[type[Message], PaxosService] = {
+            kind: service for service in self.services for kind in service.MESSAGES
+        }
+        self._by_subscription: dict[str, PaxosService] = {
+            what: service for service in self.services for what in service.SUBSCRIPTIONS
+        }
+        self.commands = CommandTable()
+        for service in self.services:
+            self.commands.register(service, service.COMMANDS)
+        self.commands.register(self, own_commands.GROUPS)
+        self.command_dispatch = CommandDispatch(self)
+        self._tick_timer: asyncio.TimerHandle | None = None
+
+    # --- life
+
+    def attach(self, messenger: Messenger) -> None:
+        """Hands in the messenger, whose dispatcher this is."""
+        self.messenger = messenger
+
+    def start(self) -> None:
+        """Read the store, and look for a quorum."""
+        self.running = True
+        self._refresh()
+        self.driver.start()
+        self._arm_tick()
+
+    def stop(self) -> None:
+        """End everything but the messenger and the store, which belong to whoever made them."""
+        self.running = False
+        self.driver.stop()
+        self.proposals.stop()
+        self.command_dispatch.stop()
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
+            self._tick_timer = None
+
+    # --- what services ask
+
+    def now(self) -> float:
+        """The monotonic clock, in seconds."""
+        return self.loop.time()
+
+    def wall(self) -> float:
+        """Seconds since 1970."""
+        return self.ports.wall()
+
+    @property
+    def name(self) -> str:
+        """This monitor's name: `a` of mon.a."""
+        return self.member.state.name
+
+    @property
+    def rank(self) -> int:
+        """This monitor's rank in the monitor map; -1 if it is not in it."""
+        return self.member.state.rank
+
+    @property
+    def monmap(self) -> MonMap:
+        """The monitor map in use."""
+        return self.member.state.monmap
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this monitor leads a quorum."""
+        return self.member.state.phase is Phase.LEADER
+
+    @property
+    def is_peon(self) -> bool:
+        """Whether this monitor follows a leader."""
+        return self.member.state.phase is Phase.PEON
+
+    @property
+    def in_quorum(self) -> bool:
+        """Whether this monitor is in a quorum."""
+        return self.is_leader or self.is_peon
+
+    @property
+    def last_commit_at(self) -> float:
+        """When the last proposal of services was committed, by the monotonic clock."""
+        return self.proposals.last_commit_at
+
+    def is_readable(self) -> bool:
+        """Whether what is committed may be told to clients now."""
+        return self.member.readable(self.loop.time(), self.ports.wall())
+
+    def is_writeable(self) -> bool:
+        """Whether changes may be prepared now."""
+        return self.proposals.is_writeable()
+
+    def schedule_proposal(self) -> None:
+        """A service has something pending."""
+        self.proposals.schedule()
+
+    def when_committed(
+        self, done: Callable[[], None], failed: Callable[[], None] | None = None
+    ) -> None:
+        """See `Proposals.when_committed`."""
+        self.proposals.when_committed(done, failed)
+
+    def wait_readable(self, action: Callable[[], None], version: tuple[PaxosService, int]) -> None:
+        """See `Proposals.wait_readable`."""
+        self.proposals.wait_readable(action, *version)
+
+    def wait_writeable(self, action: Callable[[], None]) -> None:
+        """See `Proposals.wait_writeable`."""
+        self.proposals.wait_writeable(action)
+
+    def propose(self, transaction: StoreTransaction, token: object) -> None:
+        """Hand a transaction to Paxos."""
+        self.member.propose(transaction, token, self.loop.time(), self.ports.wall())
+        self.driver.pump()
+
+    def forward(self, request: Request) -> None:
+        """Pass a request to the leader."""
+        self.forwarding.forward(request)
+
+    def clog(self, level: LogLevel, text: str, channel: str = CHANNEL_CLUSTER) -> None:
+        """A line of this monitor's for the cluster log."""
+        self.log_service.write(level, text, channel)
+
+    def on_monmap(self, monmap: MonMap) -> None:
+        """A monitor map was committed."""
+        if monmap.epoch > self.monmap.epoch or monmap.epoch == 1:
+            self.member.take_monmap(monmap, self.loop.time(), self.ports.wall())
+
+    def send_osdmaps(self, session: MonSession, first: int) -> None:
+        """Send a client OSD maps from an epoch on."""
+        self.osdmap.send_incremental(session, first)
+
+    # --- sending
+
+    def send(self, session: MonSession, message: Message) -> None:
+        """Send to a client, once what is known here is durable."""
+        connection = session.connection
+        if connection is not None:
+            self.driver.after_durable(lambda: connection.send_message(message))
+
+    def answer(self, session: MonSession, message: Message | None) -> None:
+        """Send the answer to a request of a session; None: there is none."""
+        if session.proxy is not None:
+            self.driver.after_durable(lambda: self.forwarding.route(session, message))
+        elif message is not None:
+            self.send(session, message)
+
+    def send_to_rank(self, rank: int, message: Message) -> None:
+        """Send to another monitor of the map."""
+        if 0 <= rank < len(self.monmap.ranks):
+            addrs = self.monmap.addrs(rank)
+            self.driver.after_durable(lambda: self._transmit(Send(addrs, message)))
+
+    def _transmit(self, send: Send) -> None:
+        try:
+            self.messenger.send_to(send.message, EntityType.MON, send.to)
+        except (NotConnected, ValueError) as error:
+            self.log(1, f"cannot send {type(send.message).__name__} to {send.to}: {error}")
+
+    # --- the member's events
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Refresh):
+            self._refresh()
+        elif isinstance(event, Active):
+            self.proposals.active()
+        elif isinstance(event, Joined):
+            self._on_joined(event)
+        elif isinstance(event, Left):
+            self._on_left()
+        elif isinstance(event, MonMapLearned):
+            self.log(1, f"learned of monitor map {event.monmap.epoch}")
+        elif isinstance(event, SteppedAside):
+            self.log(0, f"mon.{event.name} takes no part for now: {event.reason}")
+        elif isinstance(event, Stopped):
+            self.log(0, f"stopping: {event.reason}")
+            self.ports.stop(event.reason)
+
+    def _refresh(self) -> None:
+        for service in self.services:
+            service.refresh()
+
+    def _on_joined(self, event: Joined) -> None:
+        self.joined = event
+        self.quorum_since = self.wall()
+        self.left_quorum_at = None
+        names = [self.monmap.ranks[rank] for rank in sorted(event.quorum)]
+        self.log(0, f"election {event.epoch}: mon.{self.monmap.ranks[event.leader]} leads {names}")
+        self.proposals.restart()
+        self.local_session.name = EntityName(EntityType.MON, self.rank)
+        self.loop.call_soon(self._after_joining, event)
+
+    def _after_joining(self, event: Joined) -> None:
+        if self.joined is event and self.running and self.in_quorum:
+            self.forwarding.resend()
+            own_commands.on_joined(self, event)
+
+    def _on_left(self) -> None:
+        self.left_quorum_at = self.now()
+        self.proposals.restart()
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        self.proposals.decided(outcome)
+
+    def _on_store_failure(self, error: CephError) -> None:
+        self.log(0, f"the store cannot commit: {error}")
+        self.ports.stop(f"the store cannot commit: {error}")
+
+    # --- the messenger's calls
+
+    def ms_handle_accept(self, connection: Connection) -> None:
+        """Somebody has logged in."""
+        outcome = connection.auth
+        try:
+            entity = PrincipalName.parse(outcome.entity)
+        except ValueError:
+            connection.mark_down()
+            return
+        is_mon = connection.peer_type == EntityType.MON
+        if is_mon != (entity.type == EntityType.MON):
+            # What a peer says of itself must be what it has proved to be.
+            self.log(0, f"{entity} at {connection.peer_addrs} is not what it says it is")
+            connection.mark_down()
+            return
+        allow_all = is_mon or outcome.allow_all
+        caps = ALLOW_ALL if allow_all else parse_mon_caps(outcome.caps.get("mon", ""))
+        session = MonSession(
+            name=connection.peer_name,
+            entity=entity,
+            addrs=connection.peer_addrs,
+            caps=caps,
+            features=connection.features,
+            connection=connection,
+            socket_addr=connection.peer_addrs.legacy_or_front,
+            global_id=outcome.global_id,
+            auth=outcome.session if not is_mon else None,  # type: ignore[arg-type]
+            opened_at=self.now(),
+        )
+        old = connection.priv
+        if isinstance(old, MonSession):
+            self._end_session(old)
+        connection.priv = session
+        self.sessions.add(session)
+
+    def ms_handle_connect(self, connection: Connection) -> None:
+        """We have reached another monitor, or the manager; what was queued goes out by itself."""
+
+    def ms_handle_reset(self, connection: Connection) -> None:
+        """A client has gone."""
+        session = connection.priv
+        if isinstance(session, MonSession):
+            self._end_session(session)
+        self.command_dispatch.proxy.on_reset(connection)
+
+    def ms_handle_remote_reset(self, connection: Connection) -> None:
+        """Another monitor was restarted."""
+        self.command_dispatch.proxy.on_reset(connection)
+
+    def ms_handle_refused(self, connection: Connection, error: SpirulaError) -> None:
+        """Another monitor, or the manager, does not listen, or not to us."""
+        if connection.peer_type == EntityType.MON and self.running:
+            if isinstance(error, CephError) and error.errno == errno.ECONNREFUSED:
+                self.member.on_unreachable(
+                    connection.peer_addrs, self.loop.time(), self.ports.wall()
+                )
+                self.driver.pump()
+        else:
+            self.command_dispatch.proxy.on_reset(connection)
+
+    def _end_session(self, session: MonSession) -> None:
+        self.forwarding.drop(session)
+        self.sessions.remove(session)
+
+    def close_session(self, session: MonSession, reason: str) -> None:
+        """Send a client elsewhere."""
+        self.log(5, f"closing the session of {session}: {reason}")
+        self._end_session(session)
+        if session.connection is not None:
+            session.connection.mark_down()
+
+    def ms_dispatch(self, connection: Connection, message: Message) -> None:
+        """A message has come."""
+        if not self.running:
+            return
+        try:
+            self._dispatch_from(connection, message)
+        except WireError as error:
+            self.log(0, f"{type(message).__name__} from {connection.peer_addrs}: {error}")
+            connection.mark_down()
+            session = connection.priv
+            if isinstance(session, MonSession):
+                self._end_session(session)
+
+    def _dispatch_from(self, connection: Connection, message: Message) -> None:
+        from_mon = connection.peer_type == EntityType.MON
+        if from_mon and isinstance(message, _QUORUM):
+            self.member.on_message(
+                connection.peer_addrs,
+                connection.features,
+                message,
+                self.loop.time(),
+                self.ports.wall(),
+            )
+            self.driver.pump()
+            return
+        if from_mon and isinstance(message, MForward):
+            self.forwarding.on_forward(connection, message)
+            return
+        if from_mon and isinstance(message, MRoute):
+            self.forwarding.on_route(message)
+            return
+        if isinstance(message, MMgrCommandReply):
+            self.command_dispatch.proxy.on_reply(connection, message)
+            return
+        session = connection.priv
+        if from_mon and session is None:
+            # A monitor that we connected to: it has shown that it knows the monitors' key.
+            session = self._peer_session(connection)
+        if isinstance(session, MonSession) and not session.closed:
+            self.dispatch(Request(self, message, session, self.wall()))
+
+    def _peer_session(self, connection: Connection) -> MonSession:
+        session = MonSession(
+            name=connection.peer_name,
+            entity=PrincipalName(EntityType.MON, ""),
+            addrs=connection.peer_addrs,
+            caps=ALLOW_ALL,
+            features=connection.features,
+            connection=connection,
+            opened_at=self.now(),
+        )
+        connection.priv = session
+        self.sessions.add(session)
+        return session
+
+    def dispatch(self, request: Request) -> None:
+        """A message of a client, our own or forwarded, finds who answers it."""
+        message, session = request.message, request.session
+        if request.is_stale:
+            return
+        kind = type(message)
+        if kind is MMonCommand:
+            self.command_dispatch.on_command(request)
+        elif kind is MMonSubscribe:
+            self._on_subscribe(request)
+        elif kind is MMonGetVersion:
+            self._on_get_version(request)
+        elif kind is MMonGetMap:
+            encoded = self.monmap.encode(session.features)
+            request.reply(MMonMap(encoded))
+        elif kind is MCommand:
+            self.command_dispatch.on_tell(request)
+        elif kind is MPing:
+            answer = MPing(own_commands.pong(self))
+            request.reply(answer)
+        elif kind is MGetConfig:
+            self.config_service.on_get_config(request)
+        elif kind is MAuth:
+            self.auth.on_auth(request)
+        else:
+            service = self._by_message.get(kind)
+            if service is not None:
+                service.dispatch(request)
+            else:
+                self.log(1, f"{kind.__name__} from {session} is nothing for a monitor")
+
+    def dispatch_local(self, message: Message) -> None:
+        """A message of this monitor's own for its services (forwarded to the leader)."""
+        self.dispatch(Request(self, message, self.local_session, self.wall()))
+
+    def admin_request(
+        self, prefix: str, given: dict[str, object], fmt: str, session: MonSession
+    ) -> Request:
+        """A command from the admin socket, for a handler of ours."""
+        message = MMonCommand(version=0, fsid=self.monmap.fsid, cmd=[])
+        request = Request(self, message, session, self.wall())
+        request.prefix, request.given, request.format = prefix, given, fmt
+        return request
+
+    # --- subscriptions and versions
+
+    def _on_subscribe(self, request: Request) -> None:
+        session, message = request.session, request.message
+        if not isinstance(message, MMonSubscribe) or session.connection is None:
+            return
+        if message.hostname:
+            session.remote_host = message.hostname
+        for what, item in message.what.items():
+            self.subscribe(session, what, item.start, onetime=bool(item.flags & SUBSCRIBE_ONETIME))
+
+    def subscription_service(self, what: str) -> PaxosService | None:
+        """Who answers subscriptions of that name."""
+        service = self._by_subscription.get(what)
+        if service is None and what.startswith("kv:"):
+            return self.kv
+        if service is None and what.startswith(("mdsmap", "fsmap")):
+            return self.fsmap
+        return service
+
+    def subscribe(self, session: MonSession, what: str, start: int, *, onetime: bool) -> None:
+        """A client wants to be told of a kind of map; it is, if its caps allow that."""
+        service = self.subscription_service(what)
+        if service is None or not self._may_subscribe(session, service, what):
+            self.log(5, f"{session} may not subscribe to {what[:100]!r}")
+            return
+        self.sessions.subscribe(session, what, start, onetime=onetime)
+        service.on_subscribe(session, session.subscriptions[what])
+
+    def _may_subscribe(self, session: MonSession, service: PaxosService, what: str) -> bool:
+        if what not in ("monmap", "config") and not session.is_capable("mon", read=True):
+            return False
+        needed = service.SUBSCRIPTIONS.get(what, service.SUBSCRIPTIONS.get("*"))
+        return needed is None or session.is_capable(
+            needed[0], read="r" in needed[1], write="w" in needed[1], execute="x" in needed[1]
+        )
+
+    def _on_get_version(self, request: Request) -> None:
+        message = request.message
+        if not isinstance(message, MMonGetVersion) or not request.session.is_capable(
+            "mon", read=True
+        ):
+            return
+        services: dict[str, PaxosService] = {
+            "osdmap": self.osdmap,
+            "monmap": self.monmap_service,
+            "mdsmap": self.fsmap,
+            "fsmap": self.fsmap,
+        }
+        service = services.get(message.what)
+        if service is None:
+            self.log(1, f"{request.session} asks for versions of {message.what[:100]!r}")
+        elif not service.is_readable:
+            self.wait_readable(lambda: self.dispatch(request), (service, 0))
+        else:
+            request.reply(
+                MMonGetVersionReply(
+                    handle=message.handle,
+                    map_version=service.last_committed,
+                    oldest_version=service.first_committed,
+                )
+            )
+
+    # --- time
+
+    def _arm_tick(self) -> None:
+        interval = self.config.get_float("mon_tick_interval")
+        self._tick_timer = self.loop.call_later(interval, self._tick)
+
+    def _tick(self) -> None:
+        self._arm_tick()
+        if self.in_quorum and self.is_readable():
+            for service in self.services:
+                service.tick()
+            if self.is_leader:
+                self.proposals.trim()
+        self._trim_sessions()
+        own_commands.tick(self)
+
+    def _trim_sessions(self) -> None:
+        """Send clients elsewhere who were silent for long, or all while we are in no quorum."""
+        left = self.left_quorum_at
+        too_long = left is not None and self.now() > left + 2 * self.config.get_float("mon_lease")
+        timeout = self.config.get_float("mon_session_timeout")
+        for session in self.sessions:
+            if session.is_mon or session.connection is None:
+                continue
+            heard = session.connection.idle_since
+            if too_long:
+                self.close_session(session, "out of the quorum for too long")
+            elif heard is not None and heard + timeout < self.now():
+                self.close_session(session, "nothing heard from it")
