@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from spirula.printing import Fields, Items, Unquoted
+from spirula.printing import Fields, Items, Unquoted, general
 
 FORMATS = (
     "json",
@@ -119,7 +119,9 @@ def _markup(
     end = "\n" if pretty else ""
     children = _children(value)
     if children is None:
-        text = _escape(_scalar(value))
+        # HTML has floats as C++ streams print them, the other formats tell them apart
+        short = html and isinstance(value, float)
+        text = _escape(general(value) if short else _scalar(value))
         out.append(
             f"{indent}<li>{name}: {text}</li>{end}"
             if html
