@@ -254,7 +254,7 @@ def _test_size(session: _Session, number: int, size: int, say: Say) -> None:
                 files.add_placements(block.rows())
         stored += here
         if files and run.batches > 1:
-            files.add_batch(batch, here.tolist())
+            files.add_batch(batch, here.tolist() if start <= end else [])
         start = end + 1
     _show_use(session, number, size, stored, expected, by_length, say)
     if files:

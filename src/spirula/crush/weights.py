@@ -64,6 +64,7 @@ def adjust_item_weight(crush: CrushMap, item: int, weight: int, *, weight_sets: 
     above = _Above(crush)
     places = [bucket for bucket in crush.buckets if bucket and item in bucket.items]
     for bucket in places:
+        _fill_on_the_way(crush, -1 - bucket.id)
         above.adjust(bucket, item, weight, weight_sets=weight_sets)
     if not places:
         raise NotFound(f"item {item} is nowhere in the map")
@@ -275,6 +276,17 @@ def settle_weight_sets(crush: CrushMap) -> None:
         if any(arg.weight_sets for arg in args.values()):
             _fill(crush, args)
             _carry_sets(crush, args)
+
+
+def _fill_on_the_way(crush: CrushMap, index: int) -> None:
+    """What upstream does on its way through the buckets, before it comes to the one at `index`.
+
+    New weight sets say what the weights were until then: in a uniform bucket one item's new weight
+    becomes that of all.
+    """
+    for args in crush.choose_args.values():
+        if any(arg.weight_sets for before, arg in args.items() if before < index):
+            _fill(crush, args)
 
 
 def _fill(crush: CrushMap, args: dict[int, ChooseArg]) -> None:

@@ -22,20 +22,16 @@ from spirula.crush.wire import CrushWrapper
 from spirula.errors import CephError, NotFound
 
 DATA_HELP = """\
-data output from testing routine ...
-           absolute_weights
-                  the decimal weight of each OSD
-                  data layout: ROW MAJOR
-                               OSD id (int), weight (int)
-           batch_device_expected_utilization_all
-                  the expected number of objects each OSD should receive per placement batch
-                  which may be a decimal value
-                  data layout: COLUMN MAJOR
-                               round (int), objects expected on OSD 0...OSD n (float)
-           batch_device_utilization_all
-                  the number of objects stored on each OSD during each placement round
-                  data layout: COLUMN MAJOR
-                               round (int), objects stored on OSD 0...OSD n (int)
+Tables that --output-csv writes, a file for each rule and table:
+  absolute_weights        each OSD and its weight
+  proportional_weights, proportional_weights_all
+                          each OSD and its share of all weights; only OSDs with weight, or all
+  placement_information   each input and the OSDs that it is mapped to
+  device_utilization, device_utilization_all
+                          each OSD, how many inputs it got and how many it should get; only OSDs
+                          that got some, or all
+  batch_device_utilization_all, batch_device_expected_utilization_all
+                          with --batches: each batch and what each OSD got of it (in both)
 """
 
 
