@@ -120,8 +120,8 @@ def _markup(
     children = _children(value)
     if children is None:
         # HTML has floats as C++ streams print them, the other formats tell them apart
-        short = html and isinstance(value, float)
-        text = _escape(general(value) if short else _scalar(value))
+        short = general(value) if html and isinstance(value, float) else _scalar(value)
+        text = _escape(short)
         out.append(
             f"{indent}<li>{name}: {text}</li>{end}"
             if html
