@@ -181,7 +181,6 @@ def struct(
     raised: tuple[str, int, int] | None = None,
     name: str | tuple[str, ...] = (),
     frozen: bool = False,
-    order_by: tuple[str, ...] = (),
 ) -> Any:
     """Declares a wire type.
 
@@ -191,15 +190,15 @@ def struct(
     length. `bare_version`: only a version number of this struct code ("B", "H", "I") stands before
     the fields. `raised=(condition, version, compat)`: the version of values for which the condition
     (as for `when`) holds. `external`: the version is told by someone else (a message header).
-    `name`: corpus name(s). `frozen`: a key; hashable, ordered by its fields (or by `order_by`), not
-    to be changed once made.
+    `name`: corpus name(s). `frozen`: a key; hashable, ordered by its fields, not to be changed
+    once made.
     """
     names = (name,) if isinstance(name, str) else name
 
     def declare(cls: type[_T]) -> type[_T]:
         header = _header(version, compat, by_feature, legacy, bare_version, external)
         header.raised = (raised,) if raised else ()
-        made, fields = _make_dataclass(cls, frozen=frozen, order_by=order_by)
+        made, fields = _make_dataclass(cls, frozen=frozen)
         header.reads = max([header.reads, *(f.since for f in fields), *(f.until for f in fields)])
         made._denc_fields = tuple(fields)
         made._denc_min_size = _min_size(header, fields)
@@ -265,9 +264,7 @@ def _min_size(header: Header, fields: list[Field]) -> int:
     return before.get(header.kind, 0) + sum(f.codec.min_size for f in fields if f.unconditional)
 
 
-def _make_dataclass(
-    cls: type[_T], *, frozen: bool, order_by: tuple[str, ...]
-) -> tuple[type[_T], list[Field]]:
+def _make_dataclass(cls: type[_T], *, frozen: bool) -> tuple[type[_T], list[Field]]:
     """The class as a slots dataclass, and its fields in wire order (a base's first)."""
     if not issubclass(cls, Struct):
         raise TypeError(f"{cls.__name__} must derive from Struct")
@@ -294,11 +291,8 @@ def _make_dataclass(
         setattr(cls, name, made)
     if "__init__" in cls.__dict__:
         raise TypeError(f"{cls.__name__}: a declared type has no __init__ of its own")
-    order = frozen and not order_by and "__lt__" not in cls.__dict__
-    slotted = dataclasses.dataclass(cls, slots=True, unsafe_hash=frozen, order=order)
-    if order_by:
-        _order(slotted, order_by)
-    return slotted, fields
+    order = frozen and "__lt__" not in cls.__dict__
+    return dataclasses.dataclass(cls, slots=True, unsafe_hash=frozen, order=order), fields
 
 
 def codec_zero(codec: Codec, factory: Callable[[], Any]) -> Any:
@@ -319,16 +313,3 @@ def _constant(value: Any) -> Callable[[], Any]:
     if isinstance(value, Struct):
         return lambda: dataclasses.replace(value)  # type: ignore[type-var]  # made a dataclass by struct
     return lambda: value
-
-
-def _order(cls: type, names: tuple[str, ...]) -> None:
-    """Gives a key its order where that is not the order of its fields."""
-
-    def key(value: Any) -> tuple[Any, ...]:
-        return tuple(getattr(value, name) for name in names)
-
-    def less(self: Any, other: Any) -> bool:
-        return key(self) < key(other)
-
-    cls.__lt__ = less  # type: ignore[operator]  # object has none to replace
-    functools.total_ordering(cls)

@@ -45,7 +45,7 @@ from spirula.denc.features import PACIFIC, SERVER_MIMIC, SERVER_OCTOPUS
 from spirula.errors import IncompatibleVersion, LimitExceeded, Truncated, WireError
 
 
-@struct(frozen=True, order_by=("epoch", "version"))
+@struct(frozen=True)
 class Version(Struct):
     version: u64
     epoch: u32
@@ -298,8 +298,12 @@ def test_defaults_are_not_shared() -> None:
     assert two.version == Version(1, 1)
 
 
-def test_keys_are_hashable_and_ordered_as_said() -> None:
-    assert sorted([Version(1, 9), Version(5, 2)]) == [Version(5, 2), Version(1, 9)]
+def test_keys_are_hashable_and_ordered_by_their_fields() -> None:
+    assert sorted([Version(5, 2), Version(1, 9), Version(1, 3)]) == [
+        Version(1, 3),
+        Version(1, 9),
+        Version(5, 2),
+    ]
     assert {Version(1, 2): "x"}[Version(1, 2)] == "x"
 
 
