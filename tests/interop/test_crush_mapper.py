@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,39 +12,39 @@ import pytest
 from spirula.crush.mapper import Mapper
 from spirula.crush.vector import VectorMapper
 from spirula.crush.wire import CrushWrapper
-from tests.unit.crush.random_maps import is_defined, random_map, random_reweights
+from tests.interop import newer
+from tests.interop.crush_mappings import INPUTS, NEWER_TOOL, crushtool_mappings
+from tests.unit.crush.random_maps import is_defined, random_map, random_msr_map, random_reweights
 
-FULL = 0x10000
-BLOCKS, MAPS_IN_BLOCK, INPUTS = 44, 50, 8
+BLOCKS, MAPS_IN_BLOCK = 44, 50
+MSR_MAPS = 30
 VECTOR_EVERY = 10  # on so few inputs numpy is slow; that both mappers agree is a test of its own
-LINE = re.compile(r"CRUSH rule (\d+) x (\d+) \[([\d,]*)\]")
-
-pytestmark = pytest.mark.skipif(
-    shutil.which("crushtool") is None, reason="no crushtool (ceph-base)"
-)
 
 
-def crushtool_maps(crush: CrushWrapper, weights: list[int], count: int, path: Path) -> list[str]:
-    path.write_bytes(crush.encode())
-    words = ["-i", str(path), "--test", "--show-mappings", "--num-rep", str(count)]
-    words += ["--min-x", "0", "--max-x", str(INPUTS - 1)]
-    for device, weight in enumerate(weights):
-        if weight != FULL and device in crush.item_names:
-            words += ["--weight", str(device), repr(weight / FULL)]
-    for attempt in range(3):
-        try:
-            done = subprocess.run(
-                ["crushtool", *words], capture_output=True, text=True, timeout=20, check=False
+def compare(
+    crush: CrushWrapper,
+    weights: list[int],
+    count: int,
+    theirs: dict[int, list[list[int]]],
+    *,
+    vector: bool,
+) -> int:
+    """How many mappings were compared."""
+    args = crush.choose_args.get(-1, {})
+    plain = Mapper(crush, args)
+    for rule, mappings in theirs.items():
+        ours = [plain.do_rule(rule, x, count, weights) for x in range(len(mappings))]
+        assert ours == mappings, f"{rule=}"
+        if vector:
+            many = VectorMapper(crush, args).map_many(
+                rule, np.arange(len(mappings)), count, np.array(weights)
             )
-        except subprocess.TimeoutExpired:
-            # 16.2's crushtool sometimes never comes back; the same call does the next time
-            if attempt == 2:
-                raise
-        else:
-            return done.stdout.splitlines()
-    return []
+            rows = zip(many.values.tolist(), many.length.tolist(), strict=True)
+            assert [row[:length] for row, length in rows] == mappings, f"{rule=}"
+    return sum(map(len, theirs.values()))
 
 
+@pytest.mark.skipif(shutil.which("crushtool") is None, reason="no crushtool (ceph-base)")
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_crushtool_maps_alike(block: int, tmp_path: Path) -> None:
     compared = 0
@@ -55,21 +54,24 @@ def test_crushtool_maps_alike(block: int, tmp_path: Path) -> None:
             continue
         weights = random_reweights(seed, crush)
         count = 1 + seed % 12
-        args = crush.choose_args.get(-1, {})
-        vector = VectorMapper(crush, args)
-        plain = Mapper(crush, args)
-        many = {}
-        for line in crushtool_maps(crush, weights, count, tmp_path / "map"):
-            match = LINE.fullmatch(line)
-            if match is None:
-                continue
-            rule, x = int(match[1]), int(match[2])
-            theirs = [int(device) for device in match[3].split(",") if device]
-            assert plain.do_rule(rule, x, count, weights) == theirs, f"map {seed}, {rule=}, {x=}"
-            if seed % VECTOR_EVERY == 0:
-                if rule not in many:
-                    many[rule] = vector.map_many(rule, np.arange(INPUTS), count, np.array(weights))
-                ours = many[rule].values[x][: many[rule].length[x]].tolist()
-                assert ours == theirs, f"map {seed}, {rule=}, {x=}"
-            compared += 1
+        theirs = crushtool_mappings(crush, weights, count, tmp_path / "map")
+        vector = seed % VECTOR_EVERY == 0
+        compared += compare(crush, weights, count, theirs, vector=vector)
     assert compared > MAPS_IN_BLOCK * INPUTS / 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(newer.why_not() is not None, reason=newer.why_not() or "")
+def test_crushtool_of_20_2_maps_msr_rules_alike(scale: int) -> None:
+    compared = 0
+    with tempfile.TemporaryDirectory(dir=Path(newer.ROOT, "tmp")) as folder:
+        # from where the committed ones end (tests/golden/test_crush_msr.py)
+        for seed in range(200, 200 + MSR_MAPS * scale):
+            crush = random_msr_map(seed)
+            if not is_defined(crush, msr=True):
+                continue
+            weights = random_reweights(seed, crush)
+            count = 1 + seed % 12
+            theirs = crushtool_mappings(crush, weights, count, Path(folder, "map"), NEWER_TOOL)
+            compared += compare(crush, weights, count, theirs, vector=seed % 3 == 0)
+    assert compared > MSR_MAPS * INPUTS / 2
