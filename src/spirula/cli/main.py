@@ -48,6 +48,9 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         "spirula.cli.dencoder:main", "decode, show and check encoded values, as ceph-dencoder does"
     ),
     "mon": Subcommand("spirula.cli.mon:main", "run a monitor, as ceph-mon does"),
+    "osdmaptool": Subcommand(
+        "spirula.cli.osdmaptool:main", "make, show, test and balance OSD maps, as osdmaptool does"
+    ),
 }
 
 # What to do about an error. Only for errors where the text of the error cannot know.

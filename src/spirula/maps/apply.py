@@ -82,7 +82,7 @@ def apply_incremental(osdmap: OSDMap, inc: Incremental) -> OSDMap:
         made.flags = inc.new_flags
         _require_by_flags(made)
     if inc.new_max_osd >= 0:
-        _resize(made, inc.new_max_osd)
+        resize(made, inc.new_max_osd)
     _check_ids(made.max_osd, inc)
     _change_pools(made, inc)
     _change_snaps(made, inc)
@@ -130,8 +130,8 @@ def _require_by_flags(made: OSDMap) -> None:
     made.require_osd_release = max(made.require_osd_release, least)
 
 
-def _resize(made: OSDMap, count: int) -> None:
-    """Makes room for `count` OSDs, or drops those beyond."""
+def resize(made: OSDMap, count: int) -> None:
+    """Makes room in a map for `count` OSDs, or drops those beyond; its lists are replaced."""
     if count > MAX_OSDS:
         raise LimitExceeded(f"room for {count} OSDs", path="new_max_osd", limit=MAX_OSDS)
 

@@ -82,7 +82,7 @@ class OneByOne:
 
 
 @dataclass(slots=True)
-class _PoolPlaces:
+class PoolPlaces:
     """The places of one pool's PGs.
 
     `pps` are placement seeds, `picked` and `length` what CRUSH picked for them; `special` holds the
@@ -98,15 +98,25 @@ class _PoolPlaces:
     mask: int
     count: int
 
+    def at(self, seed: int) -> PGMapping:
+        """The mapping of one PG, a seed below `count`."""
+        found = self.special.get(seed)
+        if found is None:
+            osds = self.picked[seed].tolist()
+            # what the class itself does, in half the time
+            found = tuple.__new__(PGMapping, (osds, osds[0], osds, osds[0]))
+        return found
+
 
 class PGMappings:
     """The mappings of all PGs of one map. Neither may be changed; `advance` makes the next one.
 
+    `pools` holds the places by pool; `spirula.maps.by_osd` reads them from the OSDs' side.
     `asked` tells for how many PGs CRUSH was asked when this was made. Mappings that are handed out
     are shared: they are not to be changed. LimitExceeded for a map with absurdly many PGs.
     """
 
-    _pools: dict[int, _PoolPlaces]
+    pools: dict[int, PoolPlaces]
 
     def __init__(self, osdmap: OSDMap, make_mapper: MakeManyMapper = VectorMapper) -> None:
         self._build(osdmap, make_mapper, None)
@@ -121,11 +131,11 @@ class PGMappings:
 
     def get(self, pg: PGId) -> PGMapping:
         """Where a PG is; a seed of full precision counts as the PG that it belongs to."""
-        places = self._pools.get(pg.pool)
+        places = self.pools.get(pg.pool)
         if places is None:
             return NOWHERE
         seed = pg.seed & places.mask
-        return self._at(places, seed if seed < places.count else seed & places.mask >> 1)
+        return places.at(seed if seed < places.count else seed & places.mask >> 1)
 
     def locate(
         self, pool_id: int, name: str, key: str = "", nspace: str = "", hash: int = -1
@@ -134,22 +144,14 @@ class PGMappings:
 
         NotFound when there is no such pool, or none of its PGs.
         """
-        places = self._pools.get(pool_id)
+        places = self.pools.get(pool_id)
         if places is None:
             raise NotFound(f"no pool {pool_id}")
         full = hash if hash >= 0 else hash_key(places.pool, key or name, nspace)
         seed = full & places.mask
         if seed >= places.count:
             seed &= places.mask >> 1
-        return PGId(pool_id, seed), self._at(places, seed)
-
-    def _at(self, places: _PoolPlaces, seed: int) -> PGMapping:
-        found = places.special.get(seed)
-        if found is None:
-            osds = places.picked[seed].tolist()
-            # what the class itself does, in half the time
-            found = tuple.__new__(PGMapping, (osds, osds[0], osds, osds[0]))
-        return found
+        return PGId(pool_id, seed), places.at(seed)
 
     # ------------------------------------------------------------------------------------ building
 
@@ -172,9 +174,9 @@ class PGMappings:
         self._plain = _plain_osds(osdmap)
         self._excepted = _by_pool(table for _, table in self._tables())
         changes = None if old is None else _Changes(old, self)
-        self._pools = {
+        self.pools = {
             number: self._places(
-                number, pool, None if old is None else old._pools.get(number), changes
+                number, pool, None if old is None else old.pools.get(number), changes
             )
             for number, pool in osdmap.pools.items()
             if pool.pg_num
@@ -192,8 +194,8 @@ class PGMappings:
         ]
 
     def _places(
-        self, number: int, pool: PGPool, old: _PoolPlaces | None, changes: _Changes | None
-    ) -> _PoolPlaces:
+        self, number: int, pool: PGPool, old: PoolPlaces | None, changes: _Changes | None
+    ) -> PoolPlaces:
         """The places of a pool, made from the old ones where those are still good."""
         rule = self._placement.find_rule(pool)
         same_rule = old is not None and (old.rule, old.pool.size) == (rule, pool.size)
@@ -228,7 +230,7 @@ class PGMappings:
         self._settle(number, places, settle)
         return places
 
-    def _ask_crush(self, number: int, places: _PoolPlaces, rows: Rows) -> None:
+    def _ask_crush(self, number: int, places: PoolPlaces, rows: Rows) -> None:
         """Asks CRUSH for the devices of these rows."""
         if not len(rows) or places.rule < 0 or not places.pool.size:
             return
@@ -249,7 +251,7 @@ class PGMappings:
             mapper = self._mappers[key] = self._make_mapper(crush, args)
         return mapper
 
-    def _settle(self, number: int, places: _PoolPlaces, rows: Rows) -> None:
+    def _settle(self, number: int, places: PoolPlaces, rows: Rows) -> None:
         """Decides for these rows whether they are plain, and finds the places of those that are
         not.
         """
@@ -310,7 +312,7 @@ class _Changes:
             self._trees[*keys, rule] = found
         return found
 
-    def reweighted_rows(self, places: _PoolPlaces, rule: int) -> Rows:
+    def reweighted_rows(self, places: PoolPlaces, rule: int) -> Rows:
         """Rows for which an OSD whose weight changed now refuses, or refuses no more.
 
         An OSD that takes less can only move PGs that it was picked for. One that takes more can
@@ -327,7 +329,7 @@ class _Changes:
                     rows = _union(rows, self._accepting(places, osd))
         return rows
 
-    def _accepting(self, places: _PoolPlaces, osd: int) -> Rows:
+    def _accepting(self, places: PoolPlaces, osd: int) -> Rows:
         """Rows that the OSD refused at its old weight and does not at its new one."""
         before, after = int(self._before[osd]), int(self._after[osd])
         if before == 0 and after >= DEFAULT_PRIMARY_AFFINITY:
@@ -355,7 +357,7 @@ class _Changes:
                         left.append(below)
         return found
 
-    def settled_rows(self, number: int, places: _PoolPlaces) -> Rows:
+    def settled_rows(self, number: int, places: PoolPlaces) -> Rows:
         """Rows whose way from what CRUSH picked to up and acting may have changed."""
         seeds = set(self._keys.get(number, ()))
         if len(self._osds):
@@ -419,8 +421,8 @@ def _hash_many(numbers: Numbers, other: int) -> Numbers:
     return made
 
 
-def _empty_places(number: int, pool: PGPool, rule: int) -> _PoolPlaces:
-    return _PoolPlaces(
+def _empty_places(number: int, pool: PGPool, rule: int) -> PoolPlaces:
+    return PoolPlaces(
         pool=pool,
         rule=rule,
         pps=_placement_seeds(number, pool),
@@ -432,14 +434,14 @@ def _empty_places(number: int, pool: PGPool, rule: int) -> _PoolPlaces:
     )
 
 
-def _with_pool(old: _PoolPlaces, pool: PGPool) -> _PoolPlaces:
+def _with_pool(old: PoolPlaces, pool: PGPool) -> PoolPlaces:
     """The same places for a pool that changed in nothing that matters here."""
-    return _PoolPlaces(
+    return PoolPlaces(
         pool, old.rule, old.pps, old.picked, old.length, old.special, old.mask, old.count
     )
 
 
-def _resized(old: _PoolPlaces, pool: PGPool, pps: Numbers) -> _PoolPlaces:
+def _resized(old: PoolPlaces, pool: PGPool, pps: Numbers) -> PoolPlaces:
     """A copy for as many PGs as the pool has now."""
     count, kept = pool.pg_num, min(pool.pg_num, old.count)
     picked = np.full((count, pool.size), NO_OSD, np.int32)
@@ -447,7 +449,7 @@ def _resized(old: _PoolPlaces, pool: PGPool, pps: Numbers) -> _PoolPlaces:
     picked[:kept], length[:kept] = old.picked[:kept], old.length[:kept]
     special = {seed: found for seed, found in old.special.items() if seed < count}
     mask = (1 << count.bit_length()) - 1
-    return _PoolPlaces(pool, old.rule, pps, picked, length, special, mask, count)
+    return PoolPlaces(pool, old.rule, pps, picked, length, special, mask, count)
 
 
 def _plain_osds(osdmap: OSDMap) -> NDArray[np.bool_]:

@@ -13,16 +13,18 @@ from typing import NamedTuple, Protocol
 from spirula.crush.hash import hash32_2
 from spirula.crush.map import ChooseArg, CrushMap
 from spirula.crush.mapper import Mapper
+from spirula.crush.msr import MSR_FIRSTN, MSR_INDEP
 from spirula.errors import NotFound
 from spirula.maps.osdmap import OSDMap
 from spirula.maps.state import DEFAULT_PRIMARY_AFFINITY, OSDState, check_sizes
 from spirula.maps.strhash import str_hash
 from spirula.types.hobject import NO_SHARD
 from spirula.types.pg import NO_OSD, PGId, PGShard, stable_mod
-from spirula.types.pool import PGPool, PoolFlag
+from spirula.types.pool import PGPool, PoolFlag, PoolType
 
 NO_PRIMARY = -1
 _COMPAT_CHOOSE_ARGS = -1
+_MSR_TYPES: dict[int, int] = {PoolType.REPLICATED: MSR_FIRSTN, PoolType.ERASURE: MSR_INDEP}
 _NAMESPACE_END = b"\x1f"
 _UP = OSDState.EXISTS | OSDState.UP
 
@@ -171,16 +173,18 @@ class Placement:
         """The number of the CRUSH rule that the pool uses, -1 if there is none that fits.
 
         Maps of releases before Luminous name rules by the `ruleset` in their mask, so the mask
-        decides.
+        decides. Rules of the msr types (19.2) serve pools of the type that they are made for.
         """
         wanted = (pool.crush_rule, pool.type, pool.size)
         found = self._rules.get(wanted)
         if found is None:
             found = -1
+            fitting = (pool.type, _MSR_TYPES.get(pool.type, pool.type))
             for number, rule in enumerate(self.osdmap.crush.rules):
                 if (
                     rule is not None
-                    and (rule.ruleset, rule.type) == wanted[:2]
+                    and rule.ruleset == pool.crush_rule
+                    and rule.type in fitting
                     and rule.min_size <= pool.size <= rule.max_size
                 ):
                     found = number
