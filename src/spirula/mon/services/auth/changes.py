@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spirula.auth.crypto import generate_key
+from spirula.conf.file import ConfSyntaxError
 from spirula.errors import InvalidArgument, NotFound
 from spirula.mon.commands.arguments import text
 from spirula.mon.commands.reply import Reply, Retry, committed, said
@@ -47,6 +48,8 @@ def import_keyring(service: AuthService, request: Request) -> Reply:
 def _keyring(data: bytes) -> KeyRing:
     try:
         return read_keyring(data)
+    except ConfSyntaxError:
+        raise InvalidArgument("error decoding keyring cannot parse buffer") from None
     except InvalidArgument as error:
         raise InvalidArgument(f"error decoding keyring {error.message}") from None
 
@@ -127,7 +130,10 @@ def get_or_create_key(
     """A principal's key."""
     _, auth, created = _get_or_create(service, entity, caps)
     output = render_key(request, auth.key)
-    return committed("", output) if created else said("", output)
+    if created:
+        return committed("", output)
+    # As upstream prints it: with the end of a line, unless the key is new.
+    return said("", output + "\n" if request.is_plain else output)
 
 
 def _get_or_create(

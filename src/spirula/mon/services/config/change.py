@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spirula.conf.file import ConfSyntaxError, parse_conf
+from spirula.conf.file import ConfSyntaxError, normalize_name, parse_conf
 from spirula.conf.option import OptionFlag
 from spirula.conf.values import BadValue, to_text
 from spirula.errors import InvalidArgument
@@ -46,6 +46,7 @@ def set_option(
     force: bool = False,
 ) -> Reply:
     """Sets an option. With `force` it need not be known, nor the value good."""
+    name = normalize_name(name)
     if not force:
         value = _checked(service, name, value)
     return _change(service, who, name, _bytes(value))
@@ -74,7 +75,7 @@ def _checked(service: ConfigService, name: str, value: str) -> str:
 )
 def remove(service: ConfigService, request: Request, who: str, name: str) -> Reply:
     """Removes what is set; what is not set is no error."""
-    return _change(service, who, name, None)
+    return _change(service, who, normalize_name(name), None)
 
 
 def _change(service: ConfigService, who: str, name: str, value: bytes | None) -> Reply:
@@ -113,7 +114,7 @@ def assimilate(service: ConfigService, request: Request) -> Reply:
     try:
         given = parse_conf(request.data)
     except ConfSyntaxError as error:
-        raise InvalidArgument(error.message) from None
+        raise InvalidArgument(f"{error.message}\n") from None
     taken: dict[str, bytes | None] = {}
     left: list[str] = []
     for section in given.section_names():

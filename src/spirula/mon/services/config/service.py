@@ -12,6 +12,7 @@ import contextlib
 from typing import TYPE_CHECKING, ClassVar
 
 from spirula.conf.option import OptionFlag
+from spirula.conf.values import BadValue
 from spirula.crush.lookup import find_item, full_location, item_class
 from spirula.errors import NotFound
 from spirula.messages.mon_client import MConfig, MGetConfig
@@ -75,7 +76,7 @@ class ConfigService(PaxosService):
         """A remark for the history of what is pending."""
         self._cleanup: dict[str, bytes | None] = {}
         self._modules: tuple[int, dict[str, Option]] = (0, {})
-        self._loaded = (-1, -1)
+        self._loaded = (-1, -1, -1)
         self._told = -1
 
     # --- Paxos
@@ -124,7 +125,10 @@ class ConfigService(PaxosService):
             self.change(dict(self._cleanup))
 
     def change(self, values: Mapping[str, bytes | None], description: str = "") -> bool:
-        """Set (or with None remove) keys, and propose; False if nothing would change."""
+        """Set (or with None remove) keys, and propose; False if nothing would change.
+
+        With the first change what was found wrong in the store is put right.
+        """
         for key, value in values.items():
             if self.current.get(key) == value:
                 self.pending.pop(key, None)
@@ -132,6 +136,7 @@ class ConfigService(PaxosService):
                 self.pending[key] = value
         if not self.pending:
             return False
+        self.pending = {**self._cleanup, **self.pending}
         self.description = description or self.description
         self.propose()
         self.monitor.kv.propose()
@@ -154,8 +159,9 @@ class ConfigService(PaxosService):
     # --- the values
 
     def _load_if_changed(self) -> None:
-        """Read the values anew if they, or the modules' options, have changed."""
-        now = (self.last_committed, self.monitor.mgrmap.map.epoch)
+        """Read the values anew if they, or the modules' options, may have changed."""
+        kv, mgrmap = self.monitor.kv, self.monitor.mgrmap.map
+        now = (self.last_committed, kv.last_committed, mgrmap.epoch)
         if now != self._loaded:
             self._loaded = now
             self._load()
@@ -192,7 +198,7 @@ class ConfigService(PaxosService):
         if not section:
             self._cleanup[key] = None
             self._cleanup[make_key(GLOBAL, mask, name)] = encoded
-        text = encoded.decode("utf-8", "surrogateescape")
+        text = _normal(option, encoded.decode("utf-8", "surrogateescape"))
         return MaskedOption(name, text, section or GLOBAL, mask, option)
 
     def _apply_own(self) -> None:
@@ -219,21 +225,19 @@ class ConfigService(PaxosService):
     def place_of(self, *, osd: int | None = None, host: str = "") -> Place:
         """Where an OSD is by the CRUSH map, or whoever runs on a host, which may not be in it."""
         crush = self._crush()
-        item = find_item(crush, host) if osd is None else osd
         location = {"host": host} if host else {}
-        if item is not None:
-            with contextlib.suppress(NotFound):
-                location.update(full_location(crush, item))
+        for item in (find_item(crush, host), osd):
+            if item is not None:
+                with contextlib.suppress(NotFound):
+                    location.update(full_location(crush, item))
         device_class = item_class(crush, osd) if osd is not None else None
         return Place(location, device_class or "")
 
     # --- who is told
 
     def _values_of(self, session: MonSession) -> dict[str, str]:
-        place = self.place_of(host=session.remote_host)
-        if session.name.type == EntityType.OSD:
-            device_class = item_class(self._crush(), session.name.num)
-            place = Place(place.location, device_class or "")
+        osd = session.name.num if session.name.type == EntityType.OSD else None
+        place = self.place_of(osd=osd, host=session.remote_host)
         return self.values_for(str(session.entity), place)
 
     def check_subscription(self, session: MonSession, subscription: Subscription) -> None:
@@ -258,3 +262,13 @@ class ConfigService(PaxosService):
             return
         place = Place(self.place_of(host=message.host).location, message.device_class)
         request.reply(MConfig(config=self.values_for(str(message.name), place)))
+
+
+def _normal(option: Option | None, text: str) -> str:
+    """A value as its option's validator writes it, if it has one that can read it."""
+    if option is None or option.validator is None:
+        return text
+    try:
+        return option.validator(text)
+    except BadValue:
+        return text

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from spirula.conf.file import normalize_name
 from spirula.conf.option import OptionFlag
 from spirula.conf.values import to_text
 from spirula.errors import InvalidArgument, NotFound
@@ -75,6 +76,7 @@ def get(service: ConfigService, request: Request, who: str, key: str | None = No
     entity = _entity(who)
     found = service.map.for_entity(str(entity), _place(service, entity), service.crush_types())
     if key is not None:
+        key = normalize_name(key)
         return said("", _value(service, entity, key, found.get(key)) + "\n")
     if request.is_plain:
         return said("", _table([(value.section, value) for value in found.values()]))
@@ -135,7 +137,7 @@ def _indented(section: str) -> str:
 @commands.add("config help", key=text(), perm="r", help="describe an option")
 def describe(service: ConfigService, request: Request, key: str) -> Reply:
     """What is known of an option."""
-    option = service.find_option(key)
+    option = service.find_option(normalize_name(key))
     if option is None:
         raise NotFound
     if not request.is_plain:
