@@ -267,10 +267,3 @@ class MMonGetPurgedSnapsReply(PaxosServiceMessage):
     start: u32
     last: u32
     purged_snaps: Map[u32, Map[s64, IntervalSet]]
-
-
-@message(90)
-class MRemoveSnaps(PaxosServiceMessage):
-    """Snapshots to remove, by pool."""
-
-    snaps: Map[s32, Vec[u64]]

@@ -24,10 +24,10 @@ from spirula.messages.mon_client import (
     MMonSubscribe,
     MMonSubscribeAck,
     MPoolOp,
-    MRemoveSnaps,
     OldSubscribeItem,
     SubscribeItem,
 )
+from spirula.messages.osd_mon import MRemoveSnaps
 from spirula.messages.quorum import MMonHealth, MRoute
 from spirula.types.auth import PrincipalName
 from spirula.types.entity import EntityName
