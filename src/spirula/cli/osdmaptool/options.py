@@ -55,7 +55,8 @@ creates a relatively generic OSD map with <numosd> devices
 change <osdid> CRUSH <weight> (but do not persist)
    --save                  write modified osdmap with upmap or crush-adjust changes
 """
-_MORE = """\
+# What 16.2 does not have.
+MORE_USAGE = """\
    --read <file>           calculate primaries that even out reads (as 19.2 does),
                            writing commands to <file> [default: - for stdout]
    --read-pool <poolname>  the pool to even out; needed for --read
@@ -142,7 +143,7 @@ class Request:
 
 def usage() -> str:
     """The text of `--help`."""
-    return USAGE + _MORE
+    return USAGE + MORE_USAGE
 
 
 _FLAGS = {
