@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from spirula.crush.map import Rule, RuleOp, Step
+from spirula.crush.msr import MSR_FIRSTN, MSR_INDEP
+from spirula.crush.wire import CrushWrapper
+from spirula.maps.osdmap import OSDMap
 from spirula.maps.placement import PGMapping, Placement, pick_primary, raw_pg_to_pg
 from spirula.types.pg import NO_OSD, PGId
 from tests.interop import newer
 from tests.interop.realcluster import ENVIRONMENT
-from tests.unit.maps.randommaps import random_map
+from tests.unit.maps.randommaps import HOST, random_map
 
 MAPS, GROUPS = 200, 4
 TOOL = shutil.which("osdmaptool", path=ENVIRONMENT["PATH"])
@@ -103,27 +107,76 @@ def test_primaries_chosen_by_hand(scale):
     rng = random.Random(18)
     compared = 0
     with tempfile.TemporaryDirectory(dir=Path(newer.ROOT, "tmp")) as folder:
-        path = Path(folder, "map")
         for _ in range(20 * scale):
             osdmap = random_map(rng)
-            # releases from Reef on take a pool's rule whether its mask fits or not
             fitting = Placement(osdmap)
-            pools = [n for n, pool in osdmap.pools.items() if fitting.find_rule(pool) >= 0]
-            pgs = [
-                PGId(number, seed)
-                for number in sorted(pools)
-                for seed in range(osdmap.pools[number].pg_num)
-            ]
             osdmap.pg_upmap_primaries = {
                 pg: rng.choice([*fitting.pg_to_raw_upmap(pg), rng.randrange(osdmap.max_osd)])
-                for pg in pgs
+                for pg in pgs_with_rules(osdmap)
                 if rng.random() < 0.5
             }
-            places = Placement(osdmap)
-            ours = [told(places, pg, places.pg_to_up_acting_osds(pg)) for pg in pgs]
-            path.write_bytes(osdmap.encode())
-            tool = ("chroot", newer.ROOT, "osdmaptool")
-            lines = osdmaptool(newer.inside(str(path)), "--test-map-pgs-dump-all", tool=tool)
-            assert [pg for pg in lines_of_pgs(lines) if int(pg.split(".")[0]) in pools] == ours
+            compare_with_newer(osdmap, Path(folder, "map"))
             compared += len(osdmap.pg_upmap_primaries)
     assert compared > 100
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(newer.why_not() is not None, reason=newer.why_not() or "")
+def test_pools_with_rules_that_try_all_steps_again(scale):
+    rng = random.Random(19)
+    compared = holes = 0
+    with tempfile.TemporaryDirectory(dir=Path(newer.ROOT, "tmp")) as folder:
+        for _ in range(20 * scale):
+            osdmap = random_map(rng)
+            if not all(bucket.items for bucket in osdmap.crush.buckets):
+                continue
+            add_msr_rules(osdmap)
+            found = compare_with_newer(osdmap, Path(folder, "map"))
+            compared += len(found)
+            holes += sum(NO_OSD in mapping.up for mapping in found)
+    assert compared > 300
+    assert holes > 30
+
+
+def pgs_with_rules(osdmap: OSDMap) -> list[PGId]:
+    """Releases from Reef on take a pool's rule whether its mask fits or not: only where it does."""
+    places = Placement(osdmap)
+    return [
+        PGId(number, seed)
+        for number, pool in sorted(osdmap.pools.items())
+        if places.find_rule(pool) >= 0
+        for seed in range(pool.pg_num)
+    ]
+
+
+def add_msr_rules(osdmap: OSDMap) -> None:
+    """Rules of both types over hosts and devices, used by all pools."""
+    crush = CrushWrapper.decode(osdmap.crush.encode())
+    root = crush.buckets[-1]
+    for kind in (MSR_FIRSTN, MSR_INDEP):
+        steps = [
+            Step(RuleOp.SET_MSR_DESCENTS, 5),
+            Step(RuleOp.SET_MSR_COLLISION_TRIES, 10),
+            Step(RuleOp.TAKE, root.id),
+            Step(RuleOp.CHOOSE_MSR, 3, HOST),
+            Step(RuleOp.CHOOSE_MSR, 2, 0),
+            Step(RuleOp.EMIT),
+        ]
+        crush.rule_names[len(crush.rules)] = f"msr{kind}"
+        crush.rules.append(Rule(steps, len(crush.rules), kind, 1, 100))
+    osdmap.crush = crush
+    for pool in osdmap.pools.values():
+        pool.crush_rule = len(crush.rules) - (1 if pool.is_erasure else 2)
+
+
+def compare_with_newer(osdmap: OSDMap, path: Path) -> list[PGMapping]:
+    """Holds all PGs against osdmaptool of 20.2; gives their mappings."""
+    places, pgs = Placement(osdmap), pgs_with_rules(osdmap)
+    found = [places.pg_to_up_acting_osds(pg) for pg in pgs]
+    path.write_bytes(osdmap.encode())
+    tool = ("chroot", newer.ROOT, "osdmaptool")
+    lines = osdmaptool(newer.inside(str(path)), "--test-map-pgs-dump-all", tool=tool)
+    named = {str(pg) for pg in pgs}
+    ours = [told(places, pg, mapping) for pg, mapping in zip(pgs, found, strict=True)]
+    assert [line for line in lines_of_pgs(lines) if line.split()[0] in named] == ours
+    return found

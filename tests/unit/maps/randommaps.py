@@ -102,6 +102,10 @@ def random_map(rng: random.Random) -> OSDMap:
     osdmap = apply_incremental(OSDMap(), first)
     for _ in range(rng.randint(0, 4)):
         osdmap = apply_incremental(osdmap, random_change(rng, osdmap, many=True))
+    if rng.random() < 0.3:
+        inc = pending_incremental(osdmap)
+        _choose_args(rng, osdmap, inc)
+        osdmap = apply_incremental(osdmap, inc)
     return osdmap
 
 
