@@ -1,0 +1,35 @@
+"""What a daemon logs about kernels, with the compiled ones and without."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from spirula.kernels import names, report, straw2
+
+WITHOUT = """
+import sys
+sys.modules["spirula.kernels._placement"] = None
+from spirula.kernels import names, report, straw2
+from spirula.maps.strhash import str_hash
+print(report.implementations())
+print(straw2.choose_straw2 is straw2.pure_choose_straw2, str_hash(2, b"foo"))
+"""
+
+
+def test_it_tells_what_is_in_use():
+    assert report.implementations() == {
+        "crc32c": "native",
+        "names": names.IMPLEMENTATION,
+        "straw2": straw2.IMPLEMENTATION,
+    }
+
+
+def test_without_the_compiled_module_the_twins_serve():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [
+        "{'crc32c': 'native', 'names': 'pure', 'straw2': 'pure'}",
+        f"True {0x7FC1F406}",
+    ]
