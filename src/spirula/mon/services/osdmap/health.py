@@ -341,7 +341,7 @@ def _check_pools(osdmap: OSDMap, config: Config, checks: Checks) -> None:
         elif pool.has_flag(PoolFlag.NEARFULL):
             full["NEARFULL"].append(f"pool '{name}' is nearfull")
         wanted = pool.pg_num_target
-        if wanted & (wanted - 1) or not wanted:
+        if wanted & (wanted - 1):
             odd.append(f"pool '{name}' pg_num {wanted} is not a power of two")
         if pool.size == 1:
             single.append(f"pool '{name}' has no replicas configured")
