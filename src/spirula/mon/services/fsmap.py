@@ -1,0 +1,127 @@
+"""FSMapService: the map of file systems, without any: there are no metadata servers yet.
+
+Clients and managers subscribe to it all the same and wait until they have it. Called by `monitor`;
+`mon.status` shows it. Formats: upstream `src/mds/FSMap.cc`, `FSMapUser.h`, `src/mon/MDSMonitor.cc`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spirula.denc import Struct, Vec, boolean, default, s32, s64, string, struct, u32
+from spirula.messages.fsmap import Enveloped, MFSMap, MFSMapUser
+from spirula.mon.services.base import PaxosService
+from spirula.types.mon import CompatSet, FeatureSet
+
+if TYPE_CHECKING:
+    from spirula.messages.base import Message
+    from spirula.mon.monitor import Monitor
+    from spirula.mon.session import MonSession, Subscription
+    from spirula.mon.store import Transaction
+
+_NO_FILE_SYSTEM = -1
+_INCOMPAT = {
+    1: "base v0.20",
+    2: "client writeable ranges",
+    3: "default file layouts on dirs",
+    4: "dir inode in separate object",
+    5: "mds uses versioned encoding",
+    6: "dirfrag is stored in omap",
+    8: "no anchor table",
+    9: "file layout v2",
+    10: "snaprealm v2",
+}
+"""What a metadata server of 16.2 must know of to join a file system."""
+
+
+@struct(version=7, compat=6, name="EmptyFSMap")
+class EmptyFSMap(Struct):
+    """A map of no file systems and no metadata servers (upstream FSMap).
+
+    The three counts are those of file systems, of roles and standbys, and of their epochs; more
+    than 0 would be followed by as many elements.
+    """
+
+    epoch: u32
+    next_filesystem_id: s64 = default(1)
+    legacy_client_fscid: s32 = default(_NO_FILE_SYSTEM)
+    compat: CompatSet
+    enable_multiple: boolean = default(True)
+    filesystems: u32
+    mds_roles: u32
+    standby_daemons: u32
+    standby_epochs: u32
+    ever_enabled_multiple: boolean = default(True)
+
+
+@struct(version=1, compat=1, name="FSMapUser::fs_info_t")
+class FSInfo(Struct):
+    """Number and name of a file system."""
+
+    cid: s32
+    name: string
+
+
+@struct(version=1, compat=1, name="FSMapUser")
+class FSMapUser(Struct):
+    """What clients need to know of file systems."""
+
+    epoch: u32
+    legacy_client_fscid: s32 = default(_NO_FILE_SYSTEM)
+    filesystems: Vec[FSInfo]
+
+
+class FSMapService(PaxosService):
+    """The empty map of one monitor."""
+
+    NAME = "mdsmap"
+    SUBSCRIPTIONS = {  # noqa: RUF012 - ClassVar of the base
+        "fsmap": ("mds", "r"),
+        "fsmap.user": ("mds", "r"),
+        "mdsmap": ("mds", "r"),
+    }
+
+    def __init__(self, monitor: Monitor) -> None:
+        super().__init__(monitor)
+        self.fsmap = EmptyFSMap()
+        self.encoded = b""
+        self.pending = EmptyFSMap()
+
+    def create_initial(self) -> None:
+        self.pending = EmptyFSMap(1)
+        self.pending.compat = CompatSet(FeatureSet(), FeatureSet(), FeatureSet.of(_INCOMPAT))
+
+    def update(self) -> None:
+        if self.last_committed == self.fsmap.epoch:
+            return
+        encoded = self.get_version(self.last_committed)
+        if encoded is not None:
+            self.fsmap, self.encoded = EmptyFSMap.decode(encoded), encoded
+            self.notify_subscribers()
+
+    def encode_pending(self, transaction: Transaction) -> None:
+        self.put_version(transaction, self.pending.epoch, self.pending.encode())
+        self.encode_health(transaction, {})
+
+    def document(self) -> dict[str, object]:
+        """What `ceph status` says of it."""
+        return {"epoch": self.fsmap.epoch, "by_rank": [], "up:standby": 0}
+
+    def check_subscription(self, session: MonSession, subscription: Subscription) -> None:
+        epoch = self.fsmap.epoch
+        if subscription.next > epoch:
+            return
+        message: Message
+        if subscription.what == "fsmap":
+            message = MFSMap(epoch=epoch, fsmap=Enveloped.decode(self.encoded))
+        elif subscription.what == "fsmap.user":
+            user = FSMapUser(epoch, self.fsmap.legacy_client_fscid)
+            message = MFSMapUser(epoch=epoch, fsmap=Enveloped.decode(user.encode()))
+        else:
+            # The map of one file system: there is none to send, as upstream in this case.
+            return
+        self.monitor.send(session, message)
+        if subscription.onetime:
+            self.monitor.sessions.unsubscribe(session, subscription.what)
+        else:
+            subscription.next = epoch + 1
