@@ -54,6 +54,34 @@ def general(value: float, digits: int = 6) -> str:
     return f"{value:.{digits}g}"
 
 
+def size_text(size: int) -> str:
+    """Bytes in at most seven characters: `871 MiB`, `1.4 KiB` (upstream byte_u_t)."""
+    return _scaled(size, 1024, (" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB"))
+
+
+def count_text(count: int) -> str:
+    """A number likewise, in thousands: `1.23k` (upstream si_u_t)."""
+    return _scaled(count, 1000, ("", "k", "M", "G", "T", "P", "E"))
+
+
+_WIDTH: Final = 7
+
+
+def _scaled(value: int, base: int, units: Sequence[str]) -> str:
+    index, whole = 0, value
+    while whole >= base and index < len(units) - 1:
+        whole //= base
+        index += 1
+    scale, unit = base**index, units[index]
+    if index == 0 or value % scale == 0:
+        return f"{whole}{unit}"
+    for digits in (2, 1):
+        text = f"{value / scale:.{digits}f}{unit}"
+        if len(text) <= _WIDTH:
+            return text
+    return f"{value / scale:.0f}{unit}"
+
+
 @dataclass(slots=True)
 class TextTable:
     """Columns of text, as upstream's plain listings have them.
