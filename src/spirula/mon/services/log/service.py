@@ -1,0 +1,260 @@
+"""LogService: the cluster log, agreed on like the maps.
+
+Daemons send entries and keep them until they are acknowledged; the leader drops what it has
+already. This monitor's own go the same way (`write`). Subscribers (`ceph -w`) get each version as it is
+committed. Called by `monitor`. Store format: upstream `src/mon/LogMonitor.cc` of 16.2 (a version
+holds entries, `full_N` the newest ones of each channel).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from spirula.messages.mon_client import MLog, MLogAck
+from spirula.mon.services.base import PaxosService
+from spirula.mon.services.log import commands, files
+from spirula.mon.services.log.tail import (
+    LEVELS,
+    Tail,
+    decode_version,
+    encode_version,
+    key_of,
+)
+from spirula.mon.store import get_number
+from spirula.types.auth import PrincipalName
+from spirula.types.base import UTime
+from spirula.types.entity import EntityName, EntityType
+from spirula.types.log import CHANNEL_CLUSTER, LogEntry, LogEntryKey, LogLevel
+
+if TYPE_CHECKING:
+    from spirula.mon.monitor import Monitor
+    from spirula.mon.request import Request
+    from spirula.mon.session import MonSession, Subscription
+    from spirula.mon.store import Transaction
+
+_PREFIX = "log-"
+_MOST_UNSENT = 10_000
+"""Own entries that wait for a quorum; then the oldest are dropped."""
+_DECODED = 32
+"""Versions whose entries are kept decoded, for subscribers."""
+
+
+class LogService(PaxosService):
+    """The cluster log at one monitor.
+
+    `tail` is committed, `pending` what the leader will propose. Own entries stay in `_unsent` until
+    they are committed, whatever happens to the quorum.
+    """
+
+    NAME = "logm"
+    COMMANDS = (commands.commands,)
+    MESSAGES = (MLog,)
+    SUBSCRIPTIONS = dict.fromkeys(_PREFIX + level for level in LEVELS)
+
+    def __init__(self, monitor: Monitor) -> None:
+        super().__init__(monitor)
+        self.tail = Tail()
+        self.pending: list[LogEntry] = []
+        self._pending_keys: set[LogEntryKey] = set()
+        self._seq = 0
+        self._unsent: OrderedDict[LogEntryKey, LogEntry] = OrderedDict()
+        self._sent: set[LogEntryKey] = set()
+        self._decoded: OrderedDict[int, list[LogEntry]] = OrderedDict()
+        self._loaded = False
+
+    # --- this monitor's own entries
+
+    def write(self, level: LogLevel, text: str, channel: str = CHANNEL_CLUSTER) -> None:
+        """Log as this monitor, an entry for each line. It is committed sooner or later."""
+        for line in text.split("\n"):
+            if line:
+                self._write_line(level, line, channel)
+        self._send_own()
+
+    def _write_line(self, level: LogLevel, line: str, channel: str) -> None:
+        monitor = self.monitor
+        monitor.log(0, f"log_channel({channel}) log {level.tag} : {line}")
+        self._seq += 1
+        entry = LogEntry(
+            name=PrincipalName(EntityType.MON, monitor.name),
+            rank=EntityName(EntityType.MON, monitor.rank),
+            addrs=monitor.member.state.addrs,
+            stamp=UTime.at(monitor.wall()),
+            seq=self._seq,
+            prio=level,
+            msg=line,
+            channel=channel,
+        )
+        self._unsent[key_of(entry)] = entry
+        while len(self._unsent) > _MOST_UNSENT:
+            self._unsent.popitem(last=False)
+
+    def _send_own(self) -> None:
+        """Bring own entries on their way, if there is one."""
+        new = {key: entry for key, entry in self._unsent.items() if key not in self._sent}
+        if not new:
+            return
+        if self.monitor.is_leader:
+            if not self.is_writeable:
+                return
+            for entry in new.values():
+                self.append(entry)
+            self.propose_soon()
+        elif self.monitor.is_peon and self.is_readable:
+            message = MLog(fsid=self.monitor.monmap.fsid, entries=list(new.values()))
+            self.monitor.dispatch_local(message)
+        else:
+            return
+        self._sent.update(new)
+
+    # --- Paxos
+
+    def create_initial(self) -> None:
+        fsid = uuid.UUID(bytes=bytes(self.monitor.monmap.fsid))
+        self._write_line(LogLevel.INFO, f"mkfs {fsid}", CHANNEL_CLUSTER)
+        for entry in self._unsent.values():
+            self.append(entry)
+        self._sent.update(self._unsent)
+
+    def update(self) -> None:
+        tail, config = self.tail, self.monitor.config
+        if self.last_committed == tail.version:
+            self._loaded = True
+            return
+        latest = get_number(self.monitor.store, self.NAME, "full_latest")
+        if latest > tail.version or self.last_committed < tail.version:
+            full = self.get_full(latest)
+            self.tail = tail = Tail.decode(full) if full else Tail()
+            tail.version = latest
+        most = config.get_int("mon_log_max_summary")
+        new: list[LogEntry] = []
+        while tail.version < self.last_committed:
+            tail.version += 1
+            for entry in self._entries(tail.version):
+                tail.add(entry, most)
+                new.append(entry)
+        for entry in new:
+            self._unsent.pop(key_of(entry), None)
+        self._sent &= self._unsent.keys()
+        if self._loaded:
+            # What was committed before this monitor started is in its file already.
+            for path, lines in files.sort_out(config, new).items():
+                self.monitor.ports.cluster_log(path, "".join(f"{line}\n" for line in lines))
+        self._loaded = True
+        self.notify_subscribers()
+
+    def _entries(self, version: int) -> list[LogEntry]:
+        """The entries of a version; none of a version that is not kept."""
+        known = self._decoded.get(version)
+        if known is None:
+            encoded = self.get_version(version)
+            known = decode_version(encoded) if encoded else []
+            self._decoded[version] = known
+            while len(self._decoded) > _DECODED:
+                self._decoded.popitem(last=False)
+        return known
+
+    def create_pending(self) -> None:
+        self.pending = []
+        self._pending_keys = set()
+
+    def append(self, entry: LogEntry) -> None:
+        """At the leader: one more entry for what is pending."""
+        self.pending.append(entry)
+        self._pending_keys.add(key_of(entry))
+
+    def propose_soon(self) -> None:
+        """Propose, but not more often than once a second unless there is a lot."""
+        most = self.monitor.config.get_int("mon_max_log_entries_per_event")
+        self.propose(0.0 if 0 < most <= len(self.pending) else self.damped())
+
+    def encode_pending(self, transaction: Transaction) -> None:
+        version = self.last_committed + 1
+        if self._is_full_due():
+            self.put_full(transaction, self.tail.version, self.tail.encode())
+        self.put_version(transaction, version, encode_version(self.pending))
+
+    def _is_full_due(self) -> bool:
+        """Whether reading the log would have to go through many versions, or to missing ones."""
+        latest = get_number(self.monitor.store, self.NAME, "full_latest")
+        interval = self.monitor.config.get_int("paxos_stash_full_interval")
+        return latest <= self.trim_to() or self.last_committed - latest > interval
+
+    def trim_to(self) -> int:
+        return max(self.last_committed - self.monitor.config.get_int("mon_max_log_epochs"), 0)
+
+    def on_restart(self) -> None:
+        self._sent.clear()
+
+    def on_active(self) -> None:
+        self._send_own()
+
+    # --- messages
+
+    def _is_new(self, entry: LogEntry) -> bool:
+        key = key_of(entry)
+        return key not in self.tail and key not in self._pending_keys
+
+    def preprocess(self, request: Request) -> bool:
+        message = request.message
+        if (
+            not isinstance(message, MLog)
+            or not message.entries
+            or message.fsid != self.monitor.monmap.fsid
+            or not request.session.is_capable("log", write=True)
+        ):
+            request.no_reply()
+            return True
+        if all(key_of(entry) in self.tail for entry in message.entries):
+            # It was told so, or would have been but for a lost connection.
+            self._acknowledge(request, message)
+            return True
+        return False
+
+    def prepare(self, request: Request) -> None:
+        message = request.message
+        if not isinstance(message, MLog):
+            return
+        for entry in message.entries:
+            if self._is_new(entry):
+                entry.channel = entry.channel or CHANNEL_CLUSTER
+                self.append(entry)
+        self.when_committed(lambda: self._acknowledge(request, message))
+        self.propose_soon()
+
+    def _acknowledge(self, request: Request, message: MLog) -> None:
+        request.reply(MLogAck(fsid=message.fsid, last=message.entries[-1].seq))
+
+    # --- subscriptions
+
+    def on_subscribe(self, session: MonSession, subscription: Subscription) -> None:
+        # A client listens at one level; the last one that it asked for.
+        for what in list(session.subscriptions):
+            if what.startswith(_PREFIX) and what != subscription.what:
+                self.monitor.sessions.unsubscribe(session, what)
+        super().on_subscribe(session, subscription)
+
+    def check_subscription(self, session: MonSession, subscription: Subscription) -> None:
+        if subscription.next > self.tail.version:
+            return
+        level = LEVELS[subscription.what.removeprefix(_PREFIX)]
+        first = subscription.next or self.last_committed
+        entries = []
+        if first < self.first_committed:
+            text = f"skipped log messages from {first} to {self.first_committed}"
+            stamp = UTime.at(self.monitor.wall())
+            entries.append(LogEntry(stamp=stamp, prio=LogLevel.WARN, msg=text))
+            first = self.first_committed
+        for version in range(first, self.tail.version + 1):
+            entries += [entry for entry in self._entries(version) if entry.prio >= level]
+        if entries:
+            message = MLog(
+                version=self.tail.version, fsid=self.monitor.monmap.fsid, entries=entries
+            )
+            self.monitor.send(session, message)
+        if subscription.onetime:
+            self.monitor.sessions.unsubscribe(session, subscription.what)
+        else:
+            subscription.next = self.tail.version + 1

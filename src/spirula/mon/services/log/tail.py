@@ -1,0 +1,128 @@
+"""Entries of the cluster log: the newest of each channel, how versions are stored, how they print.
+
+Called by the service and its commands. Formats: upstream `src/mon/LogMonitor.cc`,
+`src/common/LogEntry.{h,cc}`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from spirula.denc.features import PACIFIC
+from spirula.errors import WireError
+from spirula.mon.services.monmap.show import addrs_document
+from spirula.types.log import LogEntry, LogEntryKey, LogLevel, LogSummary
+
+_VERSION = 1
+"""The byte that each stored version begins with."""
+
+LEVELS = {
+    "debug": LogLevel.DEBUG,
+    "info": LogLevel.INFO,
+    "sec": LogLevel.SEC,
+    "warn": LogLevel.WARN,
+    "warning": LogLevel.WARN,
+    "error": LogLevel.ERROR,
+    "err": LogLevel.ERROR,
+}
+
+
+def key_of(entry: LogEntry) -> LogEntryKey:
+    """What tells an entry from all others."""
+    return LogEntryKey(entry.rank, entry.stamp, entry.seq)
+
+
+def tag_of(entry: LogEntry) -> str:
+    """`[INF]`."""
+    known = LogLevel.DEBUG <= entry.prio <= LogLevel.ERROR
+    return LogLevel(entry.prio).tag if known else "[???]"
+
+
+def line_of(entry: LogEntry) -> str:
+    """An entry in print, without a line break."""
+    return (
+        f"{entry.stamp} {entry.name} ({entry.rank}) {entry.seq} : "
+        f"{entry.channel} {tag_of(entry)} {entry.msg}"
+    )
+
+
+def document(entry: LogEntry) -> dict[str, object]:
+    """An entry with upstream's fields."""
+    return {
+        "name": str(entry.name),
+        "rank": str(entry.rank),
+        "addrs": addrs_document(entry.addrs),
+        "stamp": str(entry.stamp),
+        "seq": entry.seq,
+        "channel": entry.channel,
+        "priority": tag_of(entry),
+        "message": entry.msg,
+    }
+
+
+def encode_version(entries: Iterable[LogEntry]) -> bytes:
+    """The entries of one version, in the order of their times."""
+    ordered = sorted(entries, key=lambda entry: (entry.stamp.sec, entry.stamp.nsec))
+    return bytes([_VERSION]) + b"".join(entry.encode() for entry in ordered)
+
+
+def decode_version(encoded: bytes) -> list[LogEntry]:
+    """The entries of a version. Raises WireError."""
+    if not encoded:
+        raise WireError("a version of the log is empty", offset=0)
+    entries, pos = [], 1
+    while pos < len(encoded):
+        entry, pos = LogEntry._dec(encoded, pos, len(encoded), PACIFIC)
+        entries.append(entry)
+    return entries
+
+
+class Tail:
+    """The newest entries of each channel, numbered in the order in which they were committed."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.seq = 0
+        self.channels: dict[str, deque[tuple[int, LogEntry]]] = {}
+        self._keys: set[LogEntryKey] = set()
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Tail:
+        """Reads a summary as monitors store it. Raises WireError."""
+        summary = LogSummary.decode(encoded)
+        made = cls()
+        made.version, made.seq = summary.version, summary.seq
+        for channel, entries in summary.tail_by_channel.items():
+            made.channels[channel] = deque((seq, entry) for seq, entry in entries)
+            made._keys.update(key_of(entry) for _, entry in entries)
+        return made
+
+    def encode(self) -> bytes:
+        """The summary as monitors store it."""
+        by_channel = {channel: list(entries) for channel, entries in self.channels.items()}
+        summary = LogSummary(version=self.version, seq=self.seq, tail_by_channel=by_channel)
+        return summary.encode()
+
+    def add(self, entry: LogEntry, most: int) -> None:
+        """One more; at most that many of a channel are held."""
+        self.seq += 1
+        channel = self.channels.setdefault(entry.channel, deque())
+        channel.append((self.seq, entry))
+        self._keys.add(key_of(entry))
+        while len(channel) > most:
+            self._keys.discard(key_of(channel.popleft()[1]))
+
+    def __contains__(self, key: LogEntryKey) -> bool:
+        return key in self._keys
+
+    def last(self, count: int, level: int, channel: str) -> list[LogEntry]:
+        """The last entries of a channel (`*`: of all) that are at least as grave as `level`."""
+        if channel == "*":
+            together = sorted(
+                (pair for entries in self.channels.values() for pair in entries),
+                key=lambda pair: pair[0],
+            )
+        else:
+            together = list(self.channels.get(channel, ()))
+        return [entry for _, entry in together if entry.prio >= level][-count:]
