@@ -333,6 +333,15 @@ def _disk_of(path: Path) -> Callable[[], tuple[int, int, int]]:
     return disk
 
 
+def _append_to(path: str, lines: str) -> None:
+    """Lines of the cluster log; a file that cannot be written must not stop a monitor."""
+    try:
+        with Path(path).open("a", encoding="utf-8", errors="surrogateescape") as out:
+            out.write(lines)
+    except OSError as error:
+        print(f"spirula mon: cannot write {path}: {error.strerror}", file=sys.stderr)
+
+
 def _allow_many_files() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
@@ -412,6 +421,7 @@ def _make_daemon(
         log=logger,
         stop=stop,
         disk=_disk_of(_store_path(config).parent),
+        cluster_log=_append_to,
         metadata=_metadata(config, known or EntityAddrVec()),
     )
     return make_monitor(name, store, config, ring, ports, given)

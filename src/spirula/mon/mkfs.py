@@ -76,8 +76,12 @@ def find_monmap(store: KeyValueStore) -> MonMap:
         if kept is not None and (found is None or MonMap.decode(kept).epoch > newest):
             found = kept
             newest = MonMap.decode(kept).epoch
-    if found is None:
-        found = store.get(MKFS, "monmap")
-    if found is None:
+    if found is not None:
+        return MonMap.decode(found)
+    first = store.get(MKFS, "monmap")
+    if first is None:
         raise NotFound("the monitor store holds no monitor map")
-    return MonMap.decode(found)
+    monmap = MonMap.decode(first)
+    # Whatever its number was: nobody has agreed on it yet.
+    monmap.epoch = 0
+    return monmap

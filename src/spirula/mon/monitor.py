@@ -95,8 +95,8 @@ class Ports:
     """What a monitor stands on. `wall` gives seconds since 1970; `log` takes a level and a line.
 
     `stop` is called, with the reason, when the monitor cannot go on. `disk` tells how much room the
-    store's disk has, as (total, available, used by the store) in bytes. `log_sink` takes entries of
-    the cluster log for a file; `admin` is the table of the admin socket.
+    store's disk has, as (total, available, used by the store) in bytes. `cluster_log` takes a path
+    and lines of the cluster log for that file.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -105,6 +105,7 @@ class Ports:
     log: Callable[[int, str], None]
     stop: Callable[[str], None]
     disk: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
+    cluster_log: Callable[[str, str], None] = lambda path, lines: None
     metadata: dict[str, str] = field(default_factory=dict)
 
 
@@ -291,7 +292,7 @@ class Monitor:
 
     def on_monmap(self, monmap: MonMap) -> None:
         """A monitor map was committed."""
-        if monmap.epoch > self.monmap.epoch or monmap.epoch == 1:
+        if monmap.epoch > self.monmap.epoch:
             self.member.take_monmap(monmap, self.loop.time(), self.ports.wall())
 
     def send_osdmaps(self, session: MonSession, first: int) -> None:
