@@ -146,6 +146,7 @@ def test_asking_and_changing(both, scale):
         both("m", "--export-crush", "crush", "--adjust-crush-weight", "0:2.5,1:0.3")
         both("m", "--import-crush", "crush")
         both("m", "--adjust-crush-weight", "0:1.25", "--save")
+        both("m", "--health")
         if turn % 2:
             both("m", "--upmap-cleanup", "out")
             both("m", "--upmap-cleanup", "-")

@@ -16,6 +16,7 @@ from spirula.cli.osdmaptool.changes import change, create, export_crush, import_
 from spirula.cli.osdmaptool.options import PROGRAM, Failure, Request, parse, usage
 from spirula.cli.osdmaptool.placing import test_crush, test_map_object, test_map_pg, test_map_pgs
 from spirula.conf.args import UsageError
+from spirula.conf.config import Config
 from spirula.conf.formatter import FORMATS, render
 from spirula.conf.load import Loaded, load
 from spirula.errors import CephError, WireError
@@ -24,6 +25,8 @@ from spirula.maps.dump.plain import print_osdmap
 from spirula.maps.dump.tree import print_tree, tree_document
 from spirula.maps.osdmap import OSDMap
 from spirula.maps.state import check_sizes
+from spirula.mon.services.osdmap.health import check_map
+from spirula.types.service import HealthStatus
 
 FAILED = 255
 """What upstream's programs return from `main` where it is -1."""
@@ -137,14 +140,14 @@ def _run(request: Request, loaded: Loaded) -> None:
         raise Failure(f"{PROGRAM}: no action specified?", usage=True)
     if modified:
         osdmap.epoch += 1
-    _show(request, osdmap)
+    _show(request, osdmap, loaded.config)
     if modified:
         _write(request.path, osdmap)
 
 
-def _show(request: Request, osdmap: OSDMap) -> None:
+def _show(request: Request, osdmap: OSDMap, config: Config) -> None:
     if request.health:
-        print(render({"checks": {}}, "json-pretty"), end="")
+        print(render(_health(osdmap, config), "json-pretty"), end="")
     if request.dump == "plain":
         print(print_osdmap(osdmap), end="")
     elif request.dump is not None:
@@ -155,6 +158,17 @@ def _show(request: Request, osdmap: OSDMap) -> None:
     elif request.tree is not None:
         fmt = request.tree if request.tree in FORMATS else "json"
         print(render(tree_document(osdmap), fmt, "tree"))
+
+
+def _health(osdmap: OSDMap, config: Config) -> dict[str, object]:
+    return {
+        code: {
+            "severity": f"HEALTH_{HealthStatus(check.severity).name}",
+            "summary": {"message": check.summary, "count": check.count},
+            "detail": [{"message": line} for line in check.detail],
+        }
+        for code, check in sorted(check_map(osdmap, config).items())
+    }
 
 
 def _write(path: str, osdmap: OSDMap) -> None:
