@@ -17,6 +17,7 @@ from itertools import cycle
 from spirula.crush.map import Bucket, BucketAlg, Rule, RuleOp, Step, Tunables
 from spirula.crush.wire import CrushWrapper
 from spirula.maps.apply import apply_incremental, pending_incremental
+from spirula.maps.by_osd import count_by_osd, moved_pgs, pgs_of_osd
 from spirula.maps.mapping import PGMappings
 from spirula.maps.osdmap import OSDMap
 from spirula.maps.state import OSDState
@@ -101,6 +102,15 @@ def main() -> int:
     start = time.perf_counter()
     advanced = advanced.advance(after)
     print(f"one OSD goes down            {time.perf_counter() - start:8.2f} s")
+    start = time.perf_counter()
+    counted = int(count_by_osd(advanced).acting.sum())
+    print(f"PGs counted by OSD           {time.perf_counter() - start:8.3f} s ({counted} places)")
+    start = time.perf_counter()
+    held = len(pgs_of_osd(advanced, 19))
+    print(f"PGs of one OSD               {time.perf_counter() - start:8.3f} s ({held} PGs)")
+    start = time.perf_counter()
+    moved = len(moved_pgs(mappings, advanced))
+    print(f"what the epochs moved        {time.perf_counter() - start:8.3f} s ({moved} PGs)")
     slowest = 0.0
     for name, cost in one_object_us(mappings).items():
         print(f"{name:37} {cost:5.2f} us (budget {BUDGET_US:.0f})")

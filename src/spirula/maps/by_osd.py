@@ -65,10 +65,10 @@ def count_by_osd(mappings: PGMappings, pools: Collection[int] = ()) -> OSDCounts
         plain = places.picked
         if places.special:
             plain = np.delete(plain, list(places.special), axis=0)
-        everywhere = _count(plain, size)
+        everywhere = np.bincount(plain.ravel(), minlength=size)
         up += everywhere
         acting += everywhere
-        primary += _count(plain[:, :1], size)
+        primary += np.bincount(plain[:, :1].ravel(), minlength=size)
         special = places.special.values()
         up += _count([osd for mapping in special for osd in mapping.up], size)
         acting += _count([osd for mapping in special for osd in mapping.acting], size)
@@ -76,11 +76,9 @@ def count_by_osd(mappings: PGMappings, pools: Collection[int] = ()) -> OSDCounts
     return OSDCounts(up, acting, primary)
 
 
-def _count(osds: NDArray[np.int32] | list[int], size: int) -> NDArray[np.int64]:
-    flat = np.asarray(osds, np.int64).ravel()
-    # one place more for whatever is no OSD of the map
-    flat = np.where((flat >= 0) & (flat < size), flat, size)
-    counted: NDArray[np.int64] = np.bincount(flat, minlength=size + 1)[:size]
+def _count(osds: list[int], size: int) -> NDArray[np.int64]:
+    known = np.array([osd for osd in osds if 0 <= osd < size], np.int64)
+    counted: NDArray[np.int64] = np.bincount(known, minlength=size)
     return counted
 
 
