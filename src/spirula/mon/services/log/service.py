@@ -1,9 +1,9 @@
 """LogService: the cluster log, agreed on like the maps.
 
 Daemons send entries and keep them until they are acknowledged; the leader drops what it has
-already. This monitor's own go the same way (`write`). Subscribers (`ceph -w`) get each version as it is
-committed. Called by `monitor`. Store format: upstream `src/mon/LogMonitor.cc` of 16.2 (a version
-holds entries, `full_N` the newest ones of each channel).
+already. This monitor's own go the same way (`write`). Subscribers (`ceph -w`) get each version as
+it is committed. Called by `monitor`. Store format: upstream `src/mon/LogMonitor.cc` of 16.2 (a
+version holds entries, `full_N` the newest ones of each channel).
 """
 
 from __future__ import annotations
