@@ -170,8 +170,10 @@ def _mkfs(config: Config, words: _Words) -> int:
             store.close()
         if made:
             raise Exists(f"'{path.parent}' already exists: monitor may already exist")
-    if words.monmap:
-        monmap = MonMap.decode(_read(words.monmap, "monitor map"))
+    # `--monmap` is an option like any other, too.
+    given = words.monmap or config.get_str("monmap")
+    if given:
+        monmap = MonMap.decode(_read(given, "monitor map"))
     else:
         monmap = _build_monmap(config)
     fsid = words.fsid or config.get_str("fsid")
