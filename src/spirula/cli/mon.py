@@ -172,10 +172,7 @@ def _mkfs(config: Config, words: _Words) -> int:
             raise Exists(f"'{path.parent}' already exists: monitor may already exist")
     # `--monmap` is an option like any other, too.
     given = words.monmap or config.get_str("monmap")
-    if given:
-        monmap = MonMap.decode(_read(given, "monitor map"))
-    else:
-        monmap = _build_monmap(config)
+    monmap = MonMap.decode(_read(given, "monitor map")) if given else _build_monmap(config)
     fsid = words.fsid or config.get_str("fsid")
     if fsid and fsid != "00000000-0000-0000-0000-000000000000":
         monmap.fsid = config.get_uuid("fsid").bytes
