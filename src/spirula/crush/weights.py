@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from spirula.crush.bucket_items import positions_of, set_item_weight, sum_up
 from spirula.crush.build import get_bucket, item_weights
 from spirula.crush.classes import rebuild_roots_with_classes, roots
-from spirula.crush.lookup import Location, find_bucket, find_item, subtree
+from spirula.crush.lookup import Location, find_bucket, find_item
 from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap
 from spirula.errors import Exists, InvalidArgument, Loop, NotFound, TooLarge
 
@@ -61,42 +61,33 @@ def adjust_item_weight(crush: CrushMap, item: int, weight: int, *, weight_sets: 
 
     `weight_sets`: its weight in choose_args becomes the same. Raises NotFound, OutOfRange.
     """
-    above = _Above(crush)
-    places = [bucket for bucket in crush.buckets if bucket and item in bucket.items]
-    for bucket in places:
-        _fill_on_the_way(crush, -1 - bucket.id)
-        above.adjust(bucket, item, weight, weight_sets=weight_sets)
-    if not places:
+    changed = _Adjusting(crush).everywhere(item, weight, weight_sets=weight_sets)
+    if not changed:
         raise NotFound(f"item {item} is nowhere in the map")
-    settle_weight_sets(crush)
-    return len(places)
+    return changed
 
 
 def adjust_item_weight_in_bucket(
     crush: CrushMap, item: int, weight: int, bucket: Bucket, *, weight_sets: bool = True
-) -> int:
-    """Like `adjust_item_weight`, for the places in one bucket only; gives their number."""
+) -> None:
+    """Like `adjust_item_weight`, for the places in one bucket only."""
     if item not in bucket.items:
         raise NotFound(f"bucket {bucket.id} does not contain {item}")
-    changed = _Above(crush).adjust(bucket, item, weight, weight_sets=weight_sets)
-    settle_weight_sets(crush)
-    return changed
+    _Adjusting(crush).in_bucket(bucket, item, weight, weight_sets=weight_sets)
 
 
 def adjust_item_weight_in_loc(
     crush: CrushMap, item: int, weight: int, location: Location, *, weight_sets: bool = True
 ) -> int:
     """Like `adjust_item_weight`, for the buckets that `location` names; gives their number."""
-    above, changed = _Above(crush), 0
+    work, changed = _Adjusting(crush), 0
     for _, name in sorted(location.items()):
         id = find_item(crush, name)
         bucket = None if id is None else find_bucket(crush, id)
-        if bucket and item in bucket.items:
-            above.adjust(bucket, item, weight, weight_sets=weight_sets)
-            changed += 1
+        if bucket:
+            changed += work.in_bucket(bucket, item, weight, weight_sets=weight_sets)
     if not changed:
         raise NotFound(f"item {item} is in none of the buckets named")
-    settle_weight_sets(crush)
     return changed
 
 
@@ -108,45 +99,120 @@ def adjust_subtree_weight(
     Raises NotFound, OutOfRange, and what `rebuild_roots_with_classes` raises.
     """
     get_bucket(crush, root)
-    above, changed = _Above(crush), 0
-    for id in subtree(crush, root):
+    work, changed, waiting = _Adjusting(crush), 0, [root]
+    for id in waiting:
         bucket = find_bucket(crush, id)
         for item in list(bucket.items) if bucket else ():
-            if bucket and item >= 0:
-                above.adjust(bucket, item, weight, weight_sets=weight_sets)
+            if item < 0:
+                waiting.append(item)
+            elif bucket:
+                work.in_bucket(bucket, item, weight, weight_sets=weight_sets)
                 changed += 1
-    if changed:
-        settle_weight_sets(crush)
     rebuild_roots_with_classes(crush)
     return changed
 
 
-class _Above:
-    """Which buckets contain which, while weights are carried upwards."""
+class _Adjusting:
+    """Weights on their way up, in the order in which upstream goes through the buckets.
 
-    def __init__(self, crush: CrushMap) -> None:
+    The order shows where some buckets have no weight set yet: those get one on the way, with the
+    weights of that moment. Which bucket contains what does not change meanwhile.
+    """
+
+    def __init__(self, crush: CrushMap, only: dict[int, ChooseArg] | None = None) -> None:
         self.crush = crush
-        self.parents: dict[int, list[Bucket]] = {}
-        for bucket in crush.buckets:
+        self.parents: dict[int, list[int]] = {}
+        for index, bucket in enumerate(crush.buckets):
             for item in set(bucket.items) if bucket else ():
-                if item < 0 and bucket:
-                    self.parents.setdefault(item, []).append(bucket)
+                self.parents.setdefault(item, []).append(index)
+        self.sets = [
+            args
+            for args in crush.choose_args.values()
+            if args is only or (only is None and any(arg.weight_sets for arg in args.values()))
+        ]
+        self.lacking = [
+            {
+                index
+                for index, bucket in enumerate(crush.buckets)
+                if bucket and not (index in args and args[index].weight_sets)
+            }
+            for args in self.sets
+        ]
 
-    def adjust(self, bucket: Bucket, item: int, weight: int, *, weight_sets: bool) -> int:
-        """The weight of `item` in `bucket`, and the bucket's in those above; gives the places."""
-        places = bucket.items.count(item)
-        position = bucket.items.index(item)
-        set_item_weight(self.crush, bucket, position, weight, weight_sets=weight_sets)
-        self._carry(bucket, {bucket.id})
-        return places
+    def everywhere(
+        self, item: int, weight: int, *, weight_sets: bool, inside: frozenset[int] = frozenset()
+    ) -> int:
+        """The weight of `item` in all buckets; gives the number of those that contain it."""
+        here = self.parents.get(item, [])
+        visited = range(len(self.crush.buckets)) if self.sets else here
+        for index in visited:
+            bucket = self.crush.buckets[index]
+            if bucket:
+                self.in_bucket(bucket, item, weight, weight_sets=weight_sets, inside=inside)
+        return len(here)
 
-    def _carry(self, bucket: Bucket, inside: set[int]) -> None:
-        for parent in self.parents.get(bucket.id, []):
-            if parent.id in inside:
-                raise Loop(f"bucket {parent.id} contains itself")
-            position = parent.items.index(bucket.id)
-            set_item_weight(self.crush, parent, position, bucket.weight, weight_sets=False)
-            self._carry(parent, inside | {parent.id})
+    def in_bucket(
+        self,
+        bucket: Bucket,
+        item: int,
+        weight: int,
+        *,
+        weight_sets: bool,
+        inside: frozenset[int] = frozenset(),
+    ) -> bool:
+        """The weight of `item` in `bucket`, and the bucket's own above; False if it is not there.
+
+        Then the bucket's weight sets are summed up, there or not.
+        """
+        for _ in range(bucket.items.count(item)):
+            if bucket.id in inside:
+                raise Loop(f"bucket {bucket.id} contains itself")
+            position = bucket.items.index(item)
+            set_item_weight(self.crush, bucket, position, weight, weight_sets=weight_sets)
+            self.everywhere(
+                bucket.id, bucket.weight, weight_sets=False, inside=inside | {bucket.id}
+            )
+        for number, args in enumerate(self.sets):
+            arg = args.get(-1 - bucket.id)
+            if arg and arg.weight_sets:
+                self.carry(number, bucket.id, [sum(row) & _UNSIGNED for row in arg.weight_sets])
+        return item in bucket.items
+
+    def carry(self, number: int, item: int, weights: list[int]) -> int:
+        """The weights of `item` in one set, and the sums above; gives how many buckets changed."""
+        args, changed = self.sets[number], 0
+        stack = [(item, weights, iter(self._places(number, item)))]
+        while stack:
+            item, weights, places = stack[-1]
+            index = next(places, None)
+            if index is None:
+                stack.pop()
+                continue
+            bucket = self.crush.buckets[index]
+            if bucket and self._take(number, bucket, item, weights):
+                changed += len(stack) == 1
+                sums = [sum(row) & _UNSIGNED for row in args[index].weight_sets]
+                stack.append((bucket.id, sums, iter(self._places(number, bucket.id))))
+        return changed
+
+    def _places(self, number: int, item: int) -> list[int]:
+        return sorted({*self.parents.get(item, ()), *self.lacking[number]})
+
+    def _take(self, number: int, bucket: Bucket, item: int, weights: list[int]) -> bool:
+        """Give one bucket a weight set if it has none, and `item` its weights; True if either."""
+        args, index = self.sets[number], -1 - bucket.id
+        arg = args.setdefault(index, ChooseArg())
+        created = index in self.lacking[number]
+        if created:
+            self.lacking[number].discard(index)
+            arg.weight_sets = [item_weights(bucket) for _ in range(positions_of(args))]
+        if len(arg.weight_sets) != len(weights):
+            return False
+        for row, weight in zip(arg.weight_sets, weights, strict=True):
+            for position, other in enumerate(bucket.items):
+                if other == item:
+                    row[position] = weight
+        return created or item in bucket.items
 
 
 # ------------------------------------------------------------------------------------ the whole map
@@ -246,76 +312,17 @@ def choose_args_adjust_item_weight(
 ) -> None:
     """Set the weight (16.16) of `item` at each position of one set, and the sums above it.
 
-    Raises NotFound for a set or an item that is not there, InvalidArgument where the number of
-    weights is not that of the positions.
+    Buckets without a weight set get one. Raises NotFound for a set or an item that is not there, or
+    where nowhere the number of weights is that of the positions.
     """
     args = crush.choose_args.get(key)
     if args is None:
         raise NotFound(f"there is no weight set {key}")
-    places = [bucket for bucket in crush.buckets if bucket and item in bucket.items]
-    if not places:
-        raise NotFound(f"item {item} not found in crush map")
-    _fill(crush, args)
-    for bucket in places:
-        sets = args[-1 - bucket.id].weight_sets
-        if len(sets) != len(weights):
-            raise InvalidArgument(f"weight_set_positions != {len(weights)} for bucket {bucket.id}")
-        for row, weight in zip(sets, weights, strict=True):
-            for position, other in enumerate(bucket.items):
-                if other == item:
-                    row[position] = weight
-    _carry_sets(crush, args)
-
-
-def settle_weight_sets(crush: CrushMap) -> None:
-    """Let each weight set say of a bucket what it says of all its items together.
-
-    Buckets without a weight set get one in sets where others have one.
-    """
-    for args in crush.choose_args.values():
-        if any(arg.weight_sets for arg in args.values()):
-            _fill(crush, args)
-            _carry_sets(crush, args)
-
-
-def _fill_on_the_way(crush: CrushMap, index: int) -> None:
-    """What upstream does on its way through the buckets, before it comes to the one at `index`.
-
-    New weight sets say what the weights were until then: in a uniform bucket one item's new weight
-    becomes that of all.
-    """
-    for args in crush.choose_args.values():
-        if any(arg.weight_sets for before, arg in args.items() if before < index):
-            _fill(crush, args)
-
-
-def _fill(crush: CrushMap, args: dict[int, ChooseArg]) -> None:
-    positions = positions_of(args)
-    for bucket in crush.buckets:
-        if bucket:
-            arg = args.setdefault(-1 - bucket.id, ChooseArg())
-            if not arg.weight_sets:
-                arg.weight_sets = [item_weights(bucket) for _ in range(positions)]
-
-
-def _carry_sets(crush: CrushMap, args: dict[int, ChooseArg]) -> None:
-    """Sums of each position from the devices up."""
-    done: set[int] = set()
-    for bucket in crush.buckets:
-        if bucket is None or bucket.id in done:
-            continue
-        for id in bottom_up(crush, bucket.id):
-            if id not in done:
-                done.add(id)
-                _take_sums(get_bucket(crush, id), args)
-
-
-def _take_sums(bucket: Bucket, args: dict[int, ChooseArg]) -> None:
-    sets = args[-1 - bucket.id].weight_sets
-    for position, item in enumerate(bucket.items):
-        if item >= 0:
-            continue
-        lower = args[-1 - item].weight_sets
-        if len(lower) == len(sets):
-            for row, below in zip(sets, lower, strict=True):
-                row[position] = sum(below) & _UNSIGNED
+    if not _Adjusting(crush, args).carry(0, item, list(weights)):
+        count = len(weights)
+        told = "".join(
+            f"weight_set_positions != {count} for bucket {bucket.id}"
+            for bucket in crush.buckets
+            if bucket and len(args[-1 - bucket.id].weight_sets) != count
+        )
+        raise NotFound(f"{told}item {item} not found in crush map")
