@@ -70,7 +70,8 @@ _SPAN_UNITS = {
 _SPAN = re.compile(r"[ \t\n\v\f\r]*([0-9]*)[ \t\n\v\f\r]*([A-Za-z]*)")
 
 
-def _strtoll(text: str) -> int:
+def parse_integer(text: str) -> int:
+    """A decimal integer of 64 bits, without a suffix."""
     found = _STRTOLL.fullmatch(text)
     # int() refuses very long texts; anything beyond 20 digits is out of range anyway.
     if found is None:
@@ -97,7 +98,7 @@ def parse_si(text: str, *, signed: bool) -> int:
         exponent = _SI[suffix]
         if exponent:
             digits = text[:-1]
-    value = _strtoll(digits)
+    value = parse_integer(digits)
     if value < 0 and not signed:
         raise BadValue("strict_sistrtoll: value should not be negative")
     scaled: int = value * 10**exponent
@@ -107,8 +108,8 @@ def parse_si(text: str, *, signed: bool) -> int:
     return scaled
 
 
-def parse_size(text: str) -> int:
-    """Bytes with an optional binary suffix B K M G T P E, also Ki Mi ... (1024s)."""
+def parse_size(text: str, *, signed: bool = False) -> int:
+    """Bytes with an optional binary suffix B K M G T P E, also Ki Mi ... (1024s); 64 bits wide."""
     if not text:
         raise BadValue("strict_iecstrtoll: value not specified")
     split = re.search(r"[^0-9+-]", text)
@@ -122,10 +123,13 @@ def parse_size(text: str) -> int:
         if unit[0] not in _IEC:
             raise BadValue("strict_iecstrtoll: unit prefix not recognized")
         shift = _IEC[unit[0]]
-    value = _strtoll(number)
-    if value < 0:
+    value = parse_integer(number)
+    if value < 0 and not signed:
         raise BadValue("strict_iecstrtoll: value should not be negative")
-    if value > UINT64_MAX >> shift:
+    low, high = (INT64_MIN, INT64_MAX) if signed else (0, UINT64_MAX)
+    if value < low >> shift:
+        raise BadValue("strict_iecstrtoll: value seems to be too small")
+    if value > high >> shift:
         raise BadValue("strict_iecstrtoll: value seems to be too large")
     return value << shift
 
@@ -160,7 +164,7 @@ def parse_bool(text: str) -> bool:
     lowered = text.lower()
     if lowered in ("true", "false"):
         return lowered == "true"
-    value = _strtoll(text)
+    value = parse_integer(text)
     if not INT32_MIN <= value <= INT32_MAX:
         raise BadValue(f"The option value '{text}' seems to be invalid")
     return value != 0
@@ -179,7 +183,7 @@ def parse_timespan(text: str) -> int:
             raise BadValue(f"unrecogized unit '{unit}'")
         if not unit and found.end() < len(text):
             raise BadValue(f"unexpected trailing '{text[found.end() :]}'")
-        total += _strtoll(found[1]) * _SPAN_UNITS.get(unit, 1)
+        total += parse_integer(found[1]) * _SPAN_UNITS.get(unit, 1)
         pos = found.end()
     if total > INT64_MAX:
         raise BadValue(f"The option value '{text}' seems to be invalid")

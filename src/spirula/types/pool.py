@@ -66,6 +66,8 @@ class PoolFlag(IntFlag):
     SELFMANAGED_SNAPS = 1 << 13
     POOL_SNAPS = 1 << 14
     CREATING = 1 << 15
+    EIO = 1 << 16
+    BULK = 1 << 17
 
 
 POOL_FLAG_NAMES = {
