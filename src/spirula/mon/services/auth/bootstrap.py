@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from spirula.auth.crypto import KeyType, RandomBytes, generate_key
 from spirula.auth.keyring import KeyRing
+from spirula.auth.monitor import MON
 from spirula.conf.file import parse_conf
 from spirula.types.auth import EntityAuth, PrincipalName, encode_string
 from spirula.types.entity import EntityType
@@ -47,6 +48,8 @@ def read_keyring(data: bytes) -> KeyRing:
 def initial_keyring(mkfs: bytes | None, kind: KeyType, now: float, random: RandomBytes) -> KeyRing:
     """What the first quorum imports: the mkfs keyring, and the well-known ones that it lacks."""
     ring = read_keyring(mkfs) if mkfs else KeyRing()
+    # Monitors share this one by a file of their own; it is not replicated.
+    ring.keys.pop(MON, None)
     for id_, caps in _WELL_KNOWN.items():
         name = PrincipalName(EntityType.CLIENT, id_)
         if name not in ring.keys:

@@ -35,7 +35,10 @@ def import_keyring(service: AuthService, request: Request) -> Reply:
     """Adds or replaces all principals of a keyring; each must have caps."""
     if not request.data:
         raise InvalidArgument("auth import: no data supplied")
-    ring = _keyring(request.data)
+    try:
+        ring = _keyring(request.data)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"error decoding keyring {error.message}") from None
     for name in ring.names():
         if not ring.keys[name].caps:
             raise InvalidArgument("auth import: no caps supplied")
@@ -49,9 +52,9 @@ def _keyring(data: bytes) -> KeyRing:
     try:
         return read_keyring(data)
     except ConfSyntaxError:
-        raise InvalidArgument("error decoding keyring cannot parse buffer") from None
+        raise InvalidArgument("cannot parse buffer: Malformed input") from None
     except InvalidArgument as error:
-        raise InvalidArgument(f"error decoding keyring {error.message}") from None
+        raise InvalidArgument(f"{error.message}: Malformed input") from None
 
 
 @commands.add(
@@ -64,7 +67,10 @@ def _keyring(data: bytes) -> KeyRing:
 def add(service: AuthService, request: Request, entity: str, caps: list[str]) -> Reply:
     """Adds a principal. Nothing happens if it is there already, just so; else that is an error."""
     wanted, name = _wanted(service, entity, caps)
-    ring = _keyring(request.data) if request.data else None
+    try:
+        ring = _keyring(request.data) if request.data else None
+    except InvalidArgument:
+        raise InvalidArgument("error decoding keyring") from None
     _wait_if_pending(service, name)
     given = EntityAuth()
     if ring is not None:
@@ -129,11 +135,8 @@ def get_or_create_key(
 ) -> Reply:
     """A principal's key."""
     _, auth, created = _get_or_create(service, entity, caps)
-    output = render_key(request, auth.key)
-    if created:
-        return committed("", output)
-    # As upstream prints it: with the end of a line, unless the key is new.
-    return said("", output + "\n" if request.is_plain else output)
+    output = render_key(request, auth.key) + ("\n" if request.is_plain else "")
+    return committed("", output) if created else said("", output)
 
 
 def _get_or_create(

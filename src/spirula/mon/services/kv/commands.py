@@ -5,9 +5,10 @@ Outputs and status lines follow upstream `src/mon/KVMonitor.cc`. Called through 
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
-from spirula.errors import NotFound, TooLarge
+from spirula.errors import CephError, NotFound
 from spirula.mon.commands.arguments import text
 from spirula.mon.commands.reply import Reply, committed, said
 from spirula.mon.commands.table import CommandFlag, Commands
@@ -84,9 +85,10 @@ def put(service: KVService, request: Request, key: str, val: str | None = None) 
     value = request.data if val is None else val.encode("utf-8", "surrogateescape")
     limit = service.monitor.config.get_int("mon_config_key_max_entry_size")
     if len(value) > limit:
-        raise TooLarge(
+        raise CephError(
             f"error: entry size limited to {limit} bytes. "
-            "Use 'mon config key max entry size' to manually adjust"
+            "Use 'mon config key max entry size' to manually adjust",
+            errno=errno.EFBIG,
         )
     service.put(key, value)
     service.propose()
