@@ -58,14 +58,17 @@ class AuthService(PaxosService):
 
     def __init__(self, monitor: Monitor) -> None:
         super().__init__(monitor)
-        config = monitor.config
-        self.key_server = KeyServer(
-            policy=KEY_TYPES,
-            mon_ticket_ttl_s=config.get_float("auth_mon_ticket_ttl"),
-            service_ticket_ttl_s=config.get_float("auth_service_ticket_ttl"),
-        )
-        self.global_ids = GlobalIds(preallocated=config.get_int("mon_globalid_prealloc"))
+        self.key_server = KeyServer(policy=KEY_TYPES)
+        self.global_ids = GlobalIds()
         self.pending: list[AuthMonitorIncremental] = []
+        self._read_options()
+
+    def _read_options(self) -> None:
+        """They may change while we run."""
+        config = self.monitor.config
+        self.key_server.mon_ticket_ttl_s = config.get_float("auth_mon_ticket_ttl")
+        self.key_server.service_ticket_ttl_s = config.get_float("auth_service_ticket_ttl")
+        self.global_ids.preallocated = config.get_int("mon_globalid_prealloc")
 
     # --- what the monitor asks at a login
 
@@ -95,6 +98,8 @@ class AuthService(PaxosService):
         for name in ring.names():
             if ring.keys[name].caps:
                 self.add_entity(name, ring.keys[name])
+            else:
+                monitor.log(0, f"auth: {name} of the mkfs keyring has no caps and is left out")
         self._push_global_id(FIRST)
 
     def update(self) -> None:
@@ -178,6 +183,7 @@ class AuthService(PaxosService):
         self.global_ids.monitors, self.global_ids.rank = 0, -1
 
     def tick(self) -> None:
+        self._read_options()
         if not self.is_readable:
             return
         if not self.monitor.is_leader:
