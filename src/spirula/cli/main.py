@@ -41,13 +41,20 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         "spirula.cli.ceph:main", "send a command to a cluster or one of its daemons"
     ),
     "conf": Subcommand("spirula.cli.conf:main", "look into configuration files, as ceph-conf does"),
+    "crush": Subcommand(
+        "spirula.cli.crush:main", "draw a hierarchy, and tell what changing it would move"
+    ),
     "crushtool": Subcommand(
         "spirula.cli.crushtool:main", "make, change, show and test CRUSH maps, as crushtool does"
     ),
     "dencoder": Subcommand(
         "spirula.cli.dencoder:main", "decode, show and check encoded values, as ceph-dencoder does"
     ),
+    "down": Subcommand("spirula.cli.cluster:down", "end the cluster that `up` started"),
+    "logs": Subcommand("spirula.cli.cluster:logs", "show the logs of a cluster's daemons"),
     "mon": Subcommand("spirula.cli.mon:main", "run a monitor, as ceph-mon does"),
+    "status": Subcommand("spirula.cli.cluster:status", "show a cluster's daemons and its status"),
+    "up": Subcommand("spirula.cli.cluster:up", "start a cluster on this machine"),
     "osdmaptool": Subcommand(
         "spirula.cli.osdmaptool:main", "make, show, test and balance OSD maps, as osdmaptool does"
     ),
