@@ -1,0 +1,89 @@
+"""Whether a cluster answers: its monitors have a quorum, and a client is served."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable
+
+from spirula.client.session import open_session
+from spirula.cluster.layout import Layout
+from spirula.cluster.processes import read_pid
+from spirula.conf.admin_server import ask
+from spirula.conf.load import load
+from spirula.errors import CephError, NotConnected, TimedOut
+from spirula.types.auth import CryptoKey
+
+_POLL_S = 0.01
+
+
+def mon_status(layout: Layout, name: str) -> dict[str, object] | None:
+    """What a monitor says of itself; None if it does not answer."""
+    try:
+        found = json.loads(ask(str(layout.asok(f"mon.{name}")), {"prefix": "mon_status"}))
+    except (CephError, OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def last_words(layout: Layout, daemon: str, lines: int = 5) -> str:
+    """The end of a daemon's log."""
+    try:
+        text = layout.log_file(daemon).read_text(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def wait_quorum(
+    layout: Layout, timeout_s: float, tell: Callable[[str], None] = lambda text: None
+) -> int:
+    """Wait until all monitors of the cluster are in one quorum; how many they are.
+
+    After half of the time a quorum of the majority is enough. NotConnected if a monitor ended,
+    with the end of its log; TimedOut.
+    """
+    began = time.monotonic()
+    while True:
+        waited = time.monotonic() - began
+        for place in layout.mons:
+            daemon = f"mon.{place.name}"
+            if read_pid(layout.pid_file(daemon)) is None:
+                words = last_words(layout, daemon)
+                raise NotConnected(f"{daemon} has ended; its log ends with:\n{words}")
+        members = _members(layout)
+        if members == len(layout.mons) or (members and waited > timeout_s / 2):
+            return members
+        if waited > timeout_s:
+            raise TimedOut(f"no quorum of monitors after {timeout_s:g} s: see {layout.log}")
+        tell(f"waiting for a quorum: {members} of {len(layout.mons)} monitors")
+        time.sleep(_POLL_S)
+
+
+def _members(layout: Layout) -> int:
+    """How many are in the quorum that some monitor knows of."""
+    for place in layout.mons:
+        status = mon_status(layout, place.name)
+        quorum = status.get("quorum") if status else None
+        if isinstance(quorum, list) and quorum:
+            return len(quorum)
+    return 0
+
+
+def wait_served(layout: Layout, key: CryptoKey | None, timeout_s: float) -> str:
+    """Log in as a client and ask how the cluster is: the plain status. Raises a CephError."""
+    return asyncio.run(_served(layout, key, timeout_s))
+
+
+async def _served(layout: Layout, key: CryptoKey | None, timeout_s: float) -> str:
+    config = load(["-c", str(layout.conf), "--name", "client.admin"]).config
+    session = await open_session(
+        config, key, clock=time.time, random_bytes=os.urandom, timeout_s=timeout_s
+    )
+    try:
+        reply = await session.command({"prefix": "status"}, timeout_s=timeout_s)
+    finally:
+        await session.close()
+    return bytes(reply.output).decode("utf-8", "replace")
