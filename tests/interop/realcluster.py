@@ -175,7 +175,7 @@ class RealCluster:
             if dead:
                 raise NotReady(f"{', '.join(dead)} ended:\n{self._last_words(dead)}")
             status = self.run("ceph", "--connect-timeout", "5", "-s", "-f", "json", check=False)
-            if status and self._is_ready(json.loads(status)):
+            if status.strip() and self._is_ready(json.loads(status)):
                 return
             if time.monotonic() > deadline:
                 raise NotReady(f"not up in {timeout_s} s\n{status}{self._last_words(self.daemons)}")

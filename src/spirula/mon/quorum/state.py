@@ -16,7 +16,7 @@ from spirula.messages.base import Message
 from spirula.mon.store import Transaction
 from spirula.store.keyvalue import KeyValueStore
 from spirula.types.entity import EntityAddrVec
-from spirula.types.mon import MonFeature, MonMap
+from spirula.types.mon import MonCommandList, MonFeature, MonMap
 
 PACIFIC_RELEASE = 16
 
@@ -27,8 +27,9 @@ class Settings:
 
     Times in seconds. `lease_promise_s` is ours (see `leases`), no option, and the same on all
     monitors. `sync_prefixes` are the prefixes of the store that a synchronisation copies and a
-    scrub compares, `metadata` what a monitor tells of itself, `commands_bl` the leader's encoded
-    table of commands, `compat_bl` an encoded CompatSet.
+    scrub compares, `metadata` what a monitor tells of itself, `commands_bl` an encoded
+    MonCommandList of what it would accept as leader (real peons refuse all else, and die of what
+    they cannot read), `compat_bl` an encoded CompatSet.
     """
 
     mon_lease: float = 5.0
@@ -63,7 +64,7 @@ class Settings:
     features: int = feature_bits.PACIFIC
     required_features: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
-    commands_bl: bytes = bytes(14)
+    commands_bl: bytes = MonCommandList().encode()
     compat_bl: bytes = bytes(36)
 
 
