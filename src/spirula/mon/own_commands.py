@@ -16,7 +16,7 @@ from spirula.errors import InvalidArgument, NotFound
 from spirula.kernels.crc32c import crc32c
 from spirula.mon import metadata, quorum_commands, status
 from spirula.mon.commands.arguments import choices, text
-from spirula.mon.commands.reply import Reply, said
+from spirula.mon.commands.reply import Reply, lines, said
 from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.store import MONITOR, Transaction
 from spirula.types.base import UTime
@@ -54,7 +54,7 @@ def on_joined(monitor: Monitor, event: Joined) -> None:
     def write(transaction: Transaction) -> None:
         metadata.save(transaction, merged)
         if fingerprint is not None:
-            transaction.put(MONITOR, FINGERPRINT, str(fingerprint).encode())
+            transaction.put(MONITOR, FINGERPRINT, fingerprint.bytes)
 
     monitor.proposals.add(write)
 
@@ -92,7 +92,7 @@ def _show_version(monitor: Monitor, request: Request) -> Reply:
 def _show_status(monitor: Monitor, request: Request) -> Reply:
     if request.is_plain:
         return said(data=status.plain(monitor))
-    return said(data=request.render(status.document(monitor), "status") + "\n")
+    return said(data=lines(request.render(status.document(monitor), "status")))
 
 
 @commands.add(
@@ -102,7 +102,7 @@ def _df(monitor: Monitor, request: Request, detail: str = "") -> Reply:
     if request.is_plain:
         return said(data=monitor.mgrstat.df_plain(detail=bool(detail)))
     document = monitor.mgrstat.df_document(detail=bool(detail))
-    return said(data=request.render(document, "stats") + "\n")
+    return said(data=lines(request.render(document, "stats")))
 
 
 @commands.add(
@@ -191,7 +191,9 @@ def _node_ls(monitor: Monitor, request: Request, type: str = "all") -> Reply:
 )
 def _report(monitor: Monitor, request: Request, tags: list[str]) -> Reply:
     document: dict[str, object] = {
-        "cluster_fingerprint": (monitor.store.get(MONITOR, FINGERPRINT) or b"").decode(),
+        "cluster_fingerprint": str(
+            uuid.UUID(bytes=monitor.store.get(MONITOR, FINGERPRINT) or bytes(16))
+        ),
         "version": version.CEPH_VERSION,
         "commit": version.REVISION,
         "timestamp": str(UTime.at(monitor.wall())),

@@ -39,5 +39,10 @@ def committed(outs: str = "", data: bytes | str = b"") -> Reply:
     return Reply(outs, _bytes(data), commit=True)
 
 
+def lines(text: str) -> str:
+    """Text as upstream sends what it has put into a stream: no empty lines, a break at the end."""
+    return "".join(f"{line}\n" for line in text.split("\n") if line)
+
+
 def _bytes(data: bytes | str) -> bytes:
     return data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data

@@ -14,7 +14,7 @@ from spirula.denc import Map, Struct, Vec, string, struct
 from spirula.maps.state import count_osds
 from spirula.messages.mgr import MMgrBeacon, MMgrMap
 from spirula.mon.services.base import PaxosService
-from spirula.mon.services.mgrmap import active, commands, show
+from spirula.mon.services.mgrmap import active, commands, native, show
 from spirula.mon.services.mgrmap.digests import WHAT, Digests
 from spirula.mon.store import get_number
 from spirula.types.base import UTime
@@ -86,7 +86,7 @@ class MgrMapService(PaxosService):
 
     def command_descs(self) -> list[MonCommand]:
         """The commands that the manager answers."""
-        return self._descriptions
+        return self._descriptions or native.commands()
 
     def metadata(self, name: str) -> dict[str, str] | None:
         """What a manager told of itself when it came."""
@@ -112,6 +112,7 @@ class MgrMapService(PaxosService):
         names = self.monitor.config.get_str("mgr_initial_modules")
         self.pending.modules = set(names.replace(",", " ").split())
         self.pending.always_on_modules = active.ALWAYS_ON
+        self.pending_descriptions = native.commands()
 
     def update(self) -> None:
         version = self.last_committed
