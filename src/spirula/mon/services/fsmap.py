@@ -6,18 +6,25 @@ Clients and managers subscribe to it all the same and wait until they have it. C
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from spirula.denc import Struct, Vec, boolean, default, s32, s64, string, struct, u32
 from spirula.messages.fsmap import Enveloped, MFSMap, MFSMapUser
+from spirula.mon.commands.arguments import text
+from spirula.mon.commands.reply import Reply, lines, said
+from spirula.mon.commands.table import Commands
 from spirula.mon.services.base import PaxosService
 from spirula.types.mon import CompatSet, FeatureSet
 
 if TYPE_CHECKING:
     from spirula.messages.base import Message
     from spirula.mon.monitor import Monitor
+    from spirula.mon.request import Request
     from spirula.mon.session import MonSession, Subscription
     from spirula.mon.store import Transaction
+
+commands = Commands("mds")
 
 _NO_FILE_SYSTEM = -1
 _INCOMPAT = {
@@ -71,10 +78,25 @@ class FSMapUser(Struct):
     filesystems: Vec[FSInfo]
 
 
+@commands.add(
+    "mds metadata",
+    who=text(required=False),
+    perm="r",
+    help="show what metadata servers tell of themselves; a manager asks this when it starts",
+)
+def metadata(service: FSMapService, request: Request, who: str = "") -> Reply:
+    """Shows that of no server: there is none."""
+    if who:
+        outs = f"MDS named '{who}' does not exist, or is not up"
+        return said(outs, lines(request.render({}, "mds_metadata")), rc=-errno.EINVAL)
+    return said("", lines(request.render([], "mds_metadata")))
+
+
 class FSMapService(PaxosService):
     """The empty map of one monitor."""
 
     NAME = "mdsmap"
+    COMMANDS = (commands,)
     SUBSCRIPTIONS = {  # noqa: RUF012 - ClassVar of the base
         "fsmap": ("mds", "r"),
         "fsmap.user": ("mds", "r"),
