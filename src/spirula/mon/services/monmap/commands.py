@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from spirula.errors import Busy, Exists, InvalidArgument, NotFound, NotPermitted, NotSupported
 from spirula.mon.commands.arguments import choices, flag, integer, ip_addr, text
-from spirula.mon.commands.reply import Reply, committed, said
+from spirula.mon.commands.reply import Reply, committed, lines, said
 from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.monmap import edit, show
 from spirula.printing import Items
@@ -57,7 +57,8 @@ def dump(service: MonMapService, request: Request, epoch: int = 0) -> Reply:
     if request.is_plain:
         return said(outs, show.plain(monmap))
     quorum = Items("mon", sorted(service.monitor.member.state.quorum))
-    return said(outs, request.render({**show.document(monmap), "quorum": quorum}, "monmap"))
+    document = {**show.document(monmap), "quorum": quorum}
+    return said(outs, lines(request.render(document, "monmap")))
 
 
 @commands.add(
@@ -85,12 +86,12 @@ def stat(service: MonMapService, request: Request) -> Reply:
             "leader": leader,
             "quorum": Items("mon", members),
         }
-        return said("", request.render(document, "monmap"))
+        return said("", lines(request.render(document, "monmap")))
     names = show.joined(monmap.ranks[rank] for rank in quorum)
     return said(
         "",
         f"{show.summary(monmap)}, election epoch {service.monitor.member.epoch}, "
-        f"leader {state.leader} {leader}, quorum {show.joined(quorum)} {names}",
+        f"leader {state.leader} {leader}, quorum {show.joined(quorum)} {names}\n",
     )
 
 
@@ -126,7 +127,7 @@ def feature_ls(service: MonMapService, request: Request, with_value: str = "") -
             "required": names(required),
         },
     }
-    return said("", request.render(document, "features"))
+    return said("", lines(request.render(document, "features")))
 
 
 @commands.add(
