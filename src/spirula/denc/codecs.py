@@ -214,6 +214,9 @@ class StructCodec(Codec):
             super().emit_decode(target, emit)
             return
         emit.flush_in()
+        compile_now = getattr(self.cls, "_denc_compile", None)
+        if compile_now is not None and "_denc_compile" in self.cls.__dict__:
+            compile_now()
         decode = emit.const(self.cls._dec)  # type: ignore[attr-defined]  # every declared type has it
         emit.line(f"{target}, pos = {decode}(buf, pos, end, features)")
 

@@ -41,6 +41,11 @@ class Struct:
     _denc_fixed: ClassVar[list[tuple[str, Codec]] | None] = None
     _denc_min_size: ClassVar[int] = 0
     _denc_name: ClassVar[str] = ""
+    _denc_compile: ClassVar[Callable[[], None] | None] = None
+
+    @classmethod
+    def _denc_compiled(cls) -> None:
+        """`_enc` and `_dec` have changed: for bases that hand them on by other names."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Replaced by the dataclass machinery; stands here to tell type checkers that fields are
@@ -210,14 +215,41 @@ def struct(
             made._denc_fixed = [(f.name, f.codec) for f in fields]
         else:
             made._denc_fixed = None
-        # What Struct declares is given its body here, once per class.
-        made._enc = compile_encode(cls.__name__, fields, header)  # type: ignore[method-assign]
-        decode = compile_decode(cls.__name__, made, fields, header)
-        made._dec = staticmethod(decode)  # type: ignore[method-assign]  # likewise
+        _compile_when_used(made, fields, header)
         _register(made, names)
         return made
 
     return declare if cls is None else declare(cls)
+
+
+def _compile_when_used(made: type[Struct], fields: list[Field], header: Header) -> None:
+    """Gives the class its `_enc` and `_dec` at their first call.
+
+    A process uses few of the types that it imports, and compiling takes most of the time of an
+    import. Types that contain this one ask for it by `compile_now` and get the compiled functions.
+    """
+
+    def compile_now() -> None:
+        made._denc_compile = None
+        made._enc = compile_encode(made.__name__, fields, header)  # type: ignore[method-assign]
+        decode = compile_decode(made.__name__, made, fields, header)
+        made._dec = staticmethod(decode)  # type: ignore[method-assign]  # what Struct declares
+        made._denc_compiled()
+
+    def encode(self: Struct, out: bytearray, features: int, *version: int) -> None:
+        if made._denc_compile is not None:
+            made._denc_compile()
+        made._enc(self, out, features, *version)
+
+    def decode(buf: bytes, pos: int, end: int, features: int, *version: int) -> Any:
+        if made._denc_compile is not None:
+            made._denc_compile()
+        return made._dec(buf, pos, end, features, *version)
+
+    made._denc_compile = compile_now
+    made._enc = encode  # type: ignore[method-assign]
+    made._dec = staticmethod(decode)  # type: ignore[method-assign]
+    made._denc_compiled()
 
 
 def irregular(*names: str) -> Callable[[type[_T]], type[_T]]:

@@ -72,6 +72,12 @@ class Message(Struct):
         self.connection = None
 
     @classmethod
+    def _denc_compiled(cls) -> None:
+        # The same functions, which take the version that the header tells as well.
+        names: Any = cls
+        names._enc_payload, names._dec_payload = cls._enc, staticmethod(cls._dec)
+
+    @classmethod
     def version_for(cls, features: int) -> tuple[int, int]:
         """The header's version and compat version for a peer with these features."""
         for mask, version, compat in cls.VERSIONS:
@@ -149,8 +155,6 @@ def message(
             made = cls
         else:
             made = struct(version=version, compat=compat, by_feature=by_feature, external=True)(cls)
-            made._enc_payload = made._enc
-            made._dec_payload = made._dec
         made.TYPE, made.VERSION, made.COMPAT = number, version, compat
         made.VERSIONS, made.PRIORITY = by_feature, priority
         newest = [v for _, v, _ in by_feature]
