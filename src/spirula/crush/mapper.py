@@ -15,6 +15,7 @@ from spirula.crush.hash import hash32_2, hash32_3, hash32_4
 from spirula.crush.ln import LN
 from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap, Rule, RuleOp, Tunables
 from spirula.crush.msr import is_msr, map_msr, parse_msr
+from spirula.crush.sound import check_sound
 
 ITEM_UNDEF = 0x7FFFFFFE
 ITEM_NONE = 0x7FFFFFFF
@@ -53,12 +54,14 @@ class Knobs:
 class Mapper:
     """Maps inputs by a map that does not change meanwhile.
 
-    `choose_args` are other weights and ids by bucket index (see `CrushMap.choose_args`).
+    `choose_args` are other weights and ids by bucket index (see `CrushMap.choose_args`). Loop and
+    InvalidArgument for a map that nobody can walk through (see `sound`).
     """
 
     def __init__(self, crush: CrushMap, choose_args: dict[int, ChooseArg] | None = None) -> None:
         self.crush = crush
         self.choose_args = choose_args or {}
+        check_sound(crush, self.choose_args)
         self._buckets = {bucket.id: bucket for bucket in crush.buckets if bucket is not None}
         self._permutations: dict[int, _Permutation] = {}
         # how many searches needed how many tries, counted while this is a list (`crush.tester`)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spirula.crush.map import BucketAlg, ChooseArg, CrushMap, Rule, RuleOp, Step
 from spirula.crush.mapper import ITEM_NONE, ITEM_UNDEF, Knobs, knobs_of, set_knob
 from spirula.crush.msr import is_msr, parse_msr
+from spirula.crush.sound import check_sound
 from spirula.crush.vector.choose import Chooser
 from spirula.crush.vector.msr import MsrSearch
 from spirula.crush.vector.tables import I64, make_tables
@@ -37,6 +38,7 @@ class VectorMapper:
 
     def __init__(self, crush: CrushMap, choose_args: dict[int, ChooseArg] | None = None) -> None:
         self.crush = crush
+        check_sound(crush, choose_args or {})
         self.tables = make_tables(crush, choose_args or {})
 
     def map_many(
