@@ -36,15 +36,24 @@ from spirula.messages.osd_mon import (
 from spirula.mon.request import Request
 from spirula.mon.services.base import PaxosService
 from spirula.mon.services.osdmap import (
+    blocklist,
     boot,
     commit,
     creating,
+    creation,
+    exceptions,
     failure,
     finish,
+    flags,
     initial,
     pruning,
     reports,
+    requirements,
+    show,
+    show_osds,
     snap_messages,
+    states,
+    stretch,
     ticking,
 )
 from spirula.mon.services.osdmap.clean_epochs import LastEpochClean
@@ -109,6 +118,17 @@ class OSDMapService(PaxosService):
     """
 
     NAME = "osdmap"
+    COMMANDS = (
+        show.commands,
+        show_osds.commands,
+        states.commands,
+        flags.commands,
+        creation.commands,
+        exceptions.commands,
+        blocklist.commands,
+        requirements.commands,
+        stretch.commands,
+    )
     MESSAGES = tuple(HANDLERS)
     SUBSCRIPTIONS = {OSDMAP: ("osd", "r"), PG_CREATES: ("osd", "w")}  # noqa: RUF012 - as declared
 
@@ -118,7 +138,7 @@ class OSDMapService(PaxosService):
         self.publisher = Publisher(self)
         self.manifest = OSDMapManifest()
         self.creating = CreatingPGs()
-        self._creating_bytes = b""
+        self._creating_bytes: bytes | None = None
         self.creating_by_osd: creating.ByOSD = {}
         self.failures: dict[int, Failure] = {}
         self.down_pending_out: dict[int, float] = {}
@@ -126,6 +146,7 @@ class OSDMapService(PaxosService):
         self.osd_epochs: dict[int, int] = {}
         self.last_epoch_clean = LastEpochClean()
         self.leading_since: float | None = None
+        self.stretch_recovery_since: float | None = None
         self._proposed: commit.Encoded | None = None
         self._clear_pending()
 
@@ -305,11 +326,14 @@ class OSDMapService(PaxosService):
         """Another quorum begins: beacons are counted anew."""
         self.last_osd_report.clear()
         self.leading_since = None
+        # What was changed here and never committed is not so.
+        self._creating_bytes = None
 
     def tick(self) -> None:
         """Time has gone by."""
         if self.monitor.is_leader and self.is_writeable and self.epoch:
             ticking.tick(self)
+            stretch.tick(self)
 
     # --- messages
 
