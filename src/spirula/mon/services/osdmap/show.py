@@ -32,7 +32,7 @@ from spirula.mon.commands.arguments import (
     text,
 )
 from spirula.mon.commands.reply import Reply, said
-from spirula.mon.commands.table import CommandFlag, Commands
+from spirula.mon.commands.table import Commands
 from spirula.mon.services.osdmap.encoding import SIGNIFICANT
 from spirula.printing import Items, as_f32, general
 from spirula.types.base import UTime
@@ -211,18 +211,6 @@ def getmaxosd(service: OSDMapService, request: Request) -> Reply:
 def get_require_min_compat_client(service: OSDMapService, request: Request) -> Reply:
     """`ceph osd get-require-min-compat-client`."""
     return said(data=Release.name_of(service.osdmap.require_min_compat_client) + "\n")
-
-
-@commands.add(
-    "osd lspools", perm="r", flags=CommandFlag.DEPRECATED, help="show numbers and names of pools"
-)
-def lspools(service: OSDMapService, request: Request) -> Reply:
-    """`ceph osd lspools`."""
-    names = sorted(service.osdmap.pool_name.items())
-    if request.is_plain:
-        return said(data="\n".join(f"{number} {name}" for number, name in names))
-    listed = [{"poolnum": number, "poolname": name} for number, name in names]
-    return said(data=request.render(Items("pool", listed), "pools"))
 
 
 # ------------------------------------------------------------------------------- where things are
