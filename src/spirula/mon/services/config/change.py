@@ -114,7 +114,8 @@ def assimilate(service: ConfigService, request: Request) -> Reply:
     try:
         given = parse_conf(request.data)
     except ConfSyntaxError as error:
-        raise InvalidArgument(f"{error.message}\n") from None
+        where = f"in line {error.line} at position {error.column}"
+        raise InvalidArgument(f"parse error: {error.reason} {where}\n") from None
     taken: dict[str, bytes | None] = {}
     left: list[str] = []
     for section in given.section_names():
