@@ -115,9 +115,10 @@ def plan(before: OSDMap, after: OSDMap, sizes: Sizes | None = None) -> Plan:
     made.upmaps_dropped = _exceptions(before) - _exceptions(after)
     old = PGMappings(before, VectorMapper)
     new = PGMappings(after, VectorMapper)
+    known = set(sizes.pools) | {pg.pool for pg in sizes.pgs}
     for number, pool in sorted(after.pools.items()):
         moved = PoolMove(after.pool_name.get(number, ""), pool.pg_num, pool.pg_num * pool.size)
-        if sizes:
+        if number in known:
             moved.moved_bytes = 0
         made.pools[number] = moved
         for seed in range(pool.pg_num):

@@ -173,6 +173,10 @@ def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f}%" if whole else "-"
 
 
+def _bytes(size: int | None) -> str:
+    return "?" if size is None else size_text(size)
+
+
 def _summary(made: Plan) -> str:
     pools = made.pools.values()
     places, moved = sum(p.places for p in pools), sum(p.moved_places for p in pools)
@@ -199,7 +203,7 @@ def _text(made: Plan, osdmap: OSDMap, *, everybody: bool) -> str:
     for number, pool in made.pools.items():
         row: list[object] = [number, pool.name, pool.pgs, pool.changed_pgs, pool.moved_places]
         row += [pool.places, _percent(pool.moved_places, pool.places)]
-        pools.add(*row, *([size_text(pool.moved_bytes or 0)] if made.knows_bytes else []))
+        pools.add(*row, *([_bytes(pool.moved_bytes)] if made.knows_bytes else []))
     columns = ["BEFORE", "AFTER", "SHARE", "SHARE AFTER", "IN", "OUT"]
     if made.knows_bytes:
         columns += ["BYTES", "BYTES AFTER", "BYTES IN"]

@@ -22,8 +22,8 @@ from spirula.types.pg import NO_OSD, PGId
 
 @dataclass(slots=True)
 class ReadBalance:
-    """Primaries of each OSD before and after, and how uneven that is: 1.0 is even, 2.0 means that
-    somebody has twice what it should.
+    """Primaries of each OSD before and after. Scores tell how uneven that is: 1.0 is even, 2.0
+    means that somebody leads twice as many PGs as the average.
     """
 
     before: dict[int, int] = field(default_factory=dict)
@@ -43,8 +43,10 @@ class ReadBalance:
 
 
 def _score(primaries: dict[int, int], desired: dict[int, float]) -> float:
-    shares = [primaries[osd] / desired[osd] for osd in primaries if desired[osd] > 0]
-    return int(max(shares, default=0.0) * 100 + 0.5) / 100
+    """The most that anybody leads, in parts of the average of those that may lead."""
+    able = sum(wanted > 0 for wanted in desired.values())
+    most, total = max(primaries.values(), default=0), sum(primaries.values())
+    return int(most * able / total * 100 + 0.5) / 100 if total else 0.0
 
 
 def desired_primaries(osdmap: OSDMap, pgs: dict[int, int], pg_num: int) -> dict[int, float]:
