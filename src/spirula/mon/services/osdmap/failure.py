@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spirula.conf.config import Config
-from spirula.crush.lookup import full_location
 from spirula.maps.osdmap import OsdXInfo
 from spirula.maps.state import exists, is_down, is_up
 from spirula.messages.osd_mon import FailureFlag, MOSDFailure
 from spirula.mon.services.osdmap.judgement import can_mark_down, is_pending_down, mark_down
+from spirula.mon.services.osdmap.places import location, location_text
 from spirula.mon.services.osdmap.sources import is_at, may_speak, osd_of
 from spirula.types.entity import EntityType
 from spirula.types.log import LogLevel
@@ -144,15 +144,9 @@ def _force(service: OSDMapService, target: int, reporter: int) -> None:
     inc.new_xinfo[target] = info
     service.monitor.clog(
         LogLevel.INFO,
-        f"osd.{target} failed ({_location(service, target)})"
+        f"osd.{target} failed ({location_text(service.osdmap.crush, target)})"
         f" (connection refused reported by osd.{reporter})",
     )
-
-
-def _location(service: OSDMapService, osd: int) -> str:
-    """`root=default,host=a`, the largest subtree first."""
-    path = full_location(service.osdmap.crush, osd)
-    return ",".join(f"{type}={name}" for type, name in reversed(path))
 
 
 # ------------------------------------------------------------------------------------ judgement
@@ -181,8 +175,8 @@ def check(service: OSDMapService, target: int, failure: Failure) -> bool:
     level = config.get_str("mon_osd_reporter_subtree_level")
     subtrees = set()
     for reporter in failure.reporters:
-        places = dict(full_location(osdmap.crush, reporter))
-        subtrees.add(places.get(level, f"osd.{reporter}"))
+        around = location(osdmap.crush, reporter)
+        subtrees.add(around.get(level, f"osd.{reporter}"))
     failed_for = now - failure.since
     grace = _grace(service, target, failure, now, failed_for)
     if failed_for < grace or len(subtrees) < config.get_int("mon_osd_min_down_reporters"):
@@ -190,7 +184,7 @@ def check(service: OSDMapService, target: int, failure: Failure) -> bool:
     mark_down(service, target)
     service.monitor.clog(
         LogLevel.INFO,
-        f"osd.{target} failed ({_location(service, target)}) ({len(subtrees)} reporters from"
+        f"osd.{target} failed ({location_text(service.osdmap.crush, target)}) ({len(subtrees)} reporters from"
         f" different {level} after {failed_for:.6f} >= grace {grace:.6f})",
     )
     return True

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 
 from spirula.conf.config import Config
 from spirula.crush.dump import minimum_version
-from spirula.crush.lookup import find_bucket, full_location, immediate_parent
-from spirula.crush.map import CrushMap
+from spirula.crush.lookup import find_bucket, immediate_parent
 from spirula.denc.features import SERVER_NAUTILUS, SERVER_OCTOPUS, SERVER_PACIFIC, has
 from spirula.maps.dump.pools import cache_mode_name
 from spirula.maps.features import up_osd_features
@@ -30,6 +29,7 @@ from spirula.maps.state import (
     state_names,
 )
 from spirula.mon.services.osdmap.initial import ratio
+from spirula.mon.services.osdmap.places import location_text
 from spirula.printing import as_f32, general
 from spirula.types.hit_set import HitSetType
 from spirula.types.pool import CacheMode, PoolFlag
@@ -157,10 +157,6 @@ def _check_down(osdmap: OSDMap, checks: Checks) -> None:
         )
 
 
-def _place(crush: CrushMap, id: int) -> str:
-    return ",".join(f"{type}={name}" for type, name in reversed(full_location(crush, id)))
-
-
 def _describe_down(osdmap: OSDMap, found: _Down, checks: Checks) -> None:
     crush = osdmap.crush
     top = max(crush.type_names, default=0)
@@ -178,7 +174,7 @@ def _describe_down(osdmap: OSDMap, found: _Down, checks: Checks) -> None:
         several = "s" if len(ids) > 1 else ""
         detail = []
         for id in ids:
-            where = "" if type == top else f" ({_place(crush, id)})"
+            where = "" if type == top else f" ({location_text(crush, id)})"
             item = crush.item_names.get(id, "")
             detail.append(f"{name} {item}{where} ({counts[id]} osds) is down")
         total = sum(counts[id] for id in ids)
@@ -188,7 +184,7 @@ def _describe_down(osdmap: OSDMap, found: _Down, checks: Checks) -> None:
         checks,
         "OSD_DOWN",
         f"{len(found.osds)} osds down",
-        [f"osd.{osd} ({_place(crush, osd)}) is down" for osd in sorted(found.osds)],
+        [f"osd.{osd} ({location_text(crush, osd)}) is down" for osd in sorted(found.osds)],
         count=len(found.osds),
     )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from spirula.crush.lookup import full_location
 from spirula.errors import NotFound
 from spirula.maps.dump.values import uuid_text
 from spirula.maps.query import all_osds
@@ -17,6 +16,7 @@ from spirula.mon.commands.arguments import osd_name, osd_number, text
 from spirula.mon.commands.reply import Reply, said
 from spirula.mon.commands.table import Commands
 from spirula.mon.services.osdmap import metadata
+from spirula.mon.services.osdmap.places import location
 from spirula.printing import Items, TextTable
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def find(service: OSDMapService, request: Request, id: str) -> Reply:
     if "hostname" in known:
         document["host"] = known["hostname"]
     document.update({name: known[name] for name in _DEPLOYED_IN if name in known})
-    document["crush_location"] = dict(sorted(full_location(osdmap.crush, osd)))
+    document["crush_location"] = dict(sorted(location(osdmap.crush, osd).items()))
     return said(data=request.render(document, "osd_location"))
 
 
