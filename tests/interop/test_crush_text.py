@@ -2,7 +2,6 @@
 
 Random maps both ways, maps that people might write, texts that must be refused, and (where
 SPIRULA_CRUSH_MAPS names a folder with files of upstream's src/test/cli/crushtool) published maps.
-crushtool runs on many files at a time, since it takes longer to start than to work.
 """
 
 from __future__ import annotations
@@ -12,9 +11,7 @@ import random
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -26,6 +23,7 @@ from spirula.crush.text import CrushTextError, compile_map, decompile_map
 from spirula.crush.wire import CrushWrapper
 from spirula.errors import CephError
 from tests.interop import newer
+from tests.interop.crushtool_batch import Ran, batch
 from tests.interop.realcluster import RealCluster
 from tests.unit.crush.bad_texts import REFUSED, WRAPPED
 from tests.unit.crush.random_maps import CLASSES, random_map
@@ -50,37 +48,6 @@ PUBLISHED = os.environ.get("SPIRULA_CRUSH_MAPS", "")
 pytestmark = pytest.mark.skipif(
     shutil.which("crushtool") is None, reason="Debian's crushtool is absent"
 )
-
-
-class Ran(NamedTuple):
-    """What became of one file: crushtool's exit status and what it wrote, if anything."""
-
-    status: int
-    out: bytes
-
-
-def batch(folder: Path, arguments: str, inputs: Iterable[bytes]) -> list[Ran]:
-    """`crushtool ARGUMENTS` for each input, in two rows; IN and OUT stand for its files."""
-    count = 0
-    for count, content in enumerate(inputs, 1):
-        (folder / f"{count}.in").write_bytes(content)
-    command = arguments.replace("IN", "$n.in").replace("OUT", "$n.out")
-    script = f"for n; do crushtool {command} >$n.log 2>&1; echo $? >$n.status; done"
-    numbers = "\n".join(str(number) for number in range(1, count + 1))
-    subprocess.run(
-        ["xargs", "-P2", "-n25", "sh", "-c", script, "sh"],
-        input=numbers,
-        text=True,
-        check=True,
-        cwd=folder,
-        env={"PATH": os.environ.get("PATH", "")},
-    )
-    ran = []
-    for number in range(1, count + 1):
-        out = folder / f"{number}.out"
-        status = int((folder / f"{number}.status").read_text())
-        ran.append(Ran(status, out.read_bytes() if out.exists() else b""))
-    return ran
 
 
 def folder_of(base: Path, name: str) -> Path:
