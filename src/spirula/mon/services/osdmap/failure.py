@@ -182,10 +182,11 @@ def check(service: OSDMapService, target: int, failure: Failure) -> bool:
     if failed_for < grace or len(subtrees) < config.get_int("mon_osd_min_down_reporters"):
         return False
     mark_down(service, target)
+    who = f"{len(subtrees)} reporters from different {level}"
     service.monitor.clog(
         LogLevel.INFO,
-        f"osd.{target} failed ({location_text(service.osdmap.crush, target)}) ({len(subtrees)} reporters from"
-        f" different {level} after {failed_for:.6f} >= grace {grace:.6f})",
+        f"osd.{target} failed ({location_text(osdmap.crush, target)}) ({who}"
+        f" after {failed_for:.6f} >= grace {grace:.6f})",
     )
     return True
 
