@@ -6,7 +6,7 @@ from spirula.kernels import crc32c, names, straw2
 
 
 def implementations() -> dict[str, str]:
-    """ "native" or "pure" by kernel."""
+    """By kernel whether its twin is "native" or "pure" here."""
     return {
         "crc32c": crc32c.IMPLEMENTATION,
         "names": names.IMPLEMENTATION,

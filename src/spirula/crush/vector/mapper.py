@@ -280,9 +280,9 @@ class _Walk:
     @staticmethod
     def _taken(taken: I64, rows: I64, position: I64, item: I64) -> NDArray[np.bool_]:
         """Whether an item is among the first `position` of its row."""
-        columns = np.arange(taken.shape[1])
-        same = (taken[rows] == item[:, None]) & (columns < position[:, None])
-        hit: NDArray[np.bool_] = same.any(axis=1)
+        hit = np.zeros(len(rows), np.bool_)
+        for column in range(int(position.max(initial=0))):
+            hit |= (taken[rows, column] == item) & (position > column)
         return hit
 
     def _is_out(self, item: I64, x: U32) -> NDArray[np.bool_]:
