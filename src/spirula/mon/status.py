@@ -10,6 +10,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from spirula.maps.dump import summary as osd_summary
+from spirula.mon.commands.reply import lines
 from spirula.mon.services.mgrmap import show as mgr_show
 from spirula.mon.services.mgrstat import services as service_show
 from spirula.mon.services.mgrstat import summary as pg_summary
@@ -73,7 +74,7 @@ def plain(monitor: Monitor) -> str:
             if event.add_to_ceph_s
         )
         sections.append("  progress:\n" + "".join(shown))
-    return "\n \n".join(section.removesuffix("\n") for section in sections) + "\n \n"
+    return lines("\n \n".join(section.removesuffix("\n") for section in sections) + "\n \n")
 
 
 def _services(monitor: Monitor) -> str:

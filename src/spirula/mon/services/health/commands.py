@@ -54,7 +54,7 @@ def mute(
         try:
             seconds = parse_timespan(ttl)
         except BadValue as error:
-            raise InvalidArgument(f"invalid duration: {ttl} ({error})") from None
+            raise InvalidArgument(f"invalid duration: {ttl} ({error.message})") from None
         if not seconds:
             raise InvalidArgument(f"not a valid duration: {ttl}")
         until = UTime.at(service.monitor.wall() + seconds)

@@ -141,7 +141,9 @@ def report(service: HealthService, *, always: bool) -> None:
     if (
         not config.get_bool("mon_health_to_clog")
         or config.get_int("mon_health_to_clog_interval") <= 0
+        or len(monitor.monmap.ranks) < 2
     ):
+        # As upstream, a single monitor only tells of changes.
         return
     checks = service.all_checks()
     status = show.status_of(checks, service.mutes)

@@ -65,6 +65,7 @@ class HealthService(PaxosService):
         self.pending_mutes: dict[str, HealthMute] = {}
         self.history = history.History()
         self._leading = False
+        self._told = False
         self._older_since: float | None = None
 
     # --- what others ask
@@ -128,9 +129,15 @@ class HealthService(PaxosService):
         self._leading = False
 
     def on_active(self) -> None:
-        if self.monitor.is_leader and not self._leading and self.is_writeable:
+        if not self.monitor.is_leader or not self.is_writeable:
+            return
+        if not self._leading:
             self._leading = True
+            self._told = False
             self._check()
+        if not self._told and self.due is None:
+            # What this leader sees is committed, so that the log is told what is true now.
+            self._told = True
             history.on_lead(self)
 
     # --- looking

@@ -16,6 +16,7 @@ from spirula.messages.mgr import MMgrBeacon, MMgrMap
 from spirula.mon.services.base import PaxosService
 from spirula.mon.services.mgrmap import active, commands, native, show
 from spirula.mon.services.mgrmap.digests import WHAT, Digests
+from spirula.mon.services.osdmap.blocklist import blocklist_all
 from spirula.mon.store import get_number
 from spirula.types.base import UTime
 from spirula.types.log import LogLevel
@@ -275,9 +276,9 @@ class MgrMapService(PaxosService):
         """The active manager is none any more, and must not act on the cluster again."""
         pending, monitor = self.pending, self.monitor
         until = UTime.at(monitor.wall() + monitor.config.get_float("mon_mgr_blocklist_interval"))
-        epoch = monitor.osdmap.blocklist(pending.active_addrs, until)
+        epoch = blocklist_all(monitor.osdmap, pending.active_addrs, until)
         for addrs in pending.clients:
-            monitor.osdmap.blocklist(addrs, until)
+            blocklist_all(monitor.osdmap, addrs, until)
         monitor.osdmap.propose()
         self.last_beacon.pop(pending.active_gid, None)
         self.pending_metadata[pending.active_name] = None
