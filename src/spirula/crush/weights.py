@@ -209,7 +209,8 @@ class _Adjusting:
         if len(arg.weight_sets) != len(weights):
             return False
         for row, weight in zip(arg.weight_sets, weights, strict=True):
-            for position, other in enumerate(bucket.items):
+            # holes of a tree bucket have lost their places here
+            for position, other in enumerate(bucket.items[: len(row)]):
                 if other == item:
                     row[position] = weight
         return created or item in bucket.items
