@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-TIMEOUT_S = 10
+TIMEOUT_S = 3
 HUNG = 124
 
 

@@ -55,7 +55,7 @@ class RealCluster:
     """A running cluster. `conf` and `keyring` (client.admin) are what a client needs.
 
     `auth` is "cephx" or "none"; `mode` is what every ms_*_mode option says: "crc", "secure", "crc
-    secure" ..., or None for the defaults of the release.
+    secure" ..., or None for the defaults of the release. Without `managers` there is none.
     """
 
     folder: Path
@@ -64,6 +64,7 @@ class RealCluster:
     auth: str = "cephx"
     mode: str | None = None
     objectstore: str = "memstore"
+    managers: bool = True
     options: dict[str, str] = field(default_factory=dict)
     fsid: str = field(default_factory=lambda: str(uuid.uuid4()))
     mon_ports: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -134,7 +135,8 @@ class RealCluster:
         for name in self.mon_ports:
             self.launch(f"mon.{name}")
         self._register_osds()
-        self.launch("mgr.x")
+        if self.managers:
+            self.launch("mgr.x")
         for number in range(self.osds):
             self._make_osd(number)
         for number in range(self.osds):
@@ -196,7 +198,7 @@ class RealCluster:
         return (
             len(quorum) == self.mons
             and status["osdmap"]["num_up_osds"] == self.osds
-            and bool(status["mgrmap"]["available"])
+            and bool(status["mgrmap"]["available"]) == self.managers
         )
 
     def _last_words(self, names: Iterable[str]) -> str:
@@ -254,7 +256,8 @@ class RealCluster:
     def _make_keyrings(self) -> None:
         """All keys at once: the monitors take them over when they are made."""
         caps = {"client.admin": dict.fromkeys(("mon", "mgr", "osd", "mds"), "allow *")}
-        caps["mgr.x"] = {"mon": "allow profile mgr", "osd": "allow *", "mds": "allow *"}
+        if self.managers:
+            caps["mgr.x"] = {"mon": "allow profile mgr", "osd": "allow *", "mds": "allow *"}
         for number in range(self.osds):
             caps[f"osd.{number}"] = {
                 "mon": "allow profile osd",

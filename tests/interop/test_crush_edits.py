@@ -20,7 +20,7 @@ from tests.interop.crushtool_batch import HUNG, batch
 from tests.unit.crush.random_edits import random_edit, random_weight_sets
 from tests.unit.crush.random_maps import random_map
 
-EDITS = 400
+EDITS = 150
 CRASHED = (134, 139)
 """Failed assertions and broken memory, as a shell shows them."""
 
@@ -73,7 +73,7 @@ def test_edits_are_alike(
 TESTS = (
     "--test --show-mappings --num-rep 3",
     "--test --show-mappings --show-bad-mappings --num-rep 5 --x 123456",
-    "--test --show-statistics --show-bad-mappings --min-x 5 --max-x 100",
+    "--test --show-statistics --show-bad-mappings --min-x 5 --max-x 30",
     "--test --show-utilization --num-rep 2 --weight 0 0 --weight 1 0.3",
     "--test --show-utilization-all --max-x 300 --min-x 0 --rule 1",
     "--test --show-mappings --pool-id 7 --min-rule 0 --max-rule 2 --num-rep 4 --ruleset 1",
