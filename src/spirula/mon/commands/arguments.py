@@ -42,7 +42,7 @@ class Argument:
         if self.repeated:
             pairs["n"] = "N"
         if not self.required:
-            pairs["req"] = "false"
+            pairs.setdefault("req", "false")
         return dict(sorted(pairs.items()))
 
     def detail(self, key: str) -> str:

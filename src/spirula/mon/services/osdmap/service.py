@@ -19,7 +19,7 @@ from spirula.maps.osdmap import Incremental, OSDMap
 from spirula.maps.query import find_pool
 from spirula.maps.state import OSDState, count_osds, is_down, is_out, is_up
 from spirula.messages.base import Message
-from spirula.messages.mon_client import MMonGetOSDMap, MMonGetPurgedSnaps
+from spirula.messages.mon_client import MMonGetOSDMap, MMonGetPurgedSnaps, MPoolOp
 from spirula.messages.osd_mon import (
     MOSDAlive,
     MOSDBeacon,
@@ -52,6 +52,10 @@ from spirula.mon.services.osdmap import (
     finish,
     flags,
     initial,
+    pools,
+    pools_create,
+    pools_set,
+    pools_show,
     profiles,
     pruning,
     reports,
@@ -59,9 +63,11 @@ from spirula.mon.services.osdmap import (
     show,
     show_osds,
     snap_messages,
+    snapshots,
     states,
     stretch,
     ticking,
+    tiers,
 )
 from spirula.mon.services.osdmap.clean_epochs import LastEpochClean
 from spirula.mon.services.osdmap.failure import Failure
@@ -111,6 +117,7 @@ HANDLERS: dict[type[Message], Handler] = {
         snap_messages.preprocess_remove_snaps, snap_messages.prepare_remove_snaps
     ),
     MMonGetPurgedSnaps: Handler(snap_messages.preprocess_get_purged_snaps, _nothing),
+    MPoolOp: Handler(snapshots.preprocess_pool_op, snapshots.prepare_pool_op),
 }
 
 
@@ -142,6 +149,12 @@ class OSDMapService(PaxosService):
         crush_classes.commands,
         crush_rules.commands,
         profiles.commands,
+        pools.commands,
+        pools_create.commands,
+        pools_set.commands,
+        pools_show.commands,
+        snapshots.commands,
+        tiers.commands,
     )
     MESSAGES = tuple(HANDLERS)
     SUBSCRIPTIONS = {OSDMAP: ("osd", "r"), PG_CREATES: ("osd", "w")}  # noqa: RUF012 - as declared
