@@ -351,28 +351,47 @@ def _allow_many_files() -> None:
 async def _serve(config: Config) -> int:
     log, output = start_log(config)
     dump_on_crash(log)
-    logger = log.logger("mon", f"mon.{config.identity.entity_id} ")
-    loop = asyncio.get_running_loop()
-    stopped: asyncio.Future[str] = loop.create_future()
-
-    def stop(reason: str) -> None:
-        if not stopped.done():
-            stopped.set_result(reason)
-
     path = _store_path(config)
     if not path.exists():
         raise NotFound(
             f"monitor data directory at '{path.parent}' does not exist: have you run '--mkfs'?"
         )
     _allow_many_files()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
+    try:
+        while True:
+            reason, again = await _serve_once(config, log, path)
+            if not again:
+                break
+            log.logger("mon")(0, f"begins anew: {reason}")
+    finally:
+        output.close()
+    if reason:
+        print(f"spirula mon: {reason}", file=sys.stderr)
+    return 1 if reason else 0
+
+
+async def _serve_once(config: Config, log: Log, path: Path) -> tuple[str, bool]:
+    """Run until there is an end; its reason, and whether to open the store anew and go on."""
+    logger = log.logger("mon", f"mon.{config.identity.entity_id} ")
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[tuple[str, bool]] = loop.create_future()
+
+    def stop(reason: str) -> None:
+        if not stopped.done():
+            stopped.set_result((reason, False))
+
+    def restart(reason: str) -> None:
+        if not stopped.done():
+            stopped.set_result((reason, True))
+
     store = SqliteKeyValueStore(path, loop.call_soon_threadsafe)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, "")
-    loop.add_signal_handler(signal.SIGHUP, log.reopen)
     daemon: Daemon | None = None
     admin: AdminSocket | None = None
     try:
-        daemon = _make_daemon(config, store, loop, logger, stop)
+        daemon = _make_daemon(config, store, loop, logger, stop, restart)
         table = _admin_table(config, log, daemon)
         if config.get_str("admin_socket"):
             admin = AdminSocket(config.get_str("admin_socket"), table)
@@ -380,17 +399,13 @@ async def _serve(config: Config) -> int:
             await admin.start()
         await daemon.start()
         logger(0, "%s listens at %s", version.PRETTY, daemon.messenger.addrs)
-        reason = await stopped
+        return await stopped
     finally:
         if admin is not None:
             await admin.close()
         if daemon is not None:
             await daemon.stop()
         store.close()
-        output.close()
-    if reason:
-        print(f"spirula mon: {reason}", file=sys.stderr)
-    return 1 if reason else 0
 
 
 def _make_daemon(
@@ -399,9 +414,12 @@ def _make_daemon(
     loop: asyncio.AbstractEventLoop,
     logger: Callable[[int, str], None],
     stop: Callable[[str], None],
+    restart: Callable[[str], None],
 ) -> Daemon:
+    # As upstream: the key of `mon.` is beside the store, whatever keyring clients here use.
+    own = _store_path(config).parent / "keyring"
     try:
-        ring = _load_keyring(find_first(config.get_str("keyring")))
+        ring = _load_keyring(str(own) if own.exists() else find_first(config.get_str("keyring")))
     except NotFound:
         ring = KeyRing()
     except WireError as error:
@@ -419,6 +437,7 @@ def _make_daemon(
         random_bytes=os.urandom,
         log=logger,
         stop=stop,
+        restart=restart,
         disk=_disk_of(_store_path(config).parent),
         cluster_log=_append_to,
         metadata=_metadata(config, known or EntityAddrVec()),
