@@ -7,6 +7,7 @@ stderr refusals give their reason as well. Called by the dispatcher only.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -92,6 +93,9 @@ def main(argv: list[str]) -> int:
     if "-h" in argv or "--help" in argv:
         print(USAGE, end="")
         return 0
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # names are bytes, whatever they mean
+        sys.stdout.reconfigure(errors="surrogateescape")
     announced: list[str] = []
     try:
         try:
