@@ -45,7 +45,6 @@ SERVICE_PREFIXES = (
     "mgr_metadata",
     "mgrstat",
     "mon_config_key",
-    "monitor_store",
     "monmap",
     "osd_metadata",
     "osd_pg_creating",
@@ -55,6 +54,8 @@ SERVICE_PREFIXES = (
 """Prefixes of the store that belong to all monitors alike, beside Paxos's own: what is
 synchronised.
 """
+
+_TO_SAY_GOODBYE_S = 0.05
 
 _SETTINGS = (
     "mon_lease",
@@ -71,6 +72,13 @@ _SETTINGS = (
     "mon_elector_ignore_propose_margin",
     "mon_con_tracker_score_halflife",
     "mon_con_tracker_persist_interval",
+    "mon_timecheck_interval",
+    "mon_timecheck_skew_interval",
+    "mon_clock_drift_allowed",
+    "mon_clock_drift_warn_backoff",
+    "mon_scrub_interval",
+    "mon_scrub_timeout",
+    "mon_scrub_max_keys",
     "paxos_max_join_drift",
     "paxos_min",
     "paxos_trim_min",
@@ -93,6 +101,11 @@ class Daemon:
 
     async def stop(self) -> None:
         """On return nothing is left in the loop; the store is the caller's to close."""
+        if self.monitor.leave("it was stopped"):
+            # The others go on without waiting for this one if they hear of it.
+            said = self.monitor.loop.create_future()
+            self.monitor.loop.call_later(_TO_SAY_GOODBYE_S, said.set_result, None)
+            await said
         self.monitor.stop()
         await self.messenger.shutdown()
 

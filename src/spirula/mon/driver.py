@@ -69,6 +69,12 @@ class QuorumDriver:
             self._timer.cancel()
             self._timer = None
 
+    def give_up_store(self, reason: str) -> None:
+        """The store has failed: nothing that waits for it may leave; tell the others, and wait."""
+        self._commits.clear()
+        self.member.on_store_failed(reason, self.loop.time(), self.wall())
+        self.pump()
+
     def after_durable(self, action: Callable[[], None]) -> None:
         """Do this when all that was staged up to now is durable: at once, if it is."""
         if self._commits:
@@ -121,7 +127,7 @@ class QuorumDriver:
         self._store.commit(lambda error: self._committed(waiting, error))
 
     def _committed(self, waiting: list[Callable[[], None]], error: CephError | None) -> None:
-        if self._stopped:
+        if self._stopped or self.member.store_failed:
             return
         if error is not None:
             self._on_failure(error)

@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spirula.auth.caps.mon import ALLOW_ALL
 from spirula.conf.config import Config
 from spirula.denc import features as feature_bits
-from spirula.errors import CephError, NotConnected, SpirulaError, WireError
+from spirula.errors import CephError, NoSpace, NotConnected, SpirulaError, WireError
 from spirula.messages.auth import MAuth
 from spirula.messages.base import Message
 from spirula.messages.command import MCommand, MMgrCommandReply, MPing
@@ -52,6 +52,7 @@ from spirula.mon.proposals import Proposals
 from spirula.mon.quorum.member import Member
 from spirula.mon.quorum.state import (
     Active,
+    ClusterLog,
     Event,
     Joined,
     Left,
@@ -86,6 +87,13 @@ if TYPE_CHECKING:
     from spirula.msgr.connection import Connection
     from spirula.msgr.tcp import Messenger
 
+_ROOM_CHECK_S = 5.0
+_LEVELS = {
+    "debug": LogLevel.DEBUG,
+    "info": LogLevel.INFO,
+    "warn": LogLevel.WARN,
+    "error": LogLevel.ERROR,
+}
 _QUORUM = (MMonPaxos, MMonElection, MMonPing, MMonProbe, MMonSync, MMonScrub, MTimeCheck2)
 """What goes to the quorum member; only monitors may send it."""
 
@@ -94,7 +102,8 @@ _QUORUM = (MMonPaxos, MMonElection, MMonPing, MMonProbe, MMonSync, MMonScrub, MT
 class Ports:
     """What a monitor stands on. `wall` gives seconds since 1970; `log` takes a level and a line.
 
-    `stop` is called, with the reason, when the monitor cannot go on. `disk` tells how much room the
+    `stop` is called, with the reason, when the monitor cannot go on; `restart` when it could if its
+    store were opened anew (where there is none, `stop`). `disk` tells how much room the
     store's disk has, as (total, available, used by the store) in bytes. `cluster_log` takes a path
     and lines of the cluster log for that file.
     """
@@ -104,6 +113,7 @@ class Ports:
     random_bytes: Callable[[int], bytes]
     log: Callable[[int, str], None]
     stop: Callable[[str], None]
+    restart: Callable[[str], None] | None = None
     disk: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
     cluster_log: Callable[[str, str], None] = lambda path, lines: None
     metadata: dict[str, str] = field(default_factory=dict)
@@ -181,6 +191,9 @@ class Monitor:
             self.commands.register(service, service.COMMANDS)
         self.commands.register(self, own_commands.GROUPS)
         self.command_dispatch = CommandDispatch(self)
+        commands_bl = self.commands.for_monitors().encode()
+        settings = replace(member.state.settings, commands_bl=commands_bl)
+        member.configure(settings, ports.loop.time(), ports.wall())
         self._tick_timer: asyncio.TimerHandle | None = None
 
     # --- life
@@ -339,6 +352,8 @@ class Monitor:
             self._on_left()
         elif isinstance(event, MonMapLearned):
             self.log(1, f"learned of monitor map {event.monmap.epoch}")
+        elif isinstance(event, ClusterLog):
+            self.clog(_LEVELS[event.level], event.text)
         elif isinstance(event, SteppedAside):
             self.log(0, f"mon.{event.name} takes no part for now: {event.reason}")
         elif isinstance(event, Stopped):
@@ -371,9 +386,31 @@ class Monitor:
     def _on_outcome(self, outcome: Outcome) -> None:
         self.proposals.decided(outcome)
 
+    def leave(self, reason: str) -> bool:
+        """Leave the quorum for good, and tell the others; whether there was one."""
+        if not self.in_quorum:
+            return False
+        self.member.step_aside(reason, self.now(), self.wall())
+        self.driver.pump()
+        return True
+
     def _on_store_failure(self, error: CephError) -> None:
         self.log(0, f"the store cannot commit: {error}")
-        self.ports.stop(f"the store cannot commit: {error}")
+        if not isinstance(error, NoSpace):
+            self.ports.stop(f"the store cannot commit: {error}")
+            return
+        self.driver.give_up_store(f"no space left for its store: {error}")
+        self.loop.call_later(_ROOM_CHECK_S, self._look_for_room)
+
+    def _look_for_room(self) -> None:
+        """Begin anew once there is more room than a monitor must have."""
+        if not self.running:
+            return
+        total, available, _ = self.ports.disk()
+        if available * 100 >= total * self.config.get_int("mon_data_avail_crit"):
+            (self.ports.restart or self.ports.stop)("there is room for the store again")
+        else:
+            self.loop.call_later(_ROOM_CHECK_S, self._look_for_room)
 
     # --- the messenger's calls
 
@@ -429,9 +466,10 @@ class Monitor:
         """Another monitor, or the manager, does not listen, or not to us."""
         if connection.peer_type == EntityType.MON and self.running:
             if isinstance(error, CephError) and error.errno == errno.ECONNREFUSED:
-                self.member.on_unreachable(
-                    connection.peer_addrs, self.loop.time(), self.ports.wall()
-                )
+                addrs = connection.peer_addrs
+                # What is queued was for a process that is no more; what is sent next, dials anew.
+                connection.mark_down()
+                self.member.on_unreachable(addrs, self.loop.time(), self.ports.wall())
                 self.driver.pump()
         else:
             self.command_dispatch.proxy.on_reset(connection)

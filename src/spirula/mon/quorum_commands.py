@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 
 from spirula.denc import features as feature_bits
 from spirula.errors import (
-    InvalidArgument,
     NotPermitted,
     NotSupported,
 )
 from spirula.mon.commands.arguments import choices, ip_addr, text
 from spirula.mon.commands.reply import Reply, said
 from spirula.mon.commands.table import CommandFlag, Commands, obsolete
-from spirula.mon.quorum.state import Phase
+from spirula.mon.quorum import status
+from spirula.mon.quorum.bootstrap import hint_of, hint_of_vector
 from spirula.mon.services.monmap.show import addrs_document
 from spirula.mon.services.monmap.show import document as monmap_document
-from spirula.mon.store import MON_SYNC, Transaction
+from spirula.mon.store import Transaction
 from spirula.printing import Unquoted
-from spirula.types.entity import TYPE_NAMES, EntityAddr, EntityAddrVec
-from spirula.types.mon import FeatureMap, MonFeatures
+from spirula.types.entity import TYPE_NAMES, EntityAddrVec
+from spirula.types.mon import FeatureMap
 
 if TYPE_CHECKING:
     from spirula.mon.monitor import Monitor
@@ -43,80 +43,16 @@ def seconds(value: float) -> Unquoted:
 # ---------------------------------------------------------------------------------------- documents
 
 
-def quorum_ranks(monitor: Monitor) -> list[int]:
-    """Ranks of the members of the quorum; none if this monitor is in none."""
-    return sorted(monitor.member.state.quorum)
-
-
-def quorum_names(monitor: Monitor) -> list[str]:
-    """Likewise, by name."""
-    return [monitor.monmap.ranks[rank] for rank in quorum_ranks(monitor)]
-
-
-def quorum_age(monitor: Monitor) -> int:
-    """For how many seconds this quorum has been there."""
-    return int(monitor.wall() - monitor.quorum_since)
-
-
 def quorum_status(monitor: Monitor) -> dict[str, object]:
     """`quorum_status`."""
-    ranks, state = quorum_ranks(monitor), monitor.member.state
-    document: dict[str, object] = {
-        "election_epoch": monitor.member.epoch,
-        "quorum": ranks,
-        "quorum_names": quorum_names(monitor),
-        "quorum_leader_name": monitor.monmap.ranks[state.leader] if ranks else "",
-    }
-    if ranks:
-        document["quorum_age"] = quorum_age(monitor)
-    joined = monitor.joined
-    document["features"] = {
-        "quorum_con": str(joined.quorum_features if joined else 0),
-        "quorum_mon": MonFeatures(state.quorum_mon_features).names(),
-    }
-    document["monmap"] = monmap_document(monitor.monmap)
-    return document
+    return status.quorum_status(monitor.member, monitor.now(), monmap_document(monitor.monmap))
 
 
 def mon_status(monitor: Monitor) -> dict[str, object]:
     """`mon_status`."""
-    ranks, state = quorum_ranks(monitor), monitor.member.state
-    joined = monitor.joined
-    phase = "electing" if state.phase is Phase.ASIDE else state.phase.value
-    document: dict[str, object] = {
-        "name": monitor.name,
-        "rank": monitor.rank,
-        "state": phase,
-        "election_epoch": monitor.member.epoch,
-        "quorum": ranks,
-    }
-    if ranks:
-        document["quorum_age"] = quorum_age(monitor)
-    persistent = monitor.monmap.persistent_features.features
-    document["features"] = {
-        "required_con": str(required_features(persistent)),
-        "required_mon": MonFeatures(persistent).names(),
-        "quorum_con": str(joined.quorum_features if joined else 0),
-        "quorum_mon": MonFeatures(state.quorum_mon_features).names(),
-    }
-    document["outside_quorum"] = sorted(monitor.member.probing.outside_quorum)
-    document["extra_probe_peers"] = [
-        addrs_document(addrs) for addrs in monitor.member.probing.extra_peers
-    ]
-    document["sync_provider"] = []
-    document["monmap"] = monmap_document(monitor.monmap)
-    document["feature_map"] = features_document(feature_map(monitor))
-    document["stretch_mode"] = monitor.monmap.stretch_mode_enabled
-    return document
-
-
-def required_features(persistent: int) -> int:
-    """The connection features that a cluster with these monitor features asks of its clients."""
-    return _REQUIRED_CON if persistent else 0
-
-
-_REQUIRED_CON = 2449958747317026820
-"""What 16.2's monitors require of a connection once the monitor map has all features of 16.2."""
+    features = features_document(feature_map(monitor))
+    monmap = monmap_document(monitor.monmap)
+    return status.mon_status(monitor.member, monitor.now(), monmap, features)
 
 
 # --------------------------------------------------------------------------------- sessions,
@@ -263,11 +199,9 @@ def _sync_force(monitor: Monitor, request: Request, validate: str = "") -> Reply
             "are you SURE? this will mean the monitor store will be erased the next time the "
             "monitor is restarted.  pass '--yes-i-really-mean-it' if you really do."
         )
-    transaction = Transaction().put(MON_SYNC, "force_sync", 1)
-    transaction.put(MON_SYNC, "latest_monmap", monitor.monmap.encode())
-    monitor.driver.persist(transaction)
-    document = {"ret": 0, "msg": "forcing store sync the next time the monitor starts"}
-    return said(data=request.render(document, "sync_force"))
+    monitor.member.force_sync(monitor.now(), monitor.wall())
+    monitor.driver.pump()
+    return said(data=request.render(status.SYNC_FORCED, "sync_force"))
 
 
 @commands.add("compact", perm="rw", flags=TELL, help="give back the room of what was removed")
@@ -279,10 +213,8 @@ def _compact(monitor: Monitor, request: Request) -> Reply:
 
 
 def _hint(monitor: Monitor, addrs: EntityAddrVec) -> Reply:
-    if monitor.in_quorum:
+    if not monitor.member.add_peer_hint(addrs, monitor.now(), monitor.wall()):
         return said(data="mon already active; ignoring bootstrap hint")
-    monitor.member.add_peer_hint(addrs, monitor.now(), monitor.wall())
-    monitor.driver.pump()
     return said(data=f"adding peer {addrs} to list")
 
 
@@ -294,7 +226,7 @@ def _hint(monitor: Monitor, addrs: EntityAddrVec) -> Reply:
     help="tell where another monitor may be found",
 )
 def _add_bootstrap_peer_hint(monitor: Monitor, request: Request, addr: str) -> Reply:
-    return _hint(monitor, EntityAddrVec([EntityAddr.parse(addr)]))
+    return _hint(monitor, hint_of(addr))
 
 
 @commands.add(
@@ -305,11 +237,7 @@ def _add_bootstrap_peer_hint(monitor: Monitor, request: Request, addr: str) -> R
     help="tell at which addresses another monitor may be found",
 )
 def _add_bootstrap_peer_hintv(monitor: Monitor, request: Request, addrv: str) -> Reply:
-    try:
-        addrs = EntityAddrVec.parse(addrv)
-    except ValueError as error:
-        raise InvalidArgument(f"failed to parse addrs '{addrv[:100]}': {error}") from None
-    return _hint(monitor, addrs)
+    return _hint(monitor, hint_of_vector(addrv))
 
 
 @commands.add(

@@ -112,7 +112,7 @@ def test_connection_scores_are_dumped_with_names_that_repeat_and_can_be_reset():
     benches, run = quorum_of(3)
     for _ in range(3):
         pass_time(benches, run, 1.0)
-    text = json.dumps(status.connection_scores(benches[0].member))
+    text = json.dumps(benches[0].member.scores_document())
     pairs = json.loads(text, object_pairs_hook=list)
     shown = dict(pairs)
     assert list(shown) == ["rank", "epoch", "version", "half_life", "persist_interval", "reports"]
@@ -126,7 +126,7 @@ def test_connection_scores_are_dumped_with_names_that_repeat_and_can_be_reset():
         "peer_alive": True,
     }
     benches[0].member.reset_scores(*benches[0].clocks())
-    assert status.connection_scores(benches[0].member)["reports"] == {}
+    assert benches[0].member.scores_document()["reports"] == {}
 
 
 def test_feature_maps_of_all_members_are_added_up():
@@ -181,11 +181,11 @@ def test_hints_are_probed_unless_there_is_a_quorum():
     bench = Bench(0, 3)
     bench.start()
     hint = hint_of("10.9.9.9")
-    assert bench.member.add_bootstrap_hint(hint, *bench.clocks())
+    assert bench.member.add_peer_hint(hint, *bench.clocks())
     asked = [to for to, _ in bench.wait(2.0)]
     assert hint in asked
     benches, _ = quorum_of(3)
-    assert not benches[0].member.add_bootstrap_hint(hint, *benches[0].clocks())
+    assert not benches[0].member.add_peer_hint(hint, *benches[0].clocks())
 
 
 @pytest.mark.parametrize(

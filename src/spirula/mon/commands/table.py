@@ -22,6 +22,7 @@ from spirula.conf.admin_commands import parse_request
 from spirula.errors import InvalidArgument, InvariantBroken, NotSupported
 from spirula.mon.commands.arguments import Argument
 from spirula.mon.commands.reply import Reply
+from spirula.types.mon import MonCommand, MonCommandList
 
 
 class CommandFlag(IntFlag):
@@ -172,6 +173,15 @@ class CommandTable:
                 wrong = wrong or error
         command, owner = entries[0]
         return command, owner, wrong or InvalidArgument(prefix)
+
+    def for_monitors(self) -> MonCommandList:
+        """All, as a leader tells them to its peons: what those do not find here they refuse."""
+        return MonCommandList(
+            [
+                MonCommand(one.signature(), one.help, one.module, one.perm, flags=int(one.flags))
+                for one in self.all()
+            ]
+        )
 
     def all(self) -> list[Command]:
         """All commands, in the order of their prefixes."""

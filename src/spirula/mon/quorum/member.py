@@ -43,6 +43,7 @@ from spirula.mon.quorum.state import (
     Settings,
     Stopped,
 )
+from spirula.mon.quorum.status import connection_scores
 from spirula.mon.quorum.sync import Sync
 from spirula.mon.quorum.timecheck import TimeCheck
 from spirula.mon.store import MON_SYNC, MONITOR, MONMAP, Transaction, get_number
@@ -236,13 +237,17 @@ class Member:
         if settings.mon_scrub_interval != scrub_at and self.state.phase is Phase.LEADER:
             self.scrubbing.schedule()
 
-    def add_bootstrap_hint(self, addrs: EntityAddrVec, now: float, wall: float) -> bool:
+    def add_peer_hint(self, addrs: EntityAddrVec, now: float, wall: float) -> bool:
         """Somebody knows where another monitor listens; False if this one is in a quorum."""
         self._at(now, wall)
         if self.state.quorum:
             return False
         self.probing.add_peer(addrs)
         return True
+
+    def scores_document(self) -> dict[str, object]:
+        """See `status.connection_scores`."""
+        return connection_scores(self)
 
     def force_sync(self, now: float, wall: float) -> None:
         """Let the store be copied from another monitor at the next start."""

@@ -127,20 +127,23 @@ def combine(by_monitor: Mapping[int, HealthCheckMap], monmap: MonMap) -> Checks:
 # --- what the leader finds
 
 
-def mon_down(monmap: MonMap, quorum: Iterable[int]) -> Checks:
-    """Monitors of the map that are not in the quorum."""
+def mon_down(
+    monmap: MonMap, quorum: Iterable[int], reasons: Mapping[str, str] | None = None
+) -> Checks:
+    """Monitors of the map that are not in the quorum; `reasons` are what some have said of it."""
     members = sorted(quorum)
     missing = [rank for rank in range(len(monmap.ranks)) if rank not in members]
     if not missing:
         return {}
     names = ",".join(monmap.ranks[rank] for rank in members)
+    why = {name: f": {reason}" for name, reason in (reasons or {}).items()}
     return {
         "MON_DOWN": HealthCheck(
             HealthStatus.WARN,
             f"{len(missing)}/{len(monmap.ranks)} mons down, quorum {names}",
             [
                 f"mon.{monmap.ranks[rank]} (rank {rank}) addr {monmap.addrs(rank)}"
-                " is down (out of quorum)"
+                f" is down (out of quorum){why.get(monmap.ranks[rank], '')}"
                 for rank in missing
             ],
             len(missing),

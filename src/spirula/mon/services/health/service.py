@@ -220,7 +220,9 @@ class HealthService(PaxosService):
             found |= self._check_versions()
         born = float(monmap.created)
         if monitor.wall() > born + config.get_int("mon_down_mkfs_grace"):
-            found |= checks.mon_down(monmap, monitor.member.state.quorum)
+            found |= checks.mon_down(
+                monmap, monitor.member.state.quorum, monitor.member.state.absent
+            )
         clocks = monitor.member.timecheck
         found |= checks.clock_skew(
             monmap,
