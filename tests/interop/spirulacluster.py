@@ -1,0 +1,110 @@
+"""Our own clusters for the interop tests: `spirula up` in a temporary folder, as a user does it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.interop.realcluster import ENVIRONMENT
+
+SPIRULA = [sys.executable, "-m", "spirula"]
+
+
+@dataclass
+class OurCluster:
+    """A running cluster of ours."""
+
+    folder: Path
+    mons: int
+
+    @property
+    def conf(self) -> Path:
+        return self.folder / "ceph.conf"
+
+    def spirula(self, *words: str, check: bool = True, timeout_s: float = 60) -> str:
+        """Run `spirula WORDS...`; give its stdout."""
+        ended = subprocess.run(
+            [*SPIRULA, *words],
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        assert not check or ended.returncode == 0, (words, ended.returncode, ended.stderr)
+        return ended.stdout
+
+    def up(self, *words: str) -> None:
+        self.spirula("up", "--dir", str(self.folder), *words)
+
+    def down(self) -> None:
+        self.spirula("down", "--dir", str(self.folder))
+
+    def run(self, *command: str, timeout_s: float = 30, check: bool = True, data: bytes = b""):
+        """Run one of Ceph's programs on this cluster; give its stdout."""
+        ended = subprocess.run(
+            command,
+            env={**ENVIRONMENT, "CEPH_CONF": str(self.conf)},
+            cwd=self.folder,
+            input=data,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        if check:
+            assert ended.returncode == 0, (command, ended.returncode, ended.stderr.decode())
+        return ended.stdout.decode("utf-8", "replace")
+
+    def ceph(self, *words: str, check: bool = True, timeout_s: float = 30) -> str:
+        """What the real `ceph WORDS...` prints."""
+        return self.run("ceph", "--connect-timeout", "20", *words, check=check, timeout_s=timeout_s)
+
+    def ceph_json(self, *words: str):
+        """What `ceph WORDS... --format json` prints, parsed."""
+        return json.loads(self.ceph(*words, "--format", "json"))
+
+    def pid(self, name: str) -> int:
+        return int((self.folder / "run" / f"mon.{name}.pid").read_text())
+
+    def kill(self, name: str) -> None:
+        """kill -9 of a monitor."""
+        os.kill(self.pid(name), signal.SIGKILL)
+
+    def quorum(self) -> list[str]:
+        return self.ceph_json("quorum_status")["quorum_names"]
+
+    def log(self, name: str) -> str:
+        return (self.folder / "log" / f"mon.{name}.log").read_text(errors="replace")
+
+
+def wait_until(what, timeout_s=30.0, every_s=0.1):
+    """Poll a condition that other processes bring about."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := what()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(every_s)
+    return found
+
+
+def settings(options: dict[str, str]) -> list[str]:
+    """Configuration options as arguments for `our_cluster`."""
+    return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+
+
+@contextlib.contextmanager
+def our_cluster(mons: int = 1, *words: str):
+    """A fresh cluster of ours, ended afterwards."""
+    with tempfile.TemporaryDirectory(prefix="spirula-") as folder:
+        cluster = OurCluster(Path(folder) / "c", mons)
+        cluster.up("--mons", str(mons), *words)
+        try:
+            yield cluster
+        finally:
+            cluster.down()

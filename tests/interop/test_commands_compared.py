@@ -1,0 +1,49 @@
+"""Every family of commands on a fresh real cluster and on a fresh one of ours: the same answers."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from tests.interop.compared import Step, differences, run_steps
+from tests.interop.realcluster import RealCluster
+from tests.interop.spirulacluster import our_cluster, settings
+
+# What the real cluster of these tests is made with beside upstream's defaults, for ours as well.
+OPTIONS = {
+    "mon allow pool delete": "true",
+    "mon max pg per osd": "2000",
+    "mon warn on pool no redundancy": "false",
+    "osd crush chooseleaf type": "0",
+    "osd pool default pg num": "8",
+    "osd pool default pg autoscale mode": "off",
+    "osd pool default size": "3",
+    "osd pool default min size": "1",
+    "mon data avail warn": "1",
+}
+
+FAMILIES = sorted(path.stem for path in Path(__file__).parent.glob("commands_*.py"))
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_same_answers_as_a_real_cluster(family, tmp_path):
+    steps = importlib.import_module(f"tests.interop.{family}").STEPS
+    assert all(isinstance(step, Step) for step in steps)
+    (tmp_path / "real").mkdir()
+    real = RealCluster(tmp_path / "real", mons=1, osds=0, managers=False, options=OPTIONS)
+    try:
+        real.start()
+        expected = run_steps(real.conf, steps)
+    finally:
+        real.stop()
+    with our_cluster(1, *settings(OPTIONS)) as ours:
+        answers = run_steps(ours.conf, steps)
+    wrong = [
+        f"{step}\n      {line}"
+        for step, one, other in zip(steps, expected, answers, strict=True)
+        for line in differences(step, one, other)
+    ]
+    assert not wrong, f"{len(wrong)} differences in {len(steps)} steps:\n" + "\n".join(wrong)
