@@ -56,6 +56,8 @@ VOLATILE = {
     "version",
     "ceph_version",
     "election_epoch",
+    "osd_up_since",
+    "osd_in_since",
 }
 """Keys whose values differ between any two clusters; they must be there in both."""
 
@@ -64,6 +66,8 @@ MASKS = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "UUID"),
     (re.compile(r"AQ[A-Za-z0-9+/]{36}=="), "KEY"),
     (re.compile(r"127\.0\.0\.1:\d+(/\d+)?"), "ADDR"),
+    (re.compile(r"\(since [0-9.]+[a-z]+\)"), "(since SPAN)"),
+    (re.compile(r"ceph version 16\.2\.15 \([^)]*\)"), "VERSION"),
     (re.compile(r"\be(poch )?\d+"), "EPOCH"),
     (re.compile(r"\b(epoch|last_change|created|modified) \d+"), r"\1 N"),
 )

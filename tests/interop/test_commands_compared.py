@@ -22,6 +22,7 @@ OPTIONS = {
     "osd pool default size": "3",
     "osd pool default min size": "1",
     "mon data avail warn": "1",
+    "auth allow insecure global id reclaim": "false",
 }
 
 FAMILIES = sorted(path.stem for path in Path(__file__).parent.glob("commands_*.py"))

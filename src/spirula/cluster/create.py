@@ -147,6 +147,7 @@ def configuration(layout: Layout, settings: Mapping[str, str]) -> str:
         "auth cluster required": "cephx",
         "auth service required": "cephx",
         "auth client required": "cephx",
+        "auth allow insecure global id reclaim": "false",
         "run dir": str(layout.run),
         **settings,
     }

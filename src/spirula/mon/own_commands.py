@@ -18,6 +18,7 @@ from spirula.mon import metadata, quorum_commands, status
 from spirula.mon.commands.arguments import choices, text
 from spirula.mon.commands.reply import Reply, lines, said
 from spirula.mon.commands.table import CommandFlag, Commands
+from spirula.mon.services.osdmap import metadata as osd_metadata
 from spirula.mon.store import MONITOR, Transaction
 from spirula.types.base import UTime
 
@@ -78,14 +79,14 @@ def pong(monitor: Monitor) -> str:
 @commands.add("fsid", perm="r", help="show the cluster's identity")
 def _fsid(monitor: Monitor, request: Request) -> Reply:
     shown = str(uuid.UUID(bytes=bytes(monitor.monmap.fsid)))
-    return said(data=shown if request.is_plain else request.render({"fsid": shown}, "fsid"))
+    return said(data=f"{shown}\n" if request.is_plain else request.render({"fsid": shown}, "fsid"))
 
 
 @commands.add("version", perm="r", flags=CommandFlag.TELL, help="show this monitor's release")
 def _show_version(monitor: Monitor, request: Request) -> Reply:
     if request.is_plain:
-        return said(data=version.PRETTY)
-    return said(data=request.render({"version": version.PRETTY}, "version"))
+        return said(data=f"{version.PRETTY}\n")
+    return said(data=request.render({"version": version.PRETTY}, "version") + "\n")
 
 
 @commands.add("status", perm="r", help="show how the cluster is")
@@ -149,7 +150,7 @@ def _versions(monitor: Monitor, request: Request) -> Reply:
     kinds: dict[str, dict[str, int]] = {
         "mon": metadata.count(_all_metadata(monitor), field),
         "mgr": metadata.count(monitor.mgrmap.all_metadata(), field),
-        "osd": metadata.count(monitor.osdmap.all_metadata(), field),
+        "osd": osd_metadata.count(monitor.store, monitor.osdmap.osdmap, field),
         "mds": {},
     }
     for service, listed in monitor.mgrstat.service_metadata().items():
@@ -174,7 +175,8 @@ def _node_ls(monitor: Monitor, request: Request, type: str = "all") -> Reply:
         host = known.get(rank, {}).get("hostname")
         if host is not None:
             hosts["mon"].setdefault(host, []).append(name)
-    hosts["osd"] = monitor.osdmap.hosts()
+    osds = osd_metadata.by_host(monitor.store, monitor.osdmap.osdmap)
+    hosts["osd"] = {host: list(numbers) for host, numbers in osds.items()}
     hosts["mds"] = {}
     hosts["mgr"] = monitor.mgrmap.hosts()
     if type != "all":
