@@ -15,6 +15,7 @@ from spirula.auth.cephx.service import GlobalIdStatus
 from spirula.denc import Map, Struct, s32, string, struct
 from spirula.messages.quorum import MMonHealthChecks
 from spirula.mon import metadata
+from spirula.mon.quorum.absence import REFUSED
 from spirula.mon.services.base import PaxosService
 from spirula.mon.services.health import checks, commands, history, mutes, show
 from spirula.mon.services.mgrmap.active import all_names
@@ -220,9 +221,9 @@ class HealthService(PaxosService):
             found |= self._check_versions()
         born = float(monmap.created)
         if monitor.wall() > born + config.get_int("mon_down_mkfs_grace"):
-            found |= checks.mon_down(
-                monmap, monitor.member.state.quorum, monitor.member.state.absent
-            )
+            absent = monitor.member.state.absent
+            reasons = {name: why for name, why in absent.items() if why != REFUSED}
+            found |= checks.mon_down(monmap, monitor.member.state.quorum, reasons)
         clocks = monitor.member.timecheck
         found |= checks.clock_skew(
             monmap,
