@@ -1,7 +1,7 @@
 """Runs commands on a real cluster, in the distribution's Python, which has Ceph's `rados` module.
 
-Called as `python3 command_peer.py CONF`, with a list of [command, input in base64] as JSON on the
-standard input; prints a list of [rc, status line, output in base64].
+Called as `python3 command_peer.py CONF [MON_HOST]`, with a list of [command, input in base64] as
+JSON on the standard input; prints a list of [rc, status line, output in base64].
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import sys
 import rados
 
 cluster = rados.Rados(conffile=sys.argv[1])
+if len(sys.argv) > 2:
+    cluster.conf_set("mon_host", sys.argv[2])
 cluster.connect(timeout=20)
 answers = []
 for command, data in json.load(sys.stdin):

@@ -59,7 +59,7 @@ def comparable(step: Step, command: Mapping[str, object], answer: Answer, fsid: 
     output: object = text
     if command.get("format") == "json" and text:
         try:
-            output = _ordered(json.loads(text), step.drop)
+            output = _ordered(json.loads(text), step.drop), text.endswith("\n")
         except ValueError:
             output = text
     return answer.rc, outs if step.compare_text else "", output

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from spirula.errors import CephError, NotFound
 from spirula.mon.commands.arguments import text
-from spirula.mon.commands.reply import Reply, committed, said
+from spirula.mon.commands.reply import Reply, committed, lines, said
 from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.printing import Items
 
@@ -44,7 +44,8 @@ def exists(service: KVService, request: Request, key: str) -> Reply:
 @commands.add("config-key ls", perm="r", help="list all keys")
 def list_keys(service: KVService, request: Request) -> Reply:
     """All keys."""
-    return said("", request.render(Items("key", [key for key, _ in service.items()]), "keys"))
+    keys = Items("key", [key for key, _ in service.items()])
+    return said("", lines(request.render(keys, "keys")))
 
 
 @commands.add(
@@ -56,7 +57,7 @@ def list_keys(service: KVService, request: Request) -> Reply:
 def dump(service: KVService, request: Request, key: str = "") -> Reply:
     """Keys and values; of values that are no text, the length."""
     document = {name: _shown(value) for name, value in service.items(key)}
-    return said("", request.render(document, "config-key store"))
+    return said("", lines(request.render(document, "config-key store")))
 
 
 def _shown(value: bytes) -> str:

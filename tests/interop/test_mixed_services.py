@@ -1,0 +1,141 @@
+"""One of our monitors and two real ones: each reads what the others' services have stored.
+
+Keys, options and config-key values are changed while ours leads (it has the lowest rank), then
+while a real one does; whoever was away, or is new, catches up from the others' stores.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.interop.realcluster import ENVIRONMENT, RealCluster, free_ports, why_not
+
+PEER = Path(__file__).parent / "command_peer.py"
+START_TIMEOUT_S = 60
+QUICK = {"mon lease": "1", "mon election timeout": "1", "mon probe timeout": "1"}
+
+
+class MixedCluster(RealCluster):
+    """mon.a is ours, the others are real; there is nothing else."""
+
+    def prepare(self):
+        ports = sorted(free_ports(6))
+        self.mon_ports = dict(zip("abc", zip(ports[::2], ports[1::2], strict=True), strict=True))
+        for name in ("log", "run"):
+            (self.folder / name).mkdir()
+        self.conf.write_text(self._configuration())
+        self._make_keyrings()
+        self._make_monitors()
+        ours = self.folder / "mon.a"
+        for path in sorted(ours.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        seed, monmap = self.folder / "mon.keyring", self.folder / "monmap"
+        self.ours("--mkfs", "--monmap", str(monmap), "--keyring", str(seed)).wait(30)
+        (self.folder / "mgr.x").rmdir()
+
+    def ours(self, *words):
+        with (self.folder / "log" / "mon.a.out").open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "spirula", "mon", "-i", "a", "-c", str(self.conf), *words],
+                cwd=self.folder,
+                stdout=output,
+                stderr=output,
+            )
+
+    def wait_quorum(self, *names):
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            status = self.run(
+                "ceph", "--connect-timeout", "5", "quorum_status", "-f", "json", check=False
+            )
+            found = json.loads(status) if status.strip() else {}
+            if set(found.get("quorum_names", ())) == set(names):
+                return found["quorum_leader_name"]
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no quorum of {names}: {status}")
+            time.sleep(0.2)
+
+    def ask(self, name, *commands):
+        """What one monitor answers: the output of each command, all of which must succeed."""
+        ended = subprocess.run(
+            [
+                "/usr/bin/python3",
+                str(PEER),
+                str(self.conf),
+                f"v2:127.0.0.1:{self.mon_ports[name][0]}",
+            ],
+            env=ENVIRONMENT,
+            input=json.dumps([[command, ""] for command in commands]),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        answers = json.loads(ended.stdout)
+        assert [rc for rc, _, _ in answers] == [0] * len(commands), answers
+        return [base64.b64decode(output) for _, _, output in answers]
+
+    def told_by(self, name):
+        """What one monitor knows."""
+        return self.ask(
+            name,
+            *({"prefix": prefix, "format": "json"} for prefix in ("auth ls", "config dump")),
+            *({"prefix": prefix, "format": "json"} for prefix in ("config log", "config-key dump")),
+        )
+
+
+@pytest.fixture
+def cluster():
+    if reason := why_not():
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="spirula-", ignore_cleanup_errors=True) as folder:
+        made = MixedCluster(Path(folder), mons=3, osds=0, options=QUICK)
+        try:
+            made.prepare()
+            yield made
+        finally:
+            made.stop()
+
+
+@pytest.mark.slow
+def test_monitors_read_what_the_others_have_stored(cluster):
+    cluster.daemons["mon.a"] = cluster.ours()
+    cluster.launch("mon.b")
+    assert cluster.wait_quorum("a", "b") == "a"
+    cluster.ask(
+        "b",
+        {"prefix": "auth get-or-create", "entity": "client.x", "caps": ["mon", "allow r"]},
+        {"prefix": "auth get-or-create", "entity": "client.y", "caps": ["mon", "allow r"]},
+        {"prefix": "config set", "who": "osd/host:h", "name": "debug_osd", "value": "7"},
+        {"prefix": "config-key set", "key": "a/b", "val": "1"},
+    )
+    cluster.launch("mon.c")
+    cluster.wait_quorum("a", "b", "c")
+
+    before = cluster.told_by("a")
+    assert cluster.told_by("b") == before == cluster.told_by("c")
+    cluster.kill("mon.a")
+    assert cluster.wait_quorum("b", "c") == "b"
+    assert cluster.told_by("c") == before
+    cluster.ask(
+        "c",
+        {"prefix": "auth caps", "entity": "client.x", "caps": ["mon", "allow *"]},
+        {"prefix": "auth rm", "entity": "client.y"},
+        {"prefix": "config set", "who": "osd", "name": "debug_osd", "value": "9"},
+        {"prefix": "config rm", "who": "osd/host:h", "name": "debug_osd"},
+        {"prefix": "config-key rm", "key": "a/b"},
+    )
+
+    after = cluster.told_by("b")
+    assert after != before
+    cluster.daemons["mon.a"] = cluster.ours()
+    assert cluster.wait_quorum("a", "b", "c") == "a"
+    assert cluster.told_by("a") == after == cluster.told_by("c")
