@@ -22,6 +22,7 @@ from tests.interop.realcluster import RealCluster
 
 Factory = Callable[..., AbstractContextManager[RealCluster]]
 LATER_EPOCH = 1000
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
