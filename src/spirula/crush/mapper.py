@@ -248,9 +248,7 @@ class Mapper:
                 r += replicas * attempt
             item = self._pick(bucket, x, r, places[0])
             lower = self._buckets.get(item)
-            if item >= self.crush.max_devices or (
-                (0 if item >= 0 or lower is None else lower.type) != kind and lower is None
-            ):
+            if item >= self.crush.max_devices or (lower is None and (item < 0 or kind != 0)):
                 out[place] = ITEM_NONE
                 if leaves is not None:
                     leaves[place] = ITEM_NONE
@@ -467,9 +465,9 @@ class _Firstn:
                         item = mapper._pick_permuted(bucket, self.x, r)
                     else:
                         item = mapper._pick(bucket, self.x, r, len(out))
-                    if item >= mapper.crush.max_devices:
-                        return None
                     lower = mapper._buckets.get(item)
+                    if item >= mapper.crush.max_devices or (item < 0 and lower is None):
+                        return None
                     if (0 if lower is None else lower.type) != kind:
                         if lower is None:
                             return None

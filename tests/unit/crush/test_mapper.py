@@ -202,3 +202,19 @@ def test_choosemsr_does_nothing_in_other_rules() -> None:
     mapper = Mapper(crush)
     assert mapper.do_rule(1, 5, 2, [FULL] * 3) == mapper.do_rule(0, 5, 2, [FULL] * 3)
     assert mapper.do_rule(2, 5, 2, [FULL] * 3) == [-1]
+
+
+@pytest.mark.parametrize("op", [RuleOp.CHOOSE_FIRSTN, RuleOp.CHOOSE_INDEP])
+def test_a_bucket_that_is_not_there_is_never_picked(op: RuleOp) -> None:
+    crush = flat_map([FULL] * 4)
+    root = crush.buckets[0]
+    assert root is not None
+    root.items[2] = -77
+    crush.rules = [Rule([Step(RuleOp.TAKE, -1), Step(op, 0, 0), Step(RuleOp.EMIT)])]
+    plain, vector = Mapper(crush), VectorMapper(crush)
+    weights = [FULL] * 4
+    many = vector.map_many(0, np.arange(40), 3, np.array(weights))
+    for x in range(40):
+        found = plain.do_rule(0, x, 3, weights)
+        assert set(found) <= {0, 1, 3, ITEM_NONE}
+        assert many.values[x, : many.length[x]].tolist() == found

@@ -270,12 +270,14 @@ class _Walk:
         return item
 
     def _lower(self, item: I64) -> tuple[I64, I64]:
-        """The bucket index of each item (-1 for devices and unknown ones) and its type."""
+        """The bucket index of each item (-1 for devices and unknown ones) and its type (-1 for a
+        bucket that is not in the map).
+        """
         index = np.where(item < 0, -1 - item, -1)
         index[index >= len(self.t.exists)] = -1
         known = index >= 0
         index[known & ~self.t.exists[index]] = -1
-        return index, np.where(index >= 0, self.t.kind[index], 0)
+        return index, np.where(index >= 0, self.t.kind[index], np.where(item < 0, -1, 0))
 
     @staticmethod
     def _taken(taken: I64, rows: I64, position: I64, item: I64) -> NDArray[np.bool_]:

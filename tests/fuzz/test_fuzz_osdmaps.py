@@ -1,0 +1,99 @@
+"""Fuzz target: OSD maps that decode but say odd things; whatever is asked about them ends well.
+
+Bytes are altered and the checksum set right again, so that everything behind the decoder sees them.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+
+import pytest
+
+from spirula.conf.formatter import render
+from spirula.errors import SpirulaError
+from spirula.kernels.crc32c import crc32c
+from spirula.maps.apply import pending_incremental
+from spirula.maps.balance.reads import balance_reads
+from spirula.maps.balance.upmaps import calc_pg_upmaps
+from spirula.maps.clean import clean_pg_upmaps, clean_temps
+from spirula.maps.dump.document import osdmap_document
+from spirula.maps.dump.plain import print_osdmap
+from spirula.maps.dump.summary import print_summary
+from spirula.maps.dump.tree import print_tree, tree_document
+from spirula.maps.osdmap import OSDMap
+from spirula.maps.plan import plan, with_changes
+from spirula.maps.state import check_sizes
+from spirula.types.base import UTime
+from tests.fuzz.mutate import chance
+from tests.golden.osdmaps import recorded
+from tests.unit.maps.balance.lopsided import lopsided_map
+from tests.unit.maps.randommaps import random_map
+
+MUTANTS = 60
+MOST_PGS, MOST_TRIES = 200, 1000
+ODD = (0, 1, 2, 127, 128, 255)
+
+
+def questions(osdmap: OSDMap):
+    """Everything that a tool or the monitor asks."""
+    yield lambda: render(osdmap_document(osdmap), "json")
+    yield lambda: print_osdmap(osdmap)
+    yield lambda: print_summary(osdmap, UTime(1 << 31, 0))
+    yield lambda: print_tree(osdmap)
+    yield lambda: render(tree_document(osdmap, ["up"]), "xml-pretty", "tree")
+    if sum(pool.pg_num for pool in osdmap.pools.values()) > MOST_PGS or not is_quick(osdmap):
+        return
+    inc = pending_incremental(osdmap)
+    yield lambda: calc_pg_upmaps(osdmap, inc, max_deviation=1, max_changes=3)
+    yield lambda: [balance_reads(osdmap, number, inc) for number in osdmap.pools]
+    yield lambda: clean_pg_upmaps(osdmap, inc)
+    yield lambda: clean_temps(osdmap, osdmap, inc)
+    yield lambda: plan(osdmap, with_changes(osdmap))
+
+
+def is_quick(osdmap: OSDMap) -> bool:
+    """Tries and sizes that would take long, with upstream as well, are not what is tested here."""
+    tunables = osdmap.crush.tunables
+    tries = [getattr(tunables, name) for name in tunables.__slots__]
+    tries += [step.arg1 for rule in osdmap.crush.rules if rule for step in rule.steps]
+    sizes = [pool.size for pool in osdmap.pools.values()]
+    return max(tries) < MOST_TRIES and max(sizes, default=0) < 20
+
+
+def with_checksum(data: bytearray, at: int) -> bytes:
+    """The map with the checksum at `at` set right."""
+    found = crc32c(crc32c(0xFFFFFFFF, bytes(data[:at])), bytes(data[at + 4 :]))
+    data[at : at + 4] = struct.pack("<I", found)
+    return bytes(data)
+
+
+def damaged(seed: bytes, rng: random.Random) -> bytes:
+    data = bytearray(seed)
+    at = seed.rindex(struct.pack("<I", OSDMap.decode(seed).crc))
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        place = rng.randrange(6, len(data) - 4)
+        data[place] = rng.choice((*ODD, data[place] ^ 1, data[place] ^ 0x80))
+    return with_checksum(data, at)
+
+
+@pytest.mark.slow
+def test_odd_maps(scale):
+    rng = chance("odd osdmaps")
+    _, fulls = recorded()
+    seeds = [fulls[max(fulls)], random_map(rng).encode(), random_map(rng).encode()]
+    seeds.append(lopsided_map(rng, racks=2, hosts=2, osds=2, pg_num=8).encode())
+    asked = 0
+    for _ in range(MUTANTS * scale):
+        try:
+            osdmap = OSDMap.decode(damaged(rng.choice(seeds), rng))
+            check_sizes(osdmap)
+        except SpirulaError:
+            continue
+        for question in questions(osdmap):
+            asked += 1
+            try:
+                question()
+            except SpirulaError:
+                continue
+    assert asked > MUTANTS
