@@ -165,13 +165,20 @@ def blacklist_clear(service: OSDMapService, request: Request) -> Reply:
 
 def _list(service: OSDMapService, request: Request) -> Reply:
     osdmap = service.osdmap
-    entries = sorted(osdmap.blocklist.items()) + sorted(osdmap.range_blocklist.items())
-    outs = f"listed {len(entries)} entries"
+    single, ranges = sorted(osdmap.blocklist.items()), sorted(osdmap.range_blocklist.items())
+    outs = f"listed {len(single) + len(ranges)} entries"
     if request.is_plain:
-        lines = [f"{addr} {time_text(until)}\n" for addr, until in entries]
-        return said(outs, "".join(lines))
-    listed = [{"addr": addr.without_type(), "until": time_text(until)} for addr, until in entries]
-    return said(outs, request.render(Items("entry", listed), "blocklist"))
+        shown = [f"{addr} {time_text(until)}\n" for addr, until in (*single, *ranges)]
+        return said(outs, "".join(shown))
+    # Two documents, one behind the other.
+    found = ""
+    for key, name, entries in (
+        ("addr", "blocklist", single),
+        ("range", "range_blocklist", ranges),
+    ):
+        listed = [{key: addr.without_type(), "until": time_text(until)} for addr, until in entries]
+        found += request.render(Items("entry", listed), name)
+    return said(outs, found)
 
 
 @commands.add("osd blocklist ls", perm="r", help="show who is shut out, and until when")

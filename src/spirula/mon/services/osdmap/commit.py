@@ -68,11 +68,11 @@ def encode_pending(service: OSDMapService, transaction: Transaction) -> Encoded:
     finish.forget_laggy(osdmap, inc, laggy_threshold(config))
 
     after = apply_incremental(osdmap, inc)
-    features = encoding.encoding_features(after) | encoding.RESERVED
-    full = after.encode(features)
+    features = encoding.encoding_features(after)
+    full = after.encode(features | encoding.RESERVED)
     inc.full_crc = after.crc
     inc.encode_features = features
-    encoded = inc.encode(features)
+    encoded = inc.encode(features | encoding.RESERVED)
     service.put_full(transaction, inc.epoch, full)
     service.put_version(transaction, inc.epoch, encoded)
     if inc.epoch == 1:

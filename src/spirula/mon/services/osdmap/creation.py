@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from spirula.crush.device_classes import set_device_class
 from spirula.errors import Busy, CephError, Exists, InvalidArgument, NotPermitted
 from spirula.maps.query import identify_osd
-from spirula.maps.state import OSDState, exists, is_destroyed, is_up
+from spirula.maps.state import OSD_IN, OSDState, exists, is_destroyed, is_up
 from spirula.mon.commands.arguments import flag, osd_name, osd_number, text
 from spirula.mon.commands.reply import Reply, Retry, committed, said
 from spirula.mon.commands.table import CommandFlag, Commands
@@ -99,7 +99,7 @@ def _parse_uuid(word: str, wrong: str) -> bytes:
 
 def _created(request: Request, osd: int) -> str:
     if request.is_plain:
-        return str(osd)
+        return f"{osd}\n"
     return request.render({"osdid": osd}, "created_osd")
 
 
@@ -129,11 +129,7 @@ def _allocate(service: OSDMapService) -> int:
     """The first id that is free, now and by what is pending."""
     osdmap, inc = service.osdmap, service.pending
     for osd in range(osdmap.max_osd):
-        if (
-            not exists(osdmap, osd)
-            and osd not in inc.new_up_client
-            and not inc.new_state.get(osd, 0) & OSDState.EXISTS
-        ):
+        if not exists(osdmap, osd) and osd not in inc.new_up_client and osd not in inc.new_weight:
             return osd
     count: int = osdmap.max_osd if inc.new_max_osd < 0 else inc.new_max_osd
     return count
@@ -172,7 +168,7 @@ def _prepare_keys(
 def _recreate(service: OSDMapService, osd: int, uuid: bytes) -> None:
     """A destroyed OSD's id, for a successor in its place."""
     inc, state = service.pending, service.osdmap.osd_state[osd]
-    inc.new_weight[osd] = 0
+    inc.new_weight[osd] = OSD_IN
     flips = inc.new_state.get(osd, 0) | OSDState.DESTROYED
     if not state & OSDState.NEW:
         flips |= OSDState.NEW
@@ -183,13 +179,12 @@ def _recreate(service: OSDMapService, osd: int, uuid: bytes) -> None:
 
 
 def _create(service: OSDMapService, osd: int, uuid: bytes, device_class: str) -> None:
-    """A new OSD, out until it boots."""
+    """A new OSD; that it exists follows from its weight."""
     osdmap, inc = service.osdmap, service.pending
     room = max(osdmap.max_osd, inc.new_max_osd)
     if osd >= room:
         inc.new_max_osd = osd + 1
-    if osd < osdmap.max_osd:
-        inc.new_weight[osd] = 0
+    inc.new_weight[osd] = OSD_IN
     if device_class:
         crush = service.pending_crush()
         crush.max_devices = max(crush.max_devices, osd + 1)
@@ -200,7 +195,7 @@ def _create(service: OSDMapService, osd: int, uuid: bytes, device_class: str) ->
             service.monitor.log(0, f"osd.{osd} cannot get class {device_class}: {error}")
         else:
             service.set_pending_crush(crush)
-    inc.new_state[osd] = int(inc.new_state.get(osd, 0) | OSDState.EXISTS | OSDState.NEW)
+    inc.new_state[osd] = int(inc.new_state.get(osd, 0) | OSDState.NEW)
     if uuid != _NO_UUID:
         inc.new_uuid[osd] = uuid
 

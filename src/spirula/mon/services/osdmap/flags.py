@@ -5,6 +5,7 @@ Texts: upstream `src/mon/OSDMonitor.cc`, prepare_command_impl and prepare_set_fl
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from spirula.crush.classes import class_id
@@ -14,9 +15,10 @@ from spirula.errors import InvalidArgument, NotPermitted
 from spirula.maps.features import up_osd_features
 from spirula.maps.query import all_osds, up_osds
 from spirula.maps.state import OSDMapFlag, OSDState, Release, exists, flag_string
-from spirula.mon.commands.arguments import choices, flag, osd_number, text
+from spirula.mon.commands.arguments import choices, flag, text
 from spirula.mon.commands.reply import Reply, committed, said
 from spirula.mon.commands.table import CommandFlag, Commands
+from spirula.mon.services.osdmap.osd_ids import UnreadableId, parse_osd_id
 
 if TYPE_CHECKING:
     from spirula.mon.request import Request
@@ -219,11 +221,9 @@ def _targets(service: OSDMapService, who: list[str]) -> tuple[set[int], set[int]
         if word in ("any", "all", "*"):
             osds.update(all_osds(service.osdmap))
             break
-        try:
-            osds.add(osd_number(word))
+        with contextlib.suppress(UnreadableId):
+            osds.add(parse_osd_id(word))
             continue
-        except InvalidArgument:
-            pass
         node, number = find_item(crush, word), class_id(crush, word)
         if node is not None:
             nodes.add(node)

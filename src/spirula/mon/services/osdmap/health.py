@@ -93,6 +93,11 @@ def _add(
 # --------------------------------------------------------------------------------------------- down
 
 
+def _is_spare(osdmap: OSDMap, osd: int) -> bool:
+    """Whether nobody minds that the OSD is down: it is out, or has never been up."""
+    return is_out(osdmap, osd) or bool(osdmap.osd_state[osd] & OSDState.NEW)
+
+
 @dataclass(slots=True)
 class _Down:
     """OSDs that are in and down, and the subtrees in which nothing is up, by type."""
@@ -107,7 +112,7 @@ class _Down:
         """Whether nothing at or below the item is up; remembers what it finds on the way."""
         if id >= 0:
             down = is_down(self.osdmap, id)
-            if not is_out(self.osdmap, id):
+            if not _is_spare(self.osdmap, id):
                 (self.osds if down else self.up).add(id)
             return down
         bucket = find_bucket(self.osdmap.crush, id)
@@ -143,7 +148,7 @@ def _check_down(osdmap: OSDMap, checks: Checks) -> None:
         if not exists(osdmap, osd):
             if osd in names:
                 orphans.append(osd)
-        elif not (is_out(osdmap, osd) or is_up(osdmap, osd) or osd in found.osds):
+        elif not (_is_spare(osdmap, osd) or is_up(osdmap, osd) or osd in found.osds):
             found.climb(osd)
     if found.osds:
         _describe_down(osdmap, found, checks)

@@ -106,7 +106,7 @@ class Publisher:
         if encoded is None:
             return None
         osdmap = OSDMap.decode(encoded)
-        features = encoding.encoding_features(osdmap) | encoding.RESERVED
+        features = encoding.encoding_features(osdmap)
         for version in range(at + 1, epoch + 1):
             change = self._service.get_version(version)
             if change is None:
@@ -114,7 +114,7 @@ class Publisher:
             inc = Incremental.decode(change)
             features = inc.encode_features
             osdmap = apply_incremental(osdmap, inc)
-        return osdmap.encode(features)
+        return osdmap.encode(features | encoding.RESERVED)
 
     # ---------------------------------------------------------------------------------- messages
 

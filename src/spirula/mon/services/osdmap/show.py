@@ -31,7 +31,7 @@ from spirula.mon.commands.arguments import (
     pool_name,
     text,
 )
-from spirula.mon.commands.reply import Reply, said
+from spirula.mon.commands.reply import Reply, lines, said
 from spirula.mon.commands.table import Commands
 from spirula.mon.services.osdmap.encoding import SIGNIFICANT
 from spirula.printing import Items, as_f32, general
@@ -77,7 +77,7 @@ def stat(service: OSDMapService, request: Request) -> Reply:
     """`ceph osd stat`."""
     if request.is_plain:
         now = UTime.at(service.monitor.wall())
-        return said(data=print_summary(service.osdmap, now))
+        return said(data=lines(print_summary(service.osdmap, now)))
     return said(data=request.render(summary_document(service.osdmap), "osdmap"))
 
 
@@ -86,8 +86,8 @@ def dump(service: OSDMapService, request: Request, epoch: int | None = None) -> 
     """`ceph osd dump`."""
     osdmap = map_of_epoch(service, epoch)
     if request.is_plain:
-        return said(data=print_osdmap(osdmap))
-    return said(data=request.render(osdmap_document(osdmap), "osdmap"))
+        return said(data=lines(print_osdmap(osdmap)))
+    return said(data=lines(request.render(osdmap_document(osdmap), "osdmap")))
 
 
 @commands.add(
@@ -98,8 +98,8 @@ def info(service: OSDMapService, request: Request, id: str | None = None) -> Rep
     osdmap = service.osdmap
     if id is None:
         if request.is_plain:
-            lines = [osd_line(osdmap, osd) for osd in all_osds(osdmap)]
-            return said(data="".join(f"{line}\n" for line in lines))
+            shown = [osd_line(osdmap, osd) for osd in all_osds(osdmap)]
+            return said(data=lines("\n".join(shown)))
         return said(data=request.render(osds_document(osdmap), "osds"))
     osd = osd_number(id)
     if not exists(osdmap, osd):
@@ -135,7 +135,7 @@ def ls_tree(service: OSDMapService, request: Request, name: str, epoch: int | No
 
 def _ids(request: Request, osds: list[int]) -> str:
     if request.is_plain:
-        return "\n".join(map(str, osds))
+        return lines("\n".join(map(str, osds)))
     return request.render(Items("osd", osds), "osds")
 
 
@@ -183,7 +183,7 @@ def _tree(
     if len(wanted & {"up", "down", "destroyed"}) > 1:
         raise InvalidArgument("can specify only one of 'up', 'down' and 'destroyed'")
     if request.is_plain:
-        return said(data=print_tree(osdmap, wanted, bucket))
+        return said(data=lines(print_tree(osdmap, wanted, bucket)))
     return said(data=request.render(tree_document(osdmap, wanted, bucket), "tree"))
 
 
@@ -199,7 +199,7 @@ def getmaxosd(service: OSDMapService, request: Request) -> Reply:
     """`ceph osd getmaxosd`."""
     epoch, count = service.epoch, service.osdmap.max_osd
     if request.is_plain:
-        return said(data=f"max_osd = {count} in epoch {epoch}")
+        return said(data=f"max_osd = {count} in epoch {epoch}\n")
     return said(data=request.render({"epoch": epoch, "max_osd": count}, "getmaxosd"))
 
 
@@ -241,7 +241,7 @@ def map_object(
         return said(
             data=f"osdmap e{osdmap.epoch} pool '{pool}' ({number}) object '{name}' ->"
             f" pg {raw} ({pg}) -> up ({osd_list(found.up)}, p{found.up_primary})"
-            f" acting ({osd_list(found.acting)}, p{found.acting_primary})"
+            f" acting ({osd_list(found.acting)}, p{found.acting_primary})\n"
         )
     document = {
         "epoch": osdmap.epoch,
@@ -270,7 +270,7 @@ def pg_map(service: OSDMapService, request: Request, pgid: str) -> Reply:
     if request.is_plain:
         return said(
             data=f"osdmap e{osdmap.epoch} pg {raw} ({pg}) -> up {osd_list(found.up)}"
-            f" acting {osd_list(found.acting)}"
+            f" acting {osd_list(found.acting)}\n"
         )
     document = {
         "epoch": osdmap.epoch,
@@ -298,14 +298,14 @@ def utilization(service: OSDMapService, request: Request) -> Reply:
     least = min(osds, key=lambda osd: int(counts[osd]))
     most = max(osds, key=lambda osd: int(counts[osd]))
     if request.is_plain:
-        lines = [
+        shown = [
             f"avg {general(mean)}",
             f"stddev {general(deviation)} (expected baseline {general(expected)})",
         ]
         for word, osd in (("min", least), ("max", most)):
             share = general(as_f32(int(counts[osd]) / mean)) if mean else "-nan"
-            lines.append(f"{word} osd.{osd} with {counts[osd]} pgs ({share} * mean)")
-        return said(data="".join(f"{line}\n" for line in lines))
+            shown.append(f"{word} osd.{osd} with {counts[osd]} pgs ({share} * mean)")
+        return said(data=lines("\n".join(shown)))
     document = {
         "avg_pgs": mean,
         "std_dev": deviation,

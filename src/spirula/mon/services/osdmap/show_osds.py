@@ -172,6 +172,5 @@ def last_stat_seq(service: OSDMapService, request: Request, id: str) -> Reply:
     osd, digest = osd_number(id), service.digest
     known = digest.osd_last_seq if digest is not None else []
     seq = known[osd] if osd < len(known) else 0
-    if request.is_plain:
-        return said(data=str(seq))
-    return said(data=request.render({"seq": seq}, "osd_last_stat_seq"))
+    # Upstream's documents show a number only within something.
+    return said(data=f"{seq}\n" if request.is_plain else "")

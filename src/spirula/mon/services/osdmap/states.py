@@ -26,6 +26,7 @@ from spirula.maps.state import (
 from spirula.mon.commands.arguments import flag, integer, number, osd_name, osd_number, text
 from spirula.mon.commands.reply import Reply, committed, said
 from spirula.mon.commands.table import CommandFlag, Commands
+from spirula.mon.services.osdmap.osd_ids import UnreadableId, parse_osd_id
 from spirula.mon.services.osdmap.removal import remove_osd
 from spirula.printing import general
 from spirula.types.log import LogLevel
@@ -72,10 +73,10 @@ def _for_each(
     else:
         for word in ids:
             try:
-                osd = osd_number(word)
-            except InvalidArgument as error:
-                answer.add(f"{error.message}invalid osd id-22")
-                answer.error = error
+                osd = parse_osd_id(word)
+            except UnreadableId as error:
+                answer.add(f"{error.message}invalid osd id{error.printed}")
+                answer.error = InvalidArgument()
                 continue
             if exists(service.osdmap, osd):
                 change(service, osd, answer)
@@ -303,6 +304,8 @@ def _parse_weights(service: OSDMapService, given: str) -> dict[int, int]:
     wrong = f"unable to parse 'weights' value '{given}'"
     try:
         pairs = json.loads(given.replace("'", '"'))
+        if not all(isinstance(value, str) for value in pairs.values()):
+            raise InvalidArgument(wrong)
         found = {int(key): int(value) for key, value in pairs.items()}
     except (ValueError, AttributeError, TypeError):
         raise InvalidArgument(wrong) from None
