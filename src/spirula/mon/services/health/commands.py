@@ -56,7 +56,7 @@ def mute(
         except BadValue as error:
             raise InvalidArgument(f"invalid duration: {ttl} ({error.message})") from None
         if not seconds:
-            raise InvalidArgument(f"not a valid duration: {ttl}")
+            raise InvalidArgument(f"invalid duration: {ttl} (timespan = 0)")
         until = UTime.at(service.monitor.wall() + seconds)
     summary, count = "", 0
     if not sticky:

@@ -117,7 +117,10 @@ class Tail:
         return key in self._keys
 
     def last(self, count: int, level: int, channel: str) -> list[LogEntry]:
-        """The last entries of a channel (`*`: of all) that are at least as grave as `level`."""
+        """The last entries of a channel (`*`: of all) that are at least as grave as `level`.
+
+        One more than `count`, if the entry before these is as grave as well: upstream shows it.
+        """
         if channel == "*":
             together = sorted(
                 (pair for entries in self.channels.values() for pair in entries),
@@ -125,4 +128,7 @@ class Tail:
             )
         else:
             together = list(self.channels.get(channel, ()))
-        return [entry for _, entry in together if entry.prio >= level][-count:]
+        entries = [entry for _, entry in together]
+        matching = [at for at, entry in enumerate(entries) if entry.prio >= level]
+        first = max(matching[-count:][0] - 1, 0) if len(matching) >= count else 0
+        return [entry for entry in entries[first:] if entry.prio >= level]
