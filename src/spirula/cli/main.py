@@ -53,6 +53,9 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "down": Subcommand("spirula.cli.cluster:down", "end the cluster that `up` started"),
     "logs": Subcommand("spirula.cli.cluster:logs", "show the logs of a cluster's daemons"),
     "mon": Subcommand("spirula.cli.mon:main", "run a monitor, as ceph-mon does"),
+    "monmaptool": Subcommand(
+        "spirula.cli.monmaptool:main", "make, change and show monitor maps, as monmaptool does"
+    ),
     "status": Subcommand("spirula.cli.cluster:status", "show a cluster's daemons and its status"),
     "up": Subcommand("spirula.cli.cluster:up", "start a cluster on this machine"),
     "osdmaptool": Subcommand(

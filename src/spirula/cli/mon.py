@@ -24,7 +24,7 @@ import uvloop
 from spirula.auth.keyring import KeyRing
 from spirula.auth.monitor import MON
 from spirula.cli.credentials import sections_of
-from spirula.client.mon_hosts import parse_mon_host
+from spirula.cli.resolve import resolve
 from spirula.conf import version
 from spirula.conf.admin_builtin import register_builtin
 from spirula.conf.admin_commands import CommandTable
@@ -46,11 +46,11 @@ from spirula.errors import (
 from spirula.mon.daemon import Daemon, make_monitor
 from spirula.mon.mkfs import find_monmap, is_made, make_store
 from spirula.mon.monitor import Ports
+from spirula.mon.services.monmap.initial import build_initial, name_members
 from spirula.mon.store import MONMAP, Transaction
 from spirula.store.sqlite import SqliteKeyValueStore, copy_store
-from spirula.types.base import UTime
 from spirula.types.entity import EntityAddr, EntityAddrVec
-from spirula.types.mon import MonInfo, MonMap, StoreTransaction
+from spirula.types.mon import MonMap, StoreTransaction
 
 STORE_NAME = "store.db"
 """The store's file inside of `mon_data`."""
@@ -223,23 +223,16 @@ def _load_keyring(path: str) -> KeyRing:
 
 
 def _build_monmap(config: Config) -> MonMap:
-    """A first map of `mon_host`, as upstream's build_initial: names `noname-a` for the others."""
-    hosts = config.get_str("mon_host")
-    if not hosts:
-        raise NotFound("no monitor map and no mon_host: name a map by --monmap")
+    """A first map of `mon_host`, whose monitors are called as `mon_initial_members` says."""
     monmap = MonMap()
-    now = UTime.at(time.time())
-    monmap.created = monmap.last_changed = now
+    try:
+        build_initial(
+            monmap, config, time.time(), resolve, lambda line: print(line, file=sys.stderr)
+        )
+    except NotFound:
+        raise NotFound("no monitor map and no mon_host: name a map by --monmap") from None
     monmap.min_mon_release = version.RELEASE_NUMBER
-    wanted = config.get_str("mon_initial_members").replace(",", " ").split()
-    for number, addrs in enumerate(parse_mon_host(hosts)):
-        taken = set(monmap.mon_info)
-        free = [name for name in wanted if name not in taken]
-        name = free[0] if free else f"noname-{chr(ord('a') + number)}"
-        monmap.mon_info[name] = MonInfo(name, addrs)
-    monmap.ranks = sorted(
-        monmap.mon_info, key=lambda one: (monmap.mon_info[one].legacy_addr(), one)
-    )
+    name_members(monmap, config.get_str("mon_initial_members").replace(",", " ").split())
     return monmap
 
 

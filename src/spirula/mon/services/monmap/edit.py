@@ -54,10 +54,15 @@ def name_at(monmap: MonMap, addrs: EntityAddrVec) -> str | None:
 def add(
     monmap: MonMap, name: str, addrs: EntityAddrVec, crush_loc: dict[str, str] | None = None
 ) -> None:
-    """A new monitor, of the last rank. Neither its name nor an address of it is there yet."""
+    """A new monitor, of the last rank. Neither its name nor an address of it is there yet.
+
+    In maps from before Nautilus ranks follow the order of addresses.
+    """
     monmap.mon_info[name] = MonInfo(name, addrs, crush_loc=crush_loc or {})
     monmap.mon_info = dict(sorted(monmap.mon_info.items()))
     monmap.ranks.append(name)
+    if not required_features(monmap) & MonFeature.NAUTILUS:
+        order_by_address(monmap)
 
 
 def remove(monmap: MonMap, name: str) -> None:
@@ -66,6 +71,14 @@ def remove(monmap: MonMap, name: str) -> None:
     monmap.ranks.remove(name)
     del monmap.mon_info[name]
     monmap.disallowed_leaders.discard(name)
+    if not required_features(monmap) & MonFeature.NAUTILUS:
+        order_by_address(monmap)
+
+
+def order_by_address(monmap: MonMap) -> None:
+    """Let ranks follow the order of addresses (upstream calc_legacy_ranks)."""
+    info = monmap.mon_info
+    monmap.ranks = sorted(info, key=lambda name: (info[name].public_addrs.legacy_or_front, name))
 
 
 def set_rank(monmap: MonMap, name: str, rank: int) -> None:
