@@ -22,6 +22,7 @@ from spirula.mon.services.osdmap.crush_checks import (
     store_crush,
     validate_crush,
 )
+from spirula.mon.services.osdmap.show import map_of_epoch
 
 if TYPE_CHECKING:
     from spirula.mon.request import Request
@@ -30,6 +31,19 @@ if TYPE_CHECKING:
 commands = Commands("osd")
 
 _TUNABLE = choices("straw_calc_version")
+
+
+@commands.add(
+    "osd getcrushmap",
+    epoch=integer(0, required=False),
+    perm="r",
+    help="give the encoded CRUSH map; its version is the status line",
+)
+def get_map(service: OSDMapService, request: Request, epoch: int | None = None) -> Reply:
+    """`ceph osd getcrushmap`: of the newest OSD map, or that of an epoch."""
+    osdmap = map_of_epoch(service, epoch)
+    features = service.monitor.member.state.quorum_features
+    return said(str(osdmap.crush_version), osdmap.crush.encode(features))
 
 
 @commands.add(

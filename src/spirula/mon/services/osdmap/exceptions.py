@@ -111,7 +111,7 @@ def primary_temp(service: OSDMapService, request: Request, pgid: str, id: str) -
     return committed(f"set {pg} primary_temp mapping to {osd}")
 
 
-@commands.add("pg repeer", pgid=pgid(), perm="rw", module="pg", help="let a PG peer once more")
+@commands.add("pg repeer", pgid=pgid(), perm="rw", help="let a PG peer once more")
 def repeer(service: OSDMapService, request: Request, pgid: str) -> Reply:
     """`ceph pg repeer`: another acting set for a moment."""
     osdmap, pg = service.osdmap, parse_pgid(pgid)
