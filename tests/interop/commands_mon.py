@@ -13,7 +13,7 @@ def both(prefix, **arguments):
 
 
 WAIT = Step("log", logtext=["wait"])
-"""16.2 answers changes of the monitor map before they are committed; this is answered after that."""
+"""16.2 answers changes of the monitor map before they are committed; this comes after that."""
 
 ASKED = [
     *both("mon dump"),
