@@ -267,6 +267,9 @@ def parse_request(text: str) -> dict[str, Argument]:
     """
     try:
         found = json.loads(text)
+        if "\\u" in text:
+            # Half of a surrogate pair is no character, and could be neither stored nor sent.
+            json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogateescape")
     except (ValueError, RecursionError):
         raise InvalidArgument("unparseable JSON") from None
     if not isinstance(found, dict):

@@ -132,7 +132,10 @@ def test_arguments_are_checked_against_the_signature(signature, good, bad):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", "[]", "3", '{"a": null}', '{"a": {}}', '{"a": [1, "b"]}', '{"a": [[1]]}', "[" * 5000],
+    [
+        *("", "x", "[]", "3", '{"a": null}', '{"a": {}}', '{"a": [1, "b"]}', '{"a": [[1]]}'),
+        *("[" * 5000, r'{"a": "\ud800"}', r'{"a": ["x\udfff"]}', r'{"\ud800": 1}'),
+    ],
 )
 def test_bad_requests_are_refused(text, table):
     with pytest.raises(InvalidArgument):
