@@ -135,6 +135,9 @@ def addresses(monmap: MonMap, name: str, public_addr: EntityAddrVec | None) -> E
     return public_addr
 
 
+_INSECURE_RECLAIM = "auth_allow_insecure_global_id_reclaim"
+
+
 def make_monitor(
     name: str,
     store: KeyValueStore,
@@ -168,8 +171,13 @@ def make_monitor(
         ports.wall,
         ports.random_bytes,
         ready=monitor.auth.ready,
-        allow_insecure_reclaim=config.get_bool("auth_allow_insecure_global_id_reclaim"),
+        allow_insecure_reclaim=config.get_bool(_INSECURE_RECLAIM),
     )
+
+    def on_option(_changed: frozenset[str]) -> None:
+        server.allow_insecure_reclaim = config.get_bool(_INSECURE_RECLAIM)
+
+    config.observe([_INSECURE_RECLAIM], on_option)
     client = MonitorAuthClient(
         PrincipalName(EntityType.MON, name),
         registry,
