@@ -19,16 +19,11 @@ DEBIAN_PACKAGES := $(shell sed -e 's/\#.*//' requirements/debian.txt)
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 28
 
-setup: $(VENV)/.spirula ## make .venv and the command .venv/bin/spirula
+setup: $(VENV)/.spirula ## start a cluster of three monitors in .cluster
+	$(BIN)/spirula up --dir .cluster --mons 3
 
-up: $(VENV)/.spirula ## start a cluster (comes with the monitors; not there yet)
-	@echo 'make up: Spirula has no monitors yet, so there is no cluster to start.' >&2
-	@echo 'What there is so far works against a real Ceph cluster: see README.md.' >&2
-	@exit 1
-
-down: ## stop what `make up` started
-	@echo 'make down: Spirula has no monitors yet, so no cluster of it can be running.' >&2
-	@exit 1
+down: $(VENV)/.spirula ## end what `make up` started; its data stays
+	$(BIN)/spirula down --dir .cluster
 
 test: lint interop-packages ## lint, then all tests
 	$(PYTEST) -n $(JOBS)

@@ -51,7 +51,8 @@ def create(directory: Path, mons: int, settings: Mapping[str, str] | None = None
     if not 1 <= mons <= MAX_MONS:
         raise InvalidArgument(f"--mons {mons}: from 1 to {MAX_MONS} monitors are possible")
     _clear_half_made(directory)
-    ports = free_ports(2 * mons)
+    # Monitors rank by address: with rising ports mon.a has rank 0.
+    ports = sorted(free_ports(2 * mons))
     names = [chr(ord("a") + number) for number in range(mons)]
     places = [
         MonPlace(name, *ports[2 * number : 2 * number + 2]) for number, name in enumerate(names)
