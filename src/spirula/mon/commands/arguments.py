@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spirula.errors import InvalidArgument
 from spirula.types.entity import EntityAddr
@@ -141,6 +141,11 @@ def text(
     CephObjectname, CephUUID, CephFilepath. Handlers read such texts themselves.
     """
     return Argument(kind, _good, required, repeated, _details(goodchars=goodchars))
+
+
+def said_required(argument: Argument) -> Argument:
+    """The same, described as required in so many words; upstream does that for one argument."""
+    return replace(argument, details=(*argument.details, ("req", "true")))
 
 
 def pool_name(*, required: bool = True, repeated: bool = False) -> Argument:

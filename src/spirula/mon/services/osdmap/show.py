@@ -29,6 +29,7 @@ from spirula.mon.commands.arguments import (
     osd_number,
     pgid,
     pool_name,
+    said_required,
     text,
 )
 from spirula.mon.commands.reply import Reply, lines, said
@@ -119,7 +120,7 @@ def ls(service: OSDMapService, request: Request, epoch: int | None = None) -> Re
 @commands.add(
     "osd ls-tree",
     epoch=_EPOCH,
-    name=text(required=True),
+    name=said_required(text()),
     perm="r",
     help="show the ids of the OSDs below a bucket of the CRUSH map",
 )
