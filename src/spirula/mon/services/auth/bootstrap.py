@@ -9,8 +9,9 @@ from spirula.auth.crypto import KeyType, RandomBytes, generate_key
 from spirula.auth.keyring import KeyRing
 from spirula.auth.monitor import MON
 from spirula.conf.file import parse_conf
-from spirula.types.auth import EntityAuth, PrincipalName, encode_string
-from spirula.types.entity import EntityType
+from spirula.errors import InvalidArgument, WireError
+from spirula.types.auth import EntityAuth, PrincipalName, decode_string, encode_string
+from spirula.types.entity import TYPE_NAMES, EntityType
 
 MKFS = "mkfs"
 """Prefix in the store of what `mkfs` left for the first quorum."""
@@ -33,7 +34,10 @@ def encode_caps(caps: dict[str, str]) -> dict[str, bytes]:
 
 
 def read_keyring(data: bytes) -> KeyRing:
-    """A keyring as files and `auth import` hold it. Raises InvalidArgument."""
+    """A keyring as files and `auth import` hold it. Raises InvalidArgument.
+
+    The old binary form could hold anything; only what can be shown again is taken.
+    """
 
     def sections(text: bytes) -> dict[str, dict[str, str]]:
         parsed = parse_conf(text).sections
@@ -42,7 +46,16 @@ def read_keyring(data: bytes) -> KeyRing:
             for name, settings in parsed.items()
         }
 
-    return KeyRing.decode(data, sections)
+    ring = KeyRing.decode(data, sections)
+    for name, auth in ring.keys.items():
+        if name.type not in TYPE_NAMES:
+            raise InvalidArgument(f"bad entity name in keyring: type {name.type}")
+        try:
+            for encoded in auth.caps.values():
+                decode_string(encoded)
+        except WireError as error:
+            raise InvalidArgument(f"caps of {name} are damaged: {error}") from None
+    return ring
 
 
 def initial_keyring(mkfs: bytes | None, kind: KeyType, now: float, random: RandomBytes) -> KeyRing:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from spirula.types.auth import PrincipalName
+from spirula.auth.crypto import key_from_text
+from spirula.types.auth import EntityAuth, PrincipalName, encode_string
 from tests.unit.mon.harness import HarnessMonitor
 
 KEY = "AQBKbxhfAAAAABAAPqlu8jXYhKkHfMMaAcKYyA=="
@@ -127,6 +128,22 @@ def test_an_import_is_all_or_nothing(mon):
     assert "client.a" not in names(mon)
     assert mon.command("auth import", ring("client.a")).rs == "imported keyring"
     assert mon.ok("auth get-key", entity="client.a") == KEY
+
+
+@pytest.mark.parametrize(
+    ("name", "caps", "text"),
+    [
+        (PrincipalName(8, "x"), b"\x09\0\0\0abc", "caps of client.x are damaged"),
+        (PrincipalName(99, "x"), encode_string("allow r"), "bad entity name in keyring: type 99"),
+    ],
+)
+def test_keyrings_in_the_old_form_hold_nothing_that_cannot_be_shown(mon, name, caps, text):
+    auth = EntityAuth(key=key_from_text(KEY), caps={"mon": caps})
+    data = b"\x01\x01\0\0\0" + name.encode() + auth.encode()
+    assert text in mon.refused("auth import", data)[1]
+    good = EntityAuth(key=key_from_text(KEY), caps={"mon": encode_string("allow r")})
+    mon.ok("auth import", b"\x01\x01\0\0\0" + PrincipalName(8, "x").encode() + good.encode())
+    assert mon.ok("auth get-key", entity="client.x") == KEY
 
 
 def test_caps_are_replaced_and_entities_removed(mon):
