@@ -104,15 +104,20 @@ def balance_reads(osdmap: OSDMap, number: int, inc: Incremental) -> ReadBalance:
                 continue
             before = work.pg_upmap_primaries.get(pg)
             work.pg_upmap_primaries[pg] = best
-            new = places.pg_to_up_acting_osds(pg)
-            if new.up_primary != best:  # its primary affinity is in the way
+            if before is None and len(osds) == pool.size and _all_willing(osdmap, osds):
+                at = osds.index(best)
+                osds[0], osds[at] = osds[at], osds[0]  # what the map will do, without asking CRUSH
+                new_osds, new_primary = osds, best
+            else:
+                new_osds, new_primary = places.pg_to_raw_up(pg)
+            if new_primary != best:  # its primary affinity is in the way
                 work.pg_upmap_primaries.pop(pg)
                 if before is not None:
                     work.pg_upmap_primaries[pg] = before
                 continue
             result.after[best] += 1
             result.after[primary] -= 1
-            up[pg] = (list(new.up), best)
+            up[pg] = (new_osds, best)
             inc.new_pg_upmap_primary[pg] = best
             changed.add(pg)
             moved += 1
@@ -135,6 +140,11 @@ def _better_primary(result: ReadBalance, osds: list[int], primary: int) -> int:
         if above > 0 > below and above - below > 1 and result.desired[osd] > 0:
             best = osd
     return best
+
+
+def _all_willing(osdmap: OSDMap, osds: list[int]) -> bool:
+    """Whether no primary affinity plays a part."""
+    return all(primary_affinity(osdmap, osd) == DEFAULT_PRIMARY_AFFINITY for osd in osds)
 
 
 def _is_legal(tree: RuleTree, size: int, osd: int) -> bool:
