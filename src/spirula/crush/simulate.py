@@ -31,11 +31,14 @@ class LRand48:
 
 def most_devices(crush: CrushMap, rule: int) -> int:
     """How many devices the rule can give at most, by the number of buckets of its types."""
-    wanted = {type: number for number, type in _choices(crush, rule)}
+    choices = _choices(crush, rule)
+    wanted = {type: number for number, type in choices}
     most = max(len(crush.buckets), crush.max_devices)
     for type, number in wanted.items():
         named = (find_bucket(crush, id) for id in crush.item_names)
         there = sum(1 for bucket in named if bucket and bucket.type == type)
+        # upstream counts them again for every step that chooses that type
+        there *= sum(1 for _, other in choices if other == type)
         there = number if 0 < number < there else there
         most = there if 0 < there < most else most
     return most
