@@ -52,7 +52,7 @@ def list_pools(service: OSDMapService, request: Request, detail: str = "") -> Re
     names = {number: osdmap.pool_name.get(number, UNKNOWN_POOL) for number in sorted(osdmap.pools)}
     if request.is_plain:
         if detail:
-            return said(data="".join(f"{line}\n" for line in pool_lines(osdmap)))
+            return said(data="".join(f"{line}\n" for line in pool_lines(osdmap)) + "\n")
         return said(data="".join(f"{name}\n" for name in names.values()))
     if not detail:
         return said(data=request.render(Items("pool_name", names.values()), "pools"))
@@ -261,6 +261,9 @@ def _plain(name: str, value: object) -> object:
 def get_quota(service: OSDMapService, request: Request, pool: str) -> Reply:
     """Bounds of objects and bytes, and what is there."""
     number, settings = service.get_pool_by_name(pool)
+    digest = service.digest
+    if digest is None or number not in digest.pg_pool_sum:
+        raise NotFound(f"no stats for pool '{pool}'")
     there = usage(service, number)
     if not request.is_plain:
         document = {

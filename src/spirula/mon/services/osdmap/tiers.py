@@ -335,7 +335,7 @@ def _check_transition(
     if now == CacheMode.WRITEBACK and wanted not in (CacheMode.PROXY, CacheMode.READPROXY):
         raise InvalidArgument(
             f"unable to set cache-mode '{wanted.name.lower()}' on a 'writeback' pool; only"
-            " 'readproxyreadproxy' allowed."
+            " 'proxy','readproxy' allowed."
         )
     dirty = usage(service, number).num_objects_dirty
     if now in _NEXT and wanted not in _NEXT[now] and dirty > 0:
