@@ -24,24 +24,40 @@ def check_caps(service: str, text: str, *, validate_all: bool) -> None:
         parse_caps(service, text)
 
 
-def bad_caps(
-    secrets: Mapping[PrincipalName, EntityAuth], *, validate_all: bool
-) -> dict[str, HealthCheck]:
-    """AUTH_BAD_CAPS, if any principal's caps cannot be read."""
-    detail: list[str] = []
-    bad: set[str] = set()
-    for name, auth in sorted(secrets.items(), key=lambda item: str(item[0])):
-        for service, encoded in sorted(auth.caps.items()):
-            try:
-                check_caps(service, decode_string(encoded), validate_all=validate_all)
-            except InvalidCaps as error:
-                detail.append(f"{name} {error.reply}")
-            except WireError as error:
-                detail.append(f"{name} {service} capability is damaged: {error}")
-            else:
-                continue
-            bad.add(str(name))
-    if not bad:
-        return {}
-    summary = f"{len(bad)} auth entities have invalid capabilities"
-    return {"AUTH_BAD_CAPS": HealthCheck(HealthStatus.ERR, summary, detail, len(bad))}
+class CapsVerdicts:
+    """What is wrong with the caps of each principal; remembered, for most never change."""
+
+    def __init__(self) -> None:
+        self._known: dict[PrincipalName, tuple[EntityAuth, list[str]]] = {}
+        self._validate_all = True
+
+    def check(
+        self, secrets: Mapping[PrincipalName, EntityAuth], *, validate_all: bool
+    ) -> dict[str, HealthCheck]:
+        """AUTH_BAD_CAPS, if any principal's caps cannot be read."""
+        known = self._known if validate_all == self._validate_all else {}
+        self._validate_all = validate_all
+        self._known = {}
+        for name, auth in secrets.items():
+            verdict = known.get(name)
+            if verdict is None or verdict[0] is not auth:
+                verdict = auth, _wrong_with(name, auth, validate_all=validate_all)
+            self._known[name] = verdict
+        wrong = {str(name): lines for name, (_, lines) in self._known.items() if lines}
+        if not wrong:
+            return {}
+        summary = f"{len(wrong)} auth entities have invalid capabilities"
+        detail = [line for name in sorted(wrong) for line in wrong[name]]
+        return {"AUTH_BAD_CAPS": HealthCheck(HealthStatus.ERR, summary, detail, len(wrong))}
+
+
+def _wrong_with(name: PrincipalName, auth: EntityAuth, *, validate_all: bool) -> list[str]:
+    lines = []
+    for service in sorted(auth.caps):
+        try:
+            check_caps(service, decode_string(auth.caps[service]), validate_all=validate_all)
+        except InvalidCaps as error:
+            lines.append(f"{name} {error.reply}")
+        except WireError as error:
+            lines.append(f"{name} {service} capability is damaged: {error}")
+    return lines

@@ -21,7 +21,7 @@ from spirula.messages.auth import MAuth, MAuthReply, MMonGlobalID
 from spirula.mon.services.auth import changes, keys
 from spirula.mon.services.auth.bootstrap import KEYRING, MKFS, initial_keyring
 from spirula.mon.services.auth.format import FullAuth, decode_changes, encode_changes
-from spirula.mon.services.auth.health import bad_caps
+from spirula.mon.services.auth.health import CapsVerdicts
 from spirula.mon.services.base import PaxosService
 from spirula.mon.session import parse_mon_caps
 from spirula.mon.store import Transaction, get_number
@@ -61,6 +61,7 @@ class AuthService(PaxosService):
         self.key_server = KeyServer(policy=KEY_TYPES)
         self.global_ids = GlobalIds()
         self.pending: list[AuthMonitorIncremental] = []
+        self._verdicts = CapsVerdicts()
         self._read_options()
 
     def _read_options(self) -> None:
@@ -170,7 +171,7 @@ class AuthService(PaxosService):
             elif change.op == AUTH_INC_DEL:
                 secrets.pop(change.name, None)
         validate_all = self.monitor.config.get_bool("mon_auth_validate_all_caps")
-        return bad_caps(secrets, validate_all=validate_all)
+        return self._verdicts.check(secrets, validate_all=validate_all)
 
     def on_active(self) -> None:
         state = self.monitor.member.state

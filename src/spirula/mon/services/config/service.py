@@ -159,23 +159,22 @@ class ConfigService(PaxosService):
     # --- the values
 
     def _load_if_changed(self) -> None:
-        """Read the values anew if they, or the modules' options, may have changed."""
+        """Read the values anew, if they or the modules' options have changed."""
         kv, mgrmap = self.monitor.kv, self.monitor.mgrmap.map
-        now = (self.last_committed, kv.last_committed, mgrmap.epoch)
-        if now != self._loaded:
-            self._loaded = now
+        versions = (self.last_committed, kv.last_committed, mgrmap.epoch)
+        if versions == self._loaded:
+            return
+        first, same_modules = self._loaded[0] < 0, versions[2] == self._loaded[2]
+        self._loaded = versions
+        current = {key.removeprefix(CONFIG): value for key, value in kv.items(CONFIG)}
+        if first or not same_modules or current != self.current:
+            self.current = current
             self._load()
 
     def _load(self) -> None:
-        self.current, self._cleanup = {}, {}
-        values: list[MaskedOption] = []
-        for full_key, encoded in self.monitor.kv.items(CONFIG):
-            key = full_key.removeprefix(CONFIG)
-            self.current[key] = encoded
-            value = self._read(key, encoded)
-            if value is not None:
-                values.append(value)
-        self.map = ConfigMap(values)
+        self._cleanup = {}
+        read = [self._read(key, encoded) for key, encoded in self.current.items()]
+        self.map = ConfigMap(value for value in read if value is not None)
         self._apply_own()
 
     def _read(self, key: str, encoded: bytes) -> MaskedOption | None:
