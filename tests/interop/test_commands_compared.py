@@ -22,6 +22,9 @@ OPTIONS = {
     "osd pool default size": "3",
     "osd pool default min size": "1",
     "mon data avail warn": "1",
+    # A real monitor waits for a second between proposals; here each command waits for its own.
+    "paxos propose interval": "0.05",
+    "paxos min wait": "0.01",
     "auth allow insecure global id reclaim": "false",
 }
 
