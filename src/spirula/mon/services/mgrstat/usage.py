@@ -180,7 +180,7 @@ def _pool_document(one: PoolUsage, *, detail: bool) -> dict[str, object]:
             {
                 "quota_objects": one.pool.quota_max_objects,
                 "quota_bytes": one.pool.quota_max_bytes,
-                "dirty": total.num_objects_dirty,
+                "dirty": _dirty(one),
                 "rd": total.num_rd,
                 "rd_bytes": total.num_rd_kb * 1024,
                 "wr": total.num_wr,
@@ -202,6 +202,11 @@ def _pool_document(one: PoolUsage, *, detail: bool) -> dict[str, object]:
         "max_avail": one.max_avail,
         **more[2],
     }
+
+
+def _dirty(one: PoolUsage) -> int:
+    """Objects to write back: only a pool that stands before another has any, whatever it counts."""
+    return one.stat.stats.sum.num_objects_dirty if one.pool.tier_of >= 0 else 0
 
 
 def plain(digest: PGMapDigest, osdmap: OSDMap, *, detail: bool) -> str:
@@ -247,8 +252,7 @@ def _cells(one: PoolUsage, *, detail: bool) -> list[str]:
         cells += [
             count_text(pool.quota_max_objects) if pool.quota_max_objects else "N/A",
             size_text(pool.quota_max_bytes) if pool.quota_max_bytes else "N/A",
-            # Only what stands before another pool has anything to write back.
-            count_text(one.stat.stats.sum.num_objects_dirty) if pool.tier_of >= 0 else "N/A",
+            count_text(_dirty(one)) if pool.tier_of >= 0 else "N/A",
             size_text(store.data_compressed_allocated),
             size_text(store.data_compressed_original),
         ]
