@@ -16,8 +16,9 @@ _INDENT = " " * 13
 
 
 def _by_count(digest: PGMapDigest) -> list[tuple[int, int]]:
-    """(count, state), the most frequent state first."""
-    return sorted(((n, state) for state, n in digest.num_pg_by_state.items()), reverse=True)
+    """(count, state), the most frequent state first; equal ones as the manager sent them."""
+    pairs = ((count, state) for state, count in digest.num_pg_by_state.items())
+    return sorted(pairs, key=lambda pair: -pair[0])
 
 
 def _inactive(digest: PGMapDigest) -> int:
