@@ -14,13 +14,12 @@ from spirula.conf import version
 from spirula.conf.formatter import render
 from spirula.errors import InvalidArgument, NotFound
 from spirula.kernels.crc32c import crc32c
-from spirula.mon import metadata, quorum_commands, status
+from spirula.mon import daemon_commands, metadata, quorum_commands, report, status
 from spirula.mon.commands.arguments import choices, text
 from spirula.mon.commands.reply import Reply, lines, said
 from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.osdmap import metadata as osd_metadata
 from spirula.mon.store import MONITOR, Transaction
-from spirula.types.base import UTime
 
 if TYPE_CHECKING:
     from spirula.mon.monitor import Monitor
@@ -28,9 +27,8 @@ if TYPE_CHECKING:
     from spirula.mon.request import Request
 
 commands = Commands("mon")
-GROUPS = (commands, quorum_commands.commands)
+GROUPS = (commands, quorum_commands.commands, daemon_commands.commands)
 
-FINGERPRINT = "cluster_fingerprint"
 _REPORT_SEED = 6789
 
 
@@ -47,7 +45,7 @@ def on_joined(monitor: Monitor, event: Joined) -> None:
     ranks = range(len(monitor.monmap.ranks))
     merged = {rank: one for rank, one in {**known, **told}.items() if rank in ranks}
     fingerprint = None
-    if monitor.store.get(MONITOR, FINGERPRINT) is None:
+    if monitor.store.get(MONITOR, report.FINGERPRINT) is None:
         fingerprint = uuid.UUID(bytes=monitor.random_bytes(16), version=4)
     if merged == known and fingerprint is None:
         return
@@ -55,7 +53,7 @@ def on_joined(monitor: Monitor, event: Joined) -> None:
     def write(transaction: Transaction) -> None:
         metadata.save(transaction, merged)
         if fingerprint is not None:
-            transaction.put(MONITOR, FINGERPRINT, fingerprint.bytes)
+            transaction.put(MONITOR, report.FINGERPRINT, fingerprint.bytes)
 
     monitor.proposals.add(write)
 
@@ -192,25 +190,7 @@ def _node_ls(monitor: Monitor, request: Request, type: str = "all") -> Reply:
     help="show all there is to know of the cluster; words become its title",
 )
 def _report(monitor: Monitor, request: Request, tags: list[str]) -> Reply:
-    document: dict[str, object] = {
-        "cluster_fingerprint": str(
-            uuid.UUID(bytes=monitor.store.get(MONITOR, FINGERPRINT) or bytes(16))
-        ),
-        "version": version.CEPH_VERSION,
-        "commit": version.REVISION,
-        "timestamp": str(UTime.at(monitor.wall())),
-        "tag": " ".join(tags),
-        "health": monitor.health_service.document(detail=True)["health"],
-    }
-    for service in monitor.services:
-        document.update(service.report())
-    paxos = monitor.member.paxos
-    document["paxos"] = {
-        "first_committed": paxos.first_committed,
-        "last_committed": paxos.last_committed,
-        "last_pn": paxos.last_pn,
-        "accepted_pn": paxos.accepted_pn,
-    }
+    document = report.report(monitor, " ".join(tags))
     data = request.render(document, "report").encode()
     return said(f"report {crc32c(_REPORT_SEED, data)}", data)
 

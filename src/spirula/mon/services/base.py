@@ -124,10 +124,6 @@ class PaxosService:
         """At the leader: the health checks that fail by what is pending (see `encode_health`)."""
         return {}
 
-    def report(self) -> dict[str, object]:
-        """What this service adds to the `report` command, by section."""
-        return {}
-
     # --- what is provided
 
     @property
@@ -243,14 +239,17 @@ class PaxosService:
             return
         version = getattr(request.message, "version", 0)
         if not self.is_readable or (version > self.last_committed and not monitor.is_leader):
-            monitor.wait_readable(lambda: self.dispatch(request), (self, version))
+            request.mark(f"{self.NAME}:wait_for_readable")
+            monitor.wait_readable(lambda: monitor.dispatch(request), (self, version))
         elif self.preprocess(request):
             return
         elif not monitor.is_leader:
             monitor.forward(request)
         elif not self.is_writeable:
-            monitor.wait_writeable(lambda: self.dispatch(request))
+            request.mark(f"{self.NAME}:wait_for_writeable")
+            monitor.wait_writeable(lambda: monitor.dispatch(request))
         else:
+            request.mark(f"{self.NAME}:prepare_update")
             self.prepare(request)
 
     def encode_trim_all(self, transaction: Transaction) -> bool:

@@ -129,6 +129,29 @@ class FSMapService(PaxosService):
         """What `ceph status` says of it."""
         return {"epoch": self.fsmap.epoch, "by_rank": [], "up:standby": 0}
 
+    def whole_document(self) -> dict[str, object]:
+        """What `ceph report` says of it."""
+        compat = self.fsmap.compat
+        sets = {
+            "compat": compat.compat,
+            "ro_compat": compat.ro_compat,
+            "incompat": compat.incompat,
+        }
+        return {
+            "epoch": self.fsmap.epoch,
+            "default_fscid": self.fsmap.legacy_client_fscid,
+            "compat": {
+                kind: {f"feature_{n}": name for n, name in sorted(one.names.items())}
+                for kind, one in sets.items()
+            },
+            "feature_flags": {
+                "enable_multiple": self.fsmap.enable_multiple,
+                "ever_enabled_multiple": self.fsmap.ever_enabled_multiple,
+            },
+            "standbys": [],
+            "filesystems": [],
+        }
+
     def check_subscription(self, session: MonSession, subscription: Subscription) -> None:
         epoch = self.fsmap.epoch
         if subscription.next > epoch:

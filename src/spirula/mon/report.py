@@ -1,0 +1,245 @@
+"""The `report` command: all that a monitor knows of the cluster in one document, for bug reports.
+
+Sections and their order are upstream's (dump_info of each service in `src/mon/*Monitor.cc`).
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from spirula.conf import version
+from spirula.crush import dump as crush_dump
+from spirula.maps.dump.document import osdmap_document
+from spirula.mon.services.mgrstat import services as service_show
+from spirula.mon.services.monmap.show import document as monmap_document
+from spirula.mon.services.osdmap import metadata as osd_metadata
+from spirula.mon.store import MONITOR
+from spirula.types.base import UTime
+from spirula.types.osd_stats import OSDStat
+from spirula.types.pg import pg_state_text
+from spirula.types.pg_stats import PoolStat
+from spirula.types.pgmap import PGMapDigest
+
+if TYPE_CHECKING:
+    from spirula.mon.monitor import Monitor
+
+FINGERPRINT = "cluster_fingerprint"
+"""Key, beside the monitor's own, of a random number that tells clusters apart."""
+
+Document = dict[str, object]
+
+
+def report(monitor: Monitor, title: str) -> Document:
+    """The whole document."""
+    fingerprint = monitor.store.get(MONITOR, FINGERPRINT)
+    return {
+        "cluster_fingerprint": str(uuid.UUID(bytes=fingerprint)) if fingerprint else "",
+        "version": version.CEPH_VERSION,
+        "commit": version.REVISION,
+        "timestamp": str(UTime.at(monitor.wall())),
+        "tag": title,
+        "health": monitor.health_service.document(detail=True)["health"],
+        **_monmap(monitor),
+        **_osdmap(monitor),
+        "crushmap": crush_dump.dump(monitor.osdmap.osdmap.crush),
+        "fsmap": monitor.fsmap.whole_document(),
+        "mdsmap_first_committed": monitor.fsmap.first_committed,
+        "mdsmap_last_committed": monitor.fsmap.last_committed,
+        "auth": {
+            "first_committed": monitor.auth.first_committed,
+            "last_committed": monitor.auth.last_committed,
+            "num_secrets": len(monitor.auth.key_server.data.secrets),
+        },
+        **digest_document(monitor.mgrstat.digest),
+        "servicemap": service_show.document(monitor.mgrstat.service_map),
+        "paxos": _paxos(monitor),
+    }
+
+
+def _monmap(monitor: Monitor) -> Document:
+    service = monitor.monmap_service
+    return {
+        "monmap_first_committed": service.first_committed,
+        "monmap_last_committed": service.last_committed,
+        "monmap": monmap_document(monitor.monmap),
+        "quorum": sorted(monitor.member.state.quorum),
+    }
+
+
+def _osdmap(monitor: Monitor) -> Document:
+    service = monitor.osdmap
+    osdmap = service.osdmap
+    existing = [osd for osd, state in enumerate(osdmap.osd_state) if state]
+    return {
+        "osdmap": osdmap_document(osdmap),
+        "osd_metadata": [
+            {"id": osd, **dict(sorted(osd_metadata.known(monitor.store, osd).items()))}
+            for osd in existing
+        ],
+        "osdmap_clean_epochs": {
+            "min_last_epoch_clean": service.min_last_epoch_clean(),
+            "last_epoch_clean": {"per_pool": service.last_epoch_clean.document()},
+            "osd_epochs": [
+                {"id": osd, "epoch": epoch} for osd, epoch in sorted(service.osd_epochs.items())
+            ],
+        },
+        "osdmap_first_committed": service.first_committed,
+        "osdmap_last_committed": service.last_committed,
+    }
+
+
+def digest_document(digest: PGMapDigest) -> Document:
+    """What the manager last told of PGs and OSDs (upstream PGMapDigest::dump)."""
+    return {
+        "num_pg": digest.num_pg,
+        "num_pg_active": digest.num_pg_active,
+        "num_pg_unknown": digest.num_pg_unknown,
+        "num_osd": digest.num_osd,
+        "pool_sum": _pool_document(digest.pg_sum),
+        "osd_sum": _osd_document(digest.osd_sum),
+        "osd_sum_by_class": {
+            name: _osd_document(stat) for name, stat in sorted(digest.osd_sum_by_class.items())
+        },
+        "pool_stats": [
+            {
+                "poolid": pool,
+                "num_pg": digest.num_pg_by_pool.get(pool, 0),
+                **_pool_document(stat),
+            }
+            for pool, stat in sorted(digest.pg_pool_sum.items())
+        ],
+        "osd_stats": [{"osd": osd, "seq": seq} for osd, seq in enumerate(digest.osd_last_seq)],
+        "num_pg_by_state": [
+            {"state": pg_state_text(state), "num": count}
+            for state, count in digest.num_pg_by_state.items()
+        ],
+        "num_pg_by_osd": [
+            {
+                "osd": osd,
+                "num_primary_pg": count.primary,
+                "num_acting_pg": count.acting,
+                "num_up_not_acting_pg": count.up_not_acting,
+            }
+            for osd, count in digest.num_pg_by_osd.items()
+        ],
+        "purged_snaps": [
+            {"pool": pool, "purged_snaps": snaps.plain()}
+            for pool, snaps in sorted(digest.purged_snaps.items())
+        ],
+    }
+
+
+_SUM = [
+    "num_bytes",
+    "num_objects",
+    "num_object_clones",
+    "num_object_copies",
+    "num_objects_missing_on_primary",
+    "num_objects_missing",
+    "num_objects_degraded",
+    "num_objects_misplaced",
+    "num_objects_unfound",
+    "num_objects_dirty",
+    "num_whiteouts",
+    "num_read",
+    "num_read_kb",
+    "num_write",
+    "num_write_kb",
+    "num_scrub_errors",
+    "num_shallow_scrub_errors",
+    "num_deep_scrub_errors",
+    "num_objects_recovered",
+    "num_bytes_recovered",
+    "num_keys_recovered",
+    "num_objects_omap",
+    "num_objects_hit_set_archive",
+    "num_bytes_hit_set_archive",
+    "num_flush",
+    "num_flush_kb",
+    "num_evict",
+    "num_evict_kb",
+    "num_promote",
+    "num_flush_mode_high",
+    "num_flush_mode_low",
+    "num_evict_mode_some",
+    "num_evict_mode_full",
+    "num_objects_pinned",
+    "num_legacy_snapsets",
+    "num_large_omap_objects",
+    "num_objects_manifest",
+    "num_omap_bytes",
+    "num_omap_keys",
+    "num_objects_repaired",
+]
+"""Fields of a sum of objects' statistics in the order in which upstream shows them."""
+_OTHERWISE = {
+    "num_read": "num_rd",
+    "num_read_kb": "num_rd_kb",
+    "num_write": "num_wr",
+    "num_write_kb": "num_wr_kb",
+}
+_OSD_FIRST = [
+    "up_from",
+    "seq",
+    "num_pgs",
+    "num_osds",
+    "num_per_pool_osds",
+    "num_per_pool_omap_osds",
+    "kb",
+    "kb_used",
+    "kb_used_data",
+    "kb_used_omap",
+    "kb_used_meta",
+    "kb_avail",
+    "statfs",
+    "hb_peers",
+    "snap_trim_queue_len",
+    "num_snap_trimming",
+    "num_shards_repaired",
+]
+
+
+def _pool_document(stat: PoolStat) -> Document:
+    total = stat.stats.sum
+    shown = {name: getattr(total, _OTHERWISE.get(name, name)) for name in _SUM}
+    rest = stat.plain()
+    return {
+        "stat_sum": shown,
+        **{
+            name: rest[name]
+            for name in ("store_stats", "log_size", "ondisk_log_size", "up", "acting")
+        },
+        "num_store_stats": rest["num_store_stats"],
+    }
+
+
+def _osd_document(stat: OSDStat) -> Document:
+    found = stat.plain()
+    ages = stat.op_queue_age_hist.h
+    latency = stat.os_perf_stat
+    return {
+        **{name: found[name] for name in _OSD_FIRST},
+        "op_queue_age_hist": {"histogram": list(ages), "upper_bound": 1 << len(ages)},
+        "perf_stat": {
+            "commit_latency_ms": latency.commit_latency_ns // _NS_PER_MS,
+            "apply_latency_ms": latency.apply_latency_ns // _NS_PER_MS,
+            "commit_latency_ns": latency.commit_latency_ns,
+            "apply_latency_ns": latency.apply_latency_ns,
+        },
+        "alerts": [],
+        "network_ping_times": [],
+    }
+
+
+_NS_PER_MS = 1_000_000
+
+
+def _paxos(monitor: Monitor) -> Document:
+    paxos = monitor.member.paxos
+    return {
+        "first_committed": paxos.first_committed,
+        "last_committed": paxos.last_committed,
+        "last_pn": paxos.last_pn,
+        "accepted_pn": paxos.accepted_pn,
+    }
