@@ -35,7 +35,6 @@ from spirula.conf.file import parse_conf
 from spirula.conf.load import Loaded, find_first, load
 from spirula.conf.log import Log
 from spirula.conf.log_output import dump_on_crash, start_log
-from spirula.conf.perf import PerfCollection
 from spirula.errors import (
     CephError,
     Exists,
@@ -43,6 +42,7 @@ from spirula.errors import (
     NotFound,
     WireError,
 )
+from spirula.kernels.report import implementations
 from spirula.mon.daemon import Daemon, make_monitor
 from spirula.mon.mkfs import find_monmap, is_made, make_store
 from spirula.mon.monitor import Ports
@@ -392,6 +392,8 @@ async def _serve_once(config: Config, log: Log, path: Path) -> tuple[str, bool]:
             await admin.start()
         await daemon.start()
         logger(0, "%s listens at %s", version.PRETTY, daemon.messenger.addrs)
+        kernels = ", ".join(f"{name} {twin}" for name, twin in sorted(implementations().items()))
+        logger(1, "kernels: %s", kernels)
         return await stopped
     finally:
         if admin is not None:
@@ -445,7 +447,7 @@ def _admin_table(config: Config, log: Log, daemon: Daemon) -> CommandTable:
         table,
         config=config,
         log=log,
-        perf=PerfCollection(),
+        perf=daemon.monitor.perf.collection,
         version=version.daemon_version(),
     )
     daemon.monitor.command_dispatch.register_tells(table)

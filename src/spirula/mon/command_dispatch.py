@@ -19,6 +19,7 @@ from spirula.conf.formatter import render
 from spirula.errors import CephError, InvalidArgument
 from spirula.messages.command import MCommand, MCommandReply
 from spirula.messages.mon_client import MMonCommand, MMonCommandAck
+from spirula.mon import containment
 from spirula.mon.commands.reply import Reply, Retry
 from spirula.mon.commands.table import Command, CommandFlag, parse_command
 from spirula.mon.mgr_proxy import MgrProxy
@@ -176,26 +177,37 @@ class CommandDispatch:
         if not command.flags & CommandFlag.NOFORWARD:
             service = owner if isinstance(owner, PaxosService) else monitor.monmap_service
             if not service.is_readable:
+                request.mark(f"{service.NAME}:wait_for_readable")
                 monitor.wait_readable(again, (service, 0))
                 return
             if command.writes and not monitor.is_leader:
                 monitor.forward(request)
                 return
             if command.writes and not self._all_writeable():
+                request.mark(f"{service.NAME}:wait_for_writeable")
                 monitor.wait_writeable(again)
                 return
+
+        def aborted(reason: str) -> None:
+            self._refuse(request, -errno.EIO, reason)
+
         try:
             reply = command.handler(owner, request, **arguments)
         except Retry:
+            request.mark("wait_for_finished_proposal")
             monitor.when_committed(again, again)
             return
         except CephError as error:
             self._answer(request, Reply(error.message, rc=-error.errno))
             return
+        except Exception as error:  # noqa: BLE001 - a bug, which must not end the monitor
+            aborted(containment.contain(monitor, f"command {request.prefix!r}", error))
+            return
         if reply is None:
             return
         if reply.commit:
-            monitor.when_committed(lambda: self._finish(request, command, reply), again)
+            request.mark("wait_for_finished_proposal")
+            monitor.when_committed(lambda: self._finish(request, command, reply), again, aborted)
         else:
             self._answer(request, reply)
 
@@ -259,7 +271,12 @@ class CommandDispatch:
         task.add_done_callback(self._tells.discard)
 
     async def _tell(self, request: Request, admin: AdminTable, given: dict[str, object]) -> None:
-        outcome = await admin.execute(given, request.data)
+        try:
+            outcome = await admin.execute(given, request.data)
+        except Exception as error:  # noqa: BLE001 - a bug, which must not end the monitor
+            text = containment.contain(self.monitor, f"tell {given.get('prefix')!r}", error)
+            self._answer_tell(request, -errno.EIO, text)
+            return
         self._answer_tell(request, outcome.errno, outcome.message, outcome.output)
 
     def _answer_tell(self, request: Request, rc: int, text: str, output: bytes = b"") -> None:

@@ -57,6 +57,9 @@ class Forwarding:
         tid = self._last_tid
         self._routed[tid] = _Routed(request)
         session.routed.add(tid)
+        request.mark("forwarded")
+        if request.op is not None:
+            request.op.forwarded = True
         self._send(tid, request)
 
     def _send(self, tid: int, request: Request) -> None:
@@ -82,7 +85,7 @@ class Forwarding:
             return
         session = routed.request.session
         session.routed.discard(route.session_mon_tid)
-        routed.request.answered = True
+        routed.request.settle("routed")
         if route.msg is not None:
             # Read with the features that the leader encoded it for, encoded anew for the client.
             answer = route.msg.unpack(session.features or feature_bits.PACIFIC)

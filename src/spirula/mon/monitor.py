@@ -43,11 +43,13 @@ from spirula.messages.quorum import (
     MRoute,
     MTimeCheck2,
 )
-from spirula.mon import own_commands
+from spirula.mon import containment, own_commands
 from spirula.mon.command_dispatch import CommandDispatch
 from spirula.mon.commands.table import CommandTable
 from spirula.mon.driver import QuorumDriver
 from spirula.mon.forwarding import Forwarding
+from spirula.mon.op_tracker import OpTracker
+from spirula.mon.perf import MonitorPerf
 from spirula.mon.proposals import Proposals
 from spirula.mon.quorum.member import Member
 from spirula.mon.quorum.state import (
@@ -131,6 +133,8 @@ class Monitor:
         self.log = ports.log
         self.random_bytes = ports.random_bytes
         self.sessions = SessionMap()
+        self.ops = OpTracker(config)
+        self.perf = MonitorPerf()
         self.proposals = Proposals(self)
         self.forwarding = Forwarding(self)
         self.messenger: Messenger
@@ -277,10 +281,13 @@ class Monitor:
         self.proposals.schedule()
 
     def when_committed(
-        self, done: Callable[[], None], failed: Callable[[], None] | None = None
+        self,
+        done: Callable[[], None],
+        failed: Callable[[], None] | None = None,
+        aborted: Callable[[str], None] | None = None,
     ) -> None:
         """See `Proposals.when_committed`."""
-        self.proposals.when_committed(done, failed)
+        self.proposals.when_committed(done, failed, aborted)
 
     def wait_readable(self, action: Callable[[], None], version: tuple[PaxosService, int]) -> None:
         """See `Proposals.wait_readable`."""
@@ -292,6 +299,7 @@ class Monitor:
 
     def propose(self, transaction: StoreTransaction, token: object) -> None:
         """Hand a transaction to Paxos."""
+        self.perf.on_propose(transaction)
         self.member.propose(transaction, token, self.loop.time(), self.ports.wall())
         self.driver.pump()
 
@@ -361,8 +369,10 @@ class Monitor:
             self.ports.stop(event.reason)
 
     def _refresh(self) -> None:
+        began = self.now()
         for service in self.services:
             service.refresh()
+        self.perf.on_refresh(self.now() - began)
 
     def _on_joined(self, event: Joined) -> None:
         self.joined = event
@@ -370,6 +380,7 @@ class Monitor:
         self.left_quorum_at = None
         names = [self.monmap.ranks[rank] for rank in sorted(event.quorum)]
         self.log(0, f"election {event.epoch}: mon.{self.monmap.ranks[event.leader]} leads {names}")
+        self.perf.on_joined(leads=self.is_leader)
         self.proposals.restart()
         self.local_session.name = EntityName(EntityType.MON, self.rank)
         self.loop.call_soon(self._after_joining, event)
@@ -447,6 +458,7 @@ class Monitor:
             self._end_session(old)
         connection.priv = session
         self.sessions.add(session)
+        self.perf.session_add.value += 1
 
     def ms_handle_connect(self, connection: Connection) -> None:
         """We have reached another monitor, or the manager; what was queued goes out by itself."""
@@ -476,6 +488,8 @@ class Monitor:
 
     def _end_session(self, session: MonSession) -> None:
         self.forwarding.drop(session)
+        if not session.closed:
+            self.perf.session_rm.value += 1
         self.sessions.remove(session)
 
     def close_session(self, session: MonSession, reason: str) -> None:
@@ -501,6 +515,8 @@ class Monitor:
     def _dispatch_from(self, connection: Connection, message: Message) -> None:
         from_mon = connection.peer_type == EntityType.MON
         if from_mon and isinstance(message, _QUORUM):
+            if isinstance(message, MMonPaxos):
+                self.perf.on_paxos(message)
             self.member.on_message(
                 connection.peer_addrs,
                 connection.features,
@@ -542,9 +558,23 @@ class Monitor:
 
     def dispatch(self, request: Request) -> None:
         """A message of a client, our own or forwarded, finds who answers it."""
-        message, session = request.message, request.session
         if request.is_stale:
             return
+        self.ops.begin(request, self.wall())
+        session, what = request.session, type(request.message).__name__
+        try:
+            self._find(request)
+        except WireError as error:
+            self.log(0, f"{what} from {session}: {error}")
+            request.no_reply()
+            if session.connection is not None:
+                self.close_session(session, "it has sent what cannot be read")
+        except Exception as error:  # noqa: BLE001 - a bug, which must not end the monitor
+            containment.contain(self, f"{what} from {session}", error)
+            request.no_reply()
+
+    def _find(self, request: Request) -> None:
+        message, session = request.message, request.session
         kind = type(message)
         if kind is MMonCommand:
             self.command_dispatch.on_command(request)
@@ -657,10 +687,15 @@ class Monitor:
         self._arm_tick()
         if self.in_quorum and self.is_readable():
             for service in self.services:
-                service.tick()
+                try:
+                    service.tick()
+                except Exception as error:  # noqa: BLE001 - a bug, which must not end the monitor
+                    containment.contain(self, f"tick of {service.NAME}", error)
             if self.is_leader:
                 self.proposals.trim()
         self._trim_sessions()
+        self.perf.update(self)
+        self.ops.read_options()
         own_commands.tick(self)
 
     def _trim_sessions(self) -> None:
@@ -673,6 +708,8 @@ class Monitor:
                 continue
             heard = session.connection.idle_since
             if too_long:
+                self.perf.session_trim.value += 1
                 self.close_session(session, "out of the quorum for too long")
             elif heard is not None and heard + timeout < self.now():
+                self.perf.session_trim.value += 1
                 self.close_session(session, "nothing heard from it")

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from spirula.mon import containment
 from spirula.mon.quorum.paxos import PaxosState
 from spirula.mon.quorum.state import Outcome, Phase
 from spirula.mon.store import Transaction
+from spirula.types.mon import StoreTransaction
 
 if TYPE_CHECKING:
     from spirula.mon.monitor import Monitor
@@ -25,16 +27,22 @@ Action = Callable[[], None]
 
 @dataclass(slots=True)
 class _Waiting:
-    """What follows from a proposal: `done` once it is committed, `failed` if that is not known."""
+    """What follows from a proposal: `done` once it is committed, `failed` if that is not known.
+
+    `aborted` is told why, where it can never be: else it is as if it had failed.
+    """
 
     done: Action
     failed: Action | None = None
+    aborted: Callable[[str], None] | None = None
 
 
 @dataclass(slots=True)
 class _Proposal:
-    """A proposal under way; the token that Paxos gives back."""
+    """A proposal under way; the token that Paxos gives back. `began` is when it was proposed."""
 
+    transaction: StoreTransaction = field(default_factory=StoreTransaction)
+    began: float = 0.0
     waiting: list[_Waiting] = field(default_factory=list)
 
 
@@ -72,12 +80,19 @@ class Proposals:
         """Call this when services may prepare changes, or the quorum has changed."""
         self._writeable.append(action)
 
-    def when_committed(self, done: Action, failed: Action | None = None) -> None:
+    def when_committed(
+        self,
+        done: Action,
+        failed: Action | None = None,
+        aborted: Callable[[str], None] | None = None,
+    ) -> None:
         """Call `done` when what is pending now has been committed.
 
-        `failed` is called if the quorum is lost before: then nobody knows.
+        `failed` is called if the quorum is lost before: then nobody knows. It is called, too, when
+        what is pending was discarded; `aborted` is in its place, with the reason, where what was
+        pending itself was to blame.
         """
-        self._next.waiting.append(_Waiting(done, failed))
+        self._next.waiting.append(_Waiting(done, failed, aborted))
 
     # --- proposing
 
@@ -112,7 +127,28 @@ class Proposals:
         if not self.is_writeable():
             return
         transaction = Transaction()
-        for service in self.monitor.services:
+        try:
+            self._encode(transaction)
+        except Exception as error:  # noqa: BLE001 - a bug, which must not end the monitor
+            text = containment.report(self.monitor, "writing down what is pending", error)
+            self.discard(text)
+            return
+        if not transaction:
+            if self._next.waiting:
+                waiting, self._next = self._next.waiting, _Proposal()
+                for one in waiting:
+                    one.done()
+            self._activate()
+            return
+        self.under_way, self._next = self._next, _Proposal()
+        self.under_way.transaction = transaction.value
+        self.under_way.began = self.monitor.loop.time()
+        self.monitor.propose(transaction.value, self.under_way)
+
+    def _encode(self, transaction: Transaction) -> None:
+        """Write what is pending into a transaction."""
+        services = self.monitor.services
+        for service in services:
             if service.due is not None:
                 service.encode_pending(transaction)
                 service.have_pending = False
@@ -122,18 +158,36 @@ class Proposals:
             write(transaction)
         if self._trim:
             self._trim = False
-            for service in self.monitor.services:
+            for service in services:
                 if service.last_committed:
                     service.encode_trim_all(transaction)
-        if not transaction:
-            if self._next.waiting:
-                waiting, self._next = self._next.waiting, _Proposal()
-                for one in waiting:
-                    one.done()
-            self._activate()
+
+    def discard(self, reason: str = "") -> None:
+        """Forget what no proposal holds yet, of all services, and begin anew.
+
+        Those who wait for it try again; with a reason they are told that instead.
+        """
+        if not self.is_writeable():
             return
-        self.under_way, self._next = self._next, _Proposal()
-        self.monitor.propose(transaction.value, self.under_way)
+        waiting = self._forget_pending()
+        self._activate()
+        for one in waiting:
+            if reason and one.aborted is not None:
+                self.monitor.loop.call_soon(one.aborted, reason)
+            elif one.failed is not None:
+                self.monitor.loop.call_soon(one.failed)
+
+    def _forget_pending(self) -> list[_Waiting]:
+        """Nothing is pending any more; the result is who waited for it."""
+        self._trim = False
+        self._writers.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for service in self.monitor.services:
+            service.restart()
+        waiting, self._next = self._next.waiting, _Proposal()
+        return waiting
 
     def decided(self, outcome: Outcome) -> None:
         """Paxos tells what became of a proposal; it is durable here."""
@@ -148,6 +202,7 @@ class Proposals:
                     one.failed()
             return
         self.last_commit_at = self.monitor.loop.time()
+        self.monitor.perf.on_commit(proposal.transaction, self.last_commit_at - proposal.began)
         self._activate()
         for one in proposal.waiting:
             one.done()
@@ -170,15 +225,7 @@ class Proposals:
     def restart(self) -> None:
         """The quorum is lost, or another one begins: what was pending is gone."""
         self.under_way = None
-        self._trim = False
-        self._writers.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        for service in self.monitor.services:
-            service.restart()
-        waiting, self._next = self._next.waiting, _Proposal()
-        for one in waiting:
+        for one in self._forget_pending():
             if one.failed is not None:
                 one.failed()
 

@@ -16,15 +16,17 @@ from spirula.mon.session import MonSession
 if TYPE_CHECKING:
     from spirula.messages.base import Message
     from spirula.mon.monitor import Monitor
+    from spirula.mon.op_tracker import TrackedOp
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Request:
     """A message and its session.
 
     `received` is the wall clock's time. `election_epoch` is set for forwarded ones: after another
     election the peon forwards anew, and this one is dropped. For commands, `prefix`, `given` (the
     arguments as they came), `format` ("plain" unless asked otherwise) and `data` are filled in.
+    `op` is what the monitor's tracker knows of it.
     """
 
     monitor: Monitor
@@ -36,6 +38,7 @@ class Request:
     given: dict[str, object] = field(default_factory=dict)
     format: str = "plain"
     answered: bool = False
+    op: TrackedOp | None = None
 
     @property
     def data(self) -> bytes:
@@ -58,15 +61,29 @@ class Request:
     def reply(self, message: Message) -> None:
         """Answers. Leaves when everything that is known here is durable."""
         if not self.answered:
-            self.answered = True
             message.tid = self.message.tid
             self.monitor.answer(self.session, message)
+            self.settle("send_reply")
 
     def no_reply(self) -> None:
         """There is no answer: a peon that forwarded this may forget it."""
         if not self.answered:
-            self.answered = True
             self.monitor.answer(self.session, None)
+            self.settle("no_reply")
+
+    def mark(self, event: str) -> None:
+        """Something has happened to it (for `ops`)."""
+        if self.op is not None:
+            self.op.events.append((event, self.monitor.wall()))
+
+    def settle(self, event: str) -> None:
+        """It is answered, here or by whom it was forwarded to; nothing else will be sent."""
+        self.answered = True
+        op = self.op
+        if op is not None:
+            now = self.monitor.wall()
+            op.events.append((event, now))
+            self.monitor.ops.end(op, now)
 
     def render(self, document: object, name: str = "", *, fallback: str = FALLBACK) -> str:
         """A document in the format that was asked for (`fallback` where it was plain)."""

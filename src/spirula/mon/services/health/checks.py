@@ -6,6 +6,7 @@ upstream `src/mon/HealthMonitor.cc`, `src/mon/health_check.h`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from spirula.mon.services.monmap import edit
@@ -103,6 +104,26 @@ def insecure_reclaims(clients: list[str], most: int) -> Checks:
     }
 
 
+def slow_ops(name: str, count: int, oldest_s: float) -> Checks:
+    """Requests that a monitor works on for too long; `oldest_s` is how long, at most."""
+    if not count:
+        return {}
+    text = f"{count} slow ops, oldest one blocked for {int(oldest_s)} sec, mon.{name} has slow ops"
+    return {"SLOW_OPS": HealthCheck(HealthStatus.WARN, text, [], count)}
+
+
+_SLOW = re.compile(r"(\d+) slow ops, oldest one blocked for (\d+) sec, (\S+) has slow ops")
+
+
+def _join_slow_ops(by_monitor: Mapping[int, HealthCheckMap]) -> str:
+    """The summary of what several monitors tell in the words of `slow_ops`."""
+    told = [m.checks["SLOW_OPS"].summary for m in by_monitor.values() if "SLOW_OPS" in m.checks]
+    found = [match.groups() for match in map(_SLOW.fullmatch, told) if match]
+    count, oldest = sum(int(n) for n, _, _ in found), max(int(s) for _, s, _ in found)
+    who = ",".join(sorted(name for _, _, name in found))
+    return f"{count} slow ops, oldest one blocked for {oldest} sec, daemons [{who}] have slow ops."
+
+
 def combine(by_monitor: Mapping[int, HealthCheckMap], monmap: MonMap) -> Checks:
     """What all monitors found, with the names of those concerned in the summaries."""
     names: dict[str, set[str]] = {}
@@ -121,6 +142,8 @@ def combine(by_monitor: Mapping[int, HealthCheckMap], monmap: MonMap) -> Checks:
             ("%isorare%", "are" if several else "is"),
         ):
             check.summary = check.summary.replace(word, replaced)
+    if len(names.get("SLOW_OPS", ())) > 1:
+        all_of_them["SLOW_OPS"].summary = _join_slow_ops(by_monitor)
     return all_of_them
 
 

@@ -15,6 +15,7 @@ from spirula.auth.cephx.service import GlobalIdStatus
 from spirula.denc import Map, Struct, s32, string, struct
 from spirula.messages.quorum import MMonHealthChecks
 from spirula.mon import metadata
+from spirula.mon.op_tracker import describe
 from spirula.mon.quorum.absence import REFUSED
 from spirula.mon.services.base import PaxosService
 from spirula.mon.services.health import checks, commands, history, mutes, show
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from spirula.mon.store import Transaction
 
 _KEPT = 5
+_LONGEST_LINE = 300
+"""Characters of a request's description in the log."""
 
 
 @struct
@@ -186,6 +189,11 @@ class HealthService(PaxosService):
             found |= checks.no_down_out_interval(name)
         if config.get_bool("auth_allow_insecure_global_id_reclaim"):
             found |= self._check_reclaims()
+        count, oldest_s, op = monitor.ops.slow(monitor.wall())
+        if op is not None:
+            text = f"{count} slow requests, the oldest is {describe(op.message)}"
+            monitor.log(-1, text[:_LONGEST_LINE])
+        found |= checks.slow_ops(name, count, oldest_s)
         known = self.quorum_checks.get(monitor.rank, HealthCheckMap({}))
         if known.checks == found:
             return False
