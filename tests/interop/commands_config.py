@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.interop.command_steps import PLAIN, Step
+from tests.interop.compared import Step
 
 CONF = b"""\
 [global]
@@ -22,43 +22,43 @@ rbd_cache = off
 
 
 def _set(who: str, name: str, value: str, **more: object) -> Step:
-    return Step("config set", {"who": who, "name": name, "value": value, **more}, formats=PLAIN)
+    return Step("config set", who=who, name=name, value=value, **more)
 
 
 def _rm(who: str, name: str) -> Step:
-    return Step("config rm", {"who": who, "name": name}, formats=PLAIN)
+    return Step("config rm", who=who, name=name)
 
 
-def _get(who: str, key: str | None = None) -> Step:
-    return Step("config get", {"who": who} if key is None else {"who": who, "key": key})
+def _get(who: str, **key: str) -> list[Step]:
+    if key:
+        return [Step("config get", who=who, **key)]
+    return [Step("config get", who=who), Step("config get", who=who, format="json")]
 
 
 def _help(key: str) -> Step:
     # What an option is for we say in our own words.
-    return Step(
-        "config help", {"key": key}, formats=("json",), drop=frozenset({"desc", "long_desc"})
-    )
+    return Step("config help", key=key, format="json", ignore=("desc", "long_desc"))
 
 
-def _reset(version: int, **more) -> Step:
-    return Step("config reset", {"num": version}, formats=PLAIN, **more)
+def _reset(version: int, **more: object) -> Step:
+    return Step("config reset", num=version, **more)
 
 
-def _assimilate(data: bytes, **more) -> Step:
-    return Step("config assimilate-conf", data=data, formats=PLAIN, **more)
+def _log(**number: int) -> list[Step]:
+    return [Step("config log", **number), Step("config log", format="json", **number)]
 
 
-DUMP, LOG = Step("config dump"), Step("config log")
+DUMP = [Step("config dump"), Step("config dump", format="json")]
 
-OPTIONS = [
-    LOG,
-    DUMP,
-    _get("osd.0"),
+STEPS = [
+    *_log(),
+    *DUMP,
+    *_get("osd.0"),
     _set("osd", "osd_max_backfills", "3"),
-    _get("osd.0"),
-    _get("osd.0", "osd_max_backfills"),
-    _get("osd", "osd_max_backfills"),
-    _get("client.x", "osd_max_backfills"),
+    *_get("osd.0"),
+    *_get("osd.0", key="osd_max_backfills"),
+    *_get("osd", key="osd_max_backfills"),
+    *_get("client.x", key="osd_max_backfills"),
     _set("osd", "osd_max_backfills", "3"),
     _set("osd", "osd_max_backfills", "abc"),
     _set("osd", "osd_max_backfills", "-1"),
@@ -95,38 +95,51 @@ OPTIONS = [
     _set("global", "public_network", "10.0.0.0/8"),
     _set("global", "osd_heartbeat_grace", "1e3"),
     _set("mds", "mds_beacon_grace", "  5 "),
-    DUMP,
-    *(_get(who) for who in ("osd.0", "osd", "client.a.b", "client.a.b.c", "client.admin")),
-    *(_get(who) for who in ("mon.a", "mgr.x", "mds", "global", "osd.")),
-    *(_get("osd.0", key) for key in ("nosuch", "fsid", "mon_host", "log_file", "")),
-    *(_get("osd", key) for key in ("osd_scrub_begin_hour", "osd heartbeat grace")),
-    _get("client.x", "log_file"),
-    _get("mon", "mon_lease"),
-    Step("config log", {"num": 3}),
-    Step("config log", {"num": 0}),
-    Step("config log", {"num": -1}),
-    LOG,
+    *DUMP,
+    *_get("osd.0"),
+    *_get("osd"),
+    *_get("client.a.b"),
+    *_get("client.a.b.c"),
+    *_get("client.admin"),
+    *_get("mon.a"),
+    *_get("mgr.x"),
+    *_get("mds"),
+    *_get("global"),
+    *_get("osd."),
+    *_get("osd.0", key="nosuch"),
+    *_get("osd.0", key="fsid"),
+    *_get("osd.0", key="mon_host"),
+    *_get("osd.0", key="log_file"),
+    *_get("osd.0", key=""),
+    *_get("osd", key="osd_scrub_begin_hour"),
+    *_get("osd", key="osd heartbeat grace"),
+    *_get("client.x", key="log_file"),
+    *_get("mon", key="mon_lease"),
+    *_log(num=3),
+    *_log(num=0),
+    *_log(num=-1),
+    *_log(),
     *(_help(key) for key in ("osd_max_backfills", "log_file", "osd op queue", "debug_osd")),
     *(_help(key) for key in ("osd_memory_target", "mon_lease", "nosuch")),
     _reset(999),
-    _reset(-1, compare_text=False),
+    _reset(-1, outs=False),
     _reset(8),
-    DUMP,
-    Step("config log", {"num": 1}),
+    *DUMP,
+    *_log(num=1),
     _reset(8),
     _rm("osd", "nosuch"),
     _rm("osd", "osd_max_backfills"),
     _rm("osd", "osd max backfills"),
     _rm("xx", "osd_max_backfills"),
     _rm("osd/class:ssd", "osd_memory_target"),
-    _assimilate(CONF),
-    DUMP,
-    _assimilate(CONF),
-    _assimilate(b"garbage\n[x", compare_text=False),
-    _assimilate(b""),
+    Step("config assimilate-conf", CONF),
+    *DUMP,
+    Step("config assimilate-conf", CONF),
+    Step("config assimilate-conf", b"garbage\n[x", outs=False),
+    Step("config assimilate-conf"),
     Step("config generate-minimal-conf"),
-    Step("config-key dump", {"key": "config/"}),
+    Step("config-key dump", key="config/"),
     _reset(0),
-    DUMP,
-    Step("config-key dump", {"key": "config-history/1"}),
+    *DUMP,
+    Step("config-key dump", key="config-history/1"),
 ]

@@ -149,7 +149,9 @@ def differences(step: Step, real: Answer, ours: Answer) -> list[str]:
             found.append(f"output: real {real.out[:300]!r}, ours {ours.out[:300]!r}")
         else:
             found += compare(*documents, "", set(step.ignore))
-    elif step.plain and masked(real.out.decode()) != masked(ours.out.decode("utf-8", "replace")):
+    elif step.plain and masked(real.out.decode("utf-8", "replace")) != masked(
+        ours.out.decode("utf-8", "replace")
+    ):
         found.append(f"output:\n--- real\n{real.out.decode()}\n--- ours\n{ours.out.decode()}")
     return found
 

@@ -6,8 +6,8 @@ while a real one does; whoever was away, or is new, catches up from the others' 
 
 from __future__ import annotations
 
-import base64
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.realcluster import ENVIRONMENT, RealCluster, free_ports, why_not
+from tests.interop.compared import Step, run_steps
+from tests.interop.realcluster import RealCluster, free_ports, why_not
 
-PEER = Path(__file__).parent / "command_peer.py"
 START_TIMEOUT_S = 60
 QUICK = {"mon lease": "1", "mon election timeout": "1", "mon probe timeout": "1"}
 
@@ -63,32 +63,21 @@ class MixedCluster(RealCluster):
                 raise AssertionError(f"no quorum of {names}: {status}")
             time.sleep(0.2)
 
-    def ask(self, name, *commands):
+    def ask(self, name, *steps):
         """What one monitor answers: the output of each command, all of which must succeed."""
-        ended = subprocess.run(
-            [
-                "/usr/bin/python3",
-                str(PEER),
-                str(self.conf),
-                f"v2:127.0.0.1:{self.mon_ports[name][0]}",
-            ],
-            env=ENVIRONMENT,
-            input=json.dumps([[command, ""] for command in commands]),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        answers = json.loads(ended.stdout)
-        assert [rc for rc, _, _ in answers] == [0] * len(commands), answers
-        return [base64.b64decode(output) for _, _, output in answers]
+        place = f"mon host = v2:127.0.0.1:{self.mon_ports[name][0]}"
+        only = self.folder / f"only-{name}.conf"
+        only.write_text(re.sub("^mon host = .*$", place, self.conf.read_text(), flags=re.MULTILINE))
+        answers = run_steps(only, steps)
+        assert [answer.r for answer in answers] == [0] * len(steps), answers
+        return [answer.out for answer in answers]
 
     def told_by(self, name):
         """What one monitor knows."""
         return self.ask(
             name,
-            *({"prefix": prefix, "format": "json"} for prefix in ("auth ls", "config dump")),
-            *({"prefix": prefix, "format": "json"} for prefix in ("config log", "config-key dump")),
+            *(Step(prefix, format="json") for prefix in ("auth ls", "config dump")),
+            *(Step(prefix, format="json") for prefix in ("config log", "config-key dump")),
         )
 
 
@@ -112,10 +101,10 @@ def test_monitors_read_what_the_others_have_stored(cluster):
     assert cluster.wait_quorum("a", "b") == "a"
     cluster.ask(
         "b",
-        {"prefix": "auth get-or-create", "entity": "client.x", "caps": ["mon", "allow r"]},
-        {"prefix": "auth get-or-create", "entity": "client.y", "caps": ["mon", "allow r"]},
-        {"prefix": "config set", "who": "osd/host:h", "name": "debug_osd", "value": "7"},
-        {"prefix": "config-key set", "key": "a/b", "val": "1"},
+        Step("auth get-or-create", entity="client.x", caps=["mon", "allow r"]),
+        Step("auth get-or-create", entity="client.y", caps=["mon", "allow r"]),
+        Step("config set", who="osd/host:h", name="debug_osd", value="7"),
+        Step("config-key set", key="a/b", val="1"),
     )
     cluster.launch("mon.c")
     cluster.wait_quorum("a", "b", "c")
@@ -127,11 +116,11 @@ def test_monitors_read_what_the_others_have_stored(cluster):
     assert cluster.told_by("c") == before
     cluster.ask(
         "c",
-        {"prefix": "auth caps", "entity": "client.x", "caps": ["mon", "allow *"]},
-        {"prefix": "auth rm", "entity": "client.y"},
-        {"prefix": "config set", "who": "osd", "name": "debug_osd", "value": "9"},
-        {"prefix": "config rm", "who": "osd/host:h", "name": "debug_osd"},
-        {"prefix": "config-key rm", "key": "a/b"},
+        Step("auth caps", entity="client.x", caps=["mon", "allow *"]),
+        Step("auth rm", entity="client.y"),
+        Step("config set", who="osd", name="debug_osd", value="9"),
+        Step("config rm", who="osd/host:h", name="debug_osd"),
+        Step("config-key rm", key="a/b"),
     )
 
     after = cluster.told_by("b")
