@@ -155,9 +155,11 @@ class CommandDispatch:
             return
         session = request.session
         level = LogLevel.INFO if "w" in perm or "x" in perm else LogLevel.DEBUG
-        words = ", ".join(request.message.cmd)
+        words = f"[{', '.join(request.message.cmd)}]"
+        # As upstream, which quotes it at the end only.
+        shown = f"'{words}'" if what == "finished" else words
         text = (
-            f"from='{session.name} {session.addrs}' entity='{session.entity}' cmd=[{words}]: {what}"
+            f"from='{session.name} {session.addrs}' entity='{session.entity}' cmd={shown}: {what}"
         )
         self.monitor.clog(level, text, CHANNEL_AUDIT)
 
