@@ -100,6 +100,10 @@ _QUORUM = (MMonPaxos, MMonElection, MMonPing, MMonProbe, MMonSync, MMonScrub, MT
 """What goes to the quorum member; only monitors may send it."""
 
 
+_BEFORE_EXPOSURE = (MMonGetMap, MPing, MCommand)
+"""What clients send that never come back with their global id: see `AuthService.must_expose`."""
+
+
 @dataclass(slots=True)
 class Ports:
     """What a monitor stands on. `wall` gives seconds since 1970; `log` takes a level and a line.
@@ -576,7 +580,10 @@ class Monitor:
     def _find(self, request: Request) -> None:
         message, session = request.message, request.session
         kind = type(message)
-        if kind is MMonCommand:
+        if kind not in _BEFORE_EXPOSURE and self.auth.must_expose(session):
+            request.no_reply()
+            self.close_session(session, "it has to show whether it proves its global id")
+        elif kind is MMonCommand:
             self.command_dispatch.on_command(request)
         elif kind is MMonSubscribe:
             self._on_subscribe(request)

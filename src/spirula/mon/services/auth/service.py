@@ -12,6 +12,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from spirula.auth.cephx.key_server import KeyServer
+from spirula.auth.cephx.service import GlobalIdStatus
 from spirula.auth.crypto import KeyType
 from spirula.auth.global_id import FIRST, GlobalIds
 from spirula.auth.handshake import AuthMethod
@@ -42,6 +43,7 @@ from spirula.types.service import HealthCheck
 if TYPE_CHECKING:
     from spirula.mon.monitor import Monitor
     from spirula.mon.request import Request
+    from spirula.mon.session import MonSession
 
 _CEPHX = int(AuthMethod.CEPHX)
 
@@ -87,6 +89,18 @@ class AuthService(PaxosService):
     def entity_caps(self, name: PrincipalName) -> dict[str, str]:
         """A principal's caps by service, as text; empty if unknown. Raises WireError if damaged."""
         return self.key_server.caps_by_service(name)
+
+    def must_expose(self, session: MonSession) -> bool:
+        """Whether a client has to log in again, to show if it proves that its global id is its own.
+
+        That is so for clients older than 16.2.1 that have a new id; those which do not prove it
+        then are named by a health check, or refused (CVE-2021-20288).
+        """
+        return (
+            session.auth is not None
+            and session.auth.status is GlobalIdStatus.NEW_NOT_EXPOSED
+            and self.monitor.config.get_bool("auth_expose_insecure_global_id_reclaim")
+        )
 
     # --- Paxos
 

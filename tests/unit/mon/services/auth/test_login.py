@@ -8,9 +8,10 @@ from functools import partial
 import pytest
 
 from spirula.auth.cephx.client import CephxConversation
-from spirula.auth.cephx.service import CephxServiceSession
+from spirula.auth.cephx.service import CephxServiceSession, GlobalIdStatus
 from spirula.auth.cephx.tickets import TicketStore
 from spirula.messages.auth import MAuth, MMonGlobalID
+from spirula.messages.mon_client import MMonGetMap, MMonGetVersion, MMonMap
 from spirula.types.auth import PrincipalName
 from spirula.types.entity import EntityType
 from tests.unit.mon.harness import HarnessMonitor
@@ -141,3 +142,16 @@ def test_a_peon_that_asks_is_given_more_ids_once(mon):
     mon.send(ask(old_max_id=ids.maximum), mon.session("client.x", "allow *"))
     mon.advance(1.0)
     assert ids.maximum == before + ids.preallocated
+
+
+def test_old_clients_have_to_show_whether_they_prove_their_id(mon):
+    client = Client(mon, "client.admin")
+    client.session.auth.status = GlobalIdStatus.NEW_NOT_EXPOSED
+    assert isinstance(mon.send(MMonGetMap(), client.session)[0], MMonMap)
+    assert mon.send(MMonGetVersion(handle=1, what="osdmap"), client.session) == []
+    assert client.session.closed
+    assert client.session.connection.is_down
+    mon.ok("config set", who="mon", name="auth_expose_insecure_global_id_reclaim", value="false")
+    client = Client(mon, "client.admin")
+    client.session.auth.status = GlobalIdStatus.NEW_NOT_EXPOSED
+    assert mon.send(MMonGetVersion(handle=1, what="osdmap"), client.session) != []
