@@ -22,6 +22,9 @@ from spirula.maps.state import OSDMapFlag, OSDState, exists, is_down, is_in, is_
 from spirula.types.entity import EntityAddr
 from spirula.types.pool import PGPool, PoolType
 
+_SHORT_BITS = (int(OSDState.FULL), int(OSDState.BACKFILLFULL), int(OSDState.NEARFULL))
+_SHORT = sum(_SHORT_BITS)
+
 # A wish of an operator: its flag for the whole cluster and its bit for OSDs, buckets and classes.
 _WISHES = {
     "noup": (OSDMapFlag.NOUP, OSDState.NOUP),
@@ -87,12 +90,10 @@ class FullOSDs(NamedTuple):
 def full_osds(osdmap: OSDMap) -> FullOSDs:
     """Which OSDs said that they are short of space."""
     found = FullOSDs([], [], [])
-    bits = (OSDState.FULL, OSDState.BACKFILLFULL, OSDState.NEARFULL)
-    for osd in up_osds(osdmap):
-        if not is_in(osdmap, osd):
+    for osd, state in enumerate(osdmap.osd_state):
+        if not state & _SHORT or not (is_up(osdmap, osd) and is_in(osdmap, osd)):
             continue
-        state = osdmap.osd_state[osd]
-        for bit, osds in zip(bits, found, strict=True):
+        for bit, osds in zip(_SHORT_BITS, found, strict=True):
             if state & bit:
                 osds.append(osd)
                 break

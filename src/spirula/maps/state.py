@@ -169,15 +169,18 @@ def check_sizes(osdmap: OSDMap) -> None:
         raise WireError("not one entry for each OSD, and not none", path="osd_primary_affinity")
 
 
+# As plain numbers: they are asked of each OSD, again and again.
+_EXISTS, _RUNS = int(OSDState.EXISTS), int(OSDState.EXISTS | OSDState.UP)
+
+
 def exists(osdmap: OSDMap, osd: int) -> bool:
     """True for an OSD that was created and not removed (a destroyed one exists)."""
-    return 0 <= osd < osdmap.max_osd and bool(osdmap.osd_state[osd] & OSDState.EXISTS)
+    return 0 <= osd < osdmap.max_osd and bool(osdmap.osd_state[osd] & _EXISTS)
 
 
 def is_up(osdmap: OSDMap, osd: int) -> bool:
     """True for an OSD that runs, as far as the monitors know."""
-    both = OSDState.EXISTS | OSDState.UP
-    return 0 <= osd < osdmap.max_osd and osdmap.osd_state[osd] & both == both
+    return 0 <= osd < osdmap.max_osd and osdmap.osd_state[osd] & _RUNS == _RUNS
 
 
 def is_in(osdmap: OSDMap, osd: int) -> bool:

@@ -59,6 +59,7 @@ def encode_pending(service: OSDMapService, transaction: Transaction) -> Encoded:
         inc,
         after,
         config.get_int("mon_osd_max_creating_pgs"),
+        service.creating_places,
     )
     service.pending_created_pgs.clear()
     transaction.put(creating.PREFIX, creating.KEY, making.encode())

@@ -8,24 +8,55 @@ Upstream: `src/mon/OSDMonitor.cc` (update_pending_pgs, update_creating_pgs, send
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from spirula.crush.map import CrushMap
 from spirula.maps.intervals import is_new_interval, past_interval
 from spirula.maps.osdmap import Incremental, OSDMap
 from spirula.maps.placement import PGMapping, Placement
 from spirula.messages.osd_mon import MOSDPGCreate2
+from spirula.mon.services.osdmap.arrays import map_pgs
 from spirula.types.hobject import NO_SHARD
 from spirula.types.mon import CreatingPGs, PGCreateInfo, PoolCreateInfo
 from spirula.types.pg import PGId, SPGId
 from spirula.types.pg_info import PGHistory
 from spirula.types.pool import PGPool
 
+if TYPE_CHECKING:
+    from spirula.maps.mapping import PGMappings
+
 PREFIX, KEY = "osd_pg_creating", "creating"
 """Where the state stands in the store."""
 
+_FEW = 16
+
 ByOSD = dict[int, dict[int, set[SPGId]]]
 """PGs to create, by the OSD that leads them and the epoch since which that one does."""
+
+
+class Places:
+    """Where the PGs are that are being created, from epoch to epoch.
+
+    Many are found with arrays, and what does not move is not looked for again.
+    """
+
+    def __init__(self) -> None:
+        self._mappings: PGMappings | None = None
+
+    def of(self, osdmap: OSDMap, pgs: Collection[PGId]) -> Callable[[PGId], PGMapping]:
+        """What finds the places of these PGs by a map."""
+        if len(pgs) < _FEW and self._mappings is None:
+            return Placement(osdmap).pg_to_up_acting_osds
+        wanted = {pg.pool for pg in pgs}
+        only = copy.copy(osdmap)
+        only.pools = {number: pool for number, pool in osdmap.pools.items() if number in wanted}
+        self._mappings = map_pgs(only, self._mappings)
+        return self._mappings.get
+
+    def forget(self) -> None:
+        """Nothing is being created."""
+        self._mappings = None
 
 
 def next_creating(
@@ -35,10 +66,12 @@ def next_creating(
     inc: Incremental,
     after: OSDMap,
     limit: int,
+    places: Places,
 ) -> CreatingPGs:
     """What is to be created once `inc` has led from `osdmap` to `after`.
 
-    `created` are PGs that exist by now; at most `limit` are made at a time.
+    `created` are PGs that exist by now; at most `limit` are made at a time. `places` remembers
+    where they are.
     """
     made = CreatingPGs(
         last_scan_epoch=creating.last_scan_epoch,
@@ -59,7 +92,9 @@ def next_creating(
         del made.pgs[pg]
     _take_from_queue(made, inc.epoch, max(1, limit))
     if made.pgs:
-        _follow_intervals(made, osdmap, inc.epoch, after)
+        _follow_intervals(made, osdmap, inc.epoch, after, places)
+    else:
+        places.forget()
     return made
 
 
@@ -121,11 +156,13 @@ def _take_from_queue(made: CreatingPGs, epoch: int, limit: int) -> None:
             del made.queue[number]
 
 
-def _follow_intervals(made: CreatingPGs, before: OSDMap, epoch: int, after: OSDMap) -> None:
+def _follow_intervals(
+    made: CreatingPGs, before: OSDMap, epoch: int, after: OSDMap, places: Places
+) -> None:
     """Keeps for each PG who should have made it, so that its history is right from the start."""
-    places = Placement(after)
+    find = places.of(after, made.pgs)
     for pg, entry in made.pgs.items():
-        now = places.pg_to_up_acting_osds(pg)
+        now = find(pg)
         if not entry.history.epoch_created:
             made.pgs[pg] = _placed(
                 entry, now, history=PGHistory.created(entry.create_epoch, entry.create_stamp)

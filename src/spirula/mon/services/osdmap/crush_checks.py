@@ -11,19 +11,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from spirula.crush.check import check_map
 from spirula.crush.map import CrushMap
-from spirula.crush.vector.mapper import VectorMapper
 from spirula.crush.wire import CrushWrapper
 from spirula.denc.features import has
 from spirula.errors import CephError, InvalidArgument, NotSupported
 from spirula.maps.apply import apply_incremental
 from spirula.maps.features import map_features, min_compat_client
 from spirula.maps.query import up_osds
-from spirula.maps.state import OSD_IN, Release
+from spirula.maps.state import Release
 from spirula.mon.commands.reply import Reply, Retry, committed
+from spirula.mon.services.osdmap.arrays import map_some
 from spirula.types.entity import EntityType
 
 if TYPE_CHECKING:
@@ -75,7 +73,14 @@ def has_pending_crush(service: OSDMapService) -> bool:
 
 
 def store_crush(service: OSDMapService, crush: CrushWrapper, outs: str = "") -> Reply:
-    """Make the edited map the pending one; the command is answered when that is committed."""
+    """Make the edited map the pending one; the command is answered when that is committed.
+
+    Raises InvalidArgument for an empty name: nobody could read such a map again (its encoding takes
+    a length of 0 for the upper half of a longer number).
+    """
+    named = (crush.type_names, crush.item_names, crush.rule_names, crush.class_names)
+    if any(name == "" for names in named for name in names.values()):
+        raise InvalidArgument("names in a CRUSH map must not be empty")
     service.set_pending_crush(crush)
     return proposed(service, outs)
 
@@ -140,9 +145,4 @@ def smoke_test(crush: CrushMap) -> None:
     Raises what `check_map` raises.
     """
     check_map(crush)
-    mapper = VectorMapper(crush)
-    weights = np.full(crush.max_devices, OSD_IN, np.int64)
-    xs = np.arange(_TEST_INPUTS)
-    for number, rule in enumerate(crush.rules):
-        if rule:
-            mapper.map_many(number, xs, max(rule.min_size, min(rule.max_size, 10)), weights)
+    map_some(crush, _TEST_INPUTS)

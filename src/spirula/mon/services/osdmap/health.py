@@ -54,7 +54,8 @@ _WARN_FLAGS = (
     | OSDMapFlag.NOSNAPTRIM
     | OSDMapFlag.NOREBALANCE
 )
-_WISHES = OSDState.NOUP | OSDState.NOIN | OSDState.NODOWN | OSDState.NOOUT
+_WISHES = int(OSDState.NOUP | OSDState.NOIN | OSDState.NODOWN | OSDState.NOOUT)
+_NEW = int(OSDState.NEW)
 _HIT_SET_MODES = (CacheMode.WRITEBACK, CacheMode.READFORWARD, CacheMode.READPROXY)
 _RELEASES = (
     (SERVER_PACIFIC, Release.PACIFIC),
@@ -95,7 +96,7 @@ def _add(
 
 def _is_spare(osdmap: OSDMap, osd: int) -> bool:
     """Whether nobody minds that the OSD is down: it is out, or has never been up."""
-    return is_out(osdmap, osd) or bool(osdmap.osd_state[osd] & OSDState.NEW)
+    return is_out(osdmap, osd) or bool(osdmap.osd_state[osd] & _NEW)
 
 
 @dataclass(slots=True)
@@ -145,10 +146,12 @@ def _check_down(osdmap: OSDMap, checks: Checks) -> None:
     orphans = []
     names = osdmap.crush.item_names
     for osd in range(osdmap.max_osd):
+        if is_up(osdmap, osd):
+            continue
         if not exists(osdmap, osd):
             if osd in names:
                 orphans.append(osd)
-        elif not (_is_spare(osdmap, osd) or is_up(osdmap, osd) or osd in found.osds):
+        elif not (_is_spare(osdmap, osd) or osd in found.osds):
             found.climb(osd)
     if found.osds:
         _describe_down(osdmap, found, checks)
@@ -292,7 +295,7 @@ def _flagged(osdmap: OSDMap) -> Iterator[str]:
     crush = osdmap.crush
     for osd, state in enumerate(osdmap.osd_state):
         if state & _WISHES:
-            yield f"osd.{osd} has flags {','.join(state_names(int(state & _WISHES)))}"
+            yield f"osd.{osd} has flags {','.join(state_names(state & _WISHES))}"
     for id, bits in sorted(osdmap.crush_node_flags.items()):
         if bits and id in crush.item_names:
             bucket = find_bucket(crush, id)

@@ -17,7 +17,7 @@ from spirula.errors import InvariantBroken, NotFound
 from spirula.maps.apply import apply_incremental, pending_incremental
 from spirula.maps.osdmap import Incremental, OSDMap
 from spirula.maps.query import find_pool
-from spirula.maps.state import OSDState, count_osds, is_down, is_out, is_up
+from spirula.maps.state import OSDState, count_osds, is_in, is_up
 from spirula.messages.base import Message
 from spirula.messages.mon_client import MMonGetOSDMap, MMonGetPurgedSnaps, MPoolOp
 from spirula.messages.osd_mon import (
@@ -167,6 +167,7 @@ class OSDMapService(PaxosService):
         self.creating = CreatingPGs()
         self._creating_bytes: bytes | None = None
         self.creating_by_osd: creating.ByOSD = {}
+        self.creating_places = creating.Places()
         self.failures: dict[int, Failure] = {}
         self.down_pending_out: dict[int, float] = {}
         self.last_osd_report: dict[int, tuple[float, int]] = {}
@@ -323,12 +324,10 @@ class OSDMapService(PaxosService):
         """Note since when OSDs are down that are in."""
         osdmap, now = self.osdmap, self.monitor.now()
         for osd in range(osdmap.max_osd):
-            if is_out(osdmap, osd):
-                continue
-            if is_down(osdmap, osd):
-                self.down_pending_out.setdefault(osd, now)
-            else:
+            if is_up(osdmap, osd):
                 self.down_pending_out.pop(osd, None)
+            elif is_in(osdmap, osd):
+                self.down_pending_out.setdefault(osd, now)
 
     def on_active(self) -> None:
         """The committed map may be told; a leader says so in the log."""

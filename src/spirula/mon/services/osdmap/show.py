@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 
 from spirula.crush.lookup import find_item, leaves
 from spirula.errors import InvalidArgument, NotFound
-from spirula.maps.by_osd import count_by_osd
 from spirula.maps.dump.document import osd_document, osdmap_document, osds_document
 from spirula.maps.dump.plain import osd_line, print_osdmap
 from spirula.maps.dump.summary import print_summary, summary_document
 from spirula.maps.dump.tree import print_tree, tree_document
 from spirula.maps.dump.values import osd_list
-from spirula.maps.mapping import PGMappings
 from spirula.maps.osdmap import OSDMap
 from spirula.maps.placement import Placement, raw_pg_to_pg
 from spirula.maps.query import all_osds, find_pool
@@ -34,6 +32,7 @@ from spirula.mon.commands.arguments import (
 )
 from spirula.mon.commands.reply import Reply, lines, said
 from spirula.mon.commands.table import Commands
+from spirula.mon.services.osdmap.arrays import count_up
 from spirula.mon.services.osdmap.encoding import SIGNIFICANT
 from spirula.printing import Items, as_f32, general
 from spirula.types.base import UTime
@@ -290,21 +289,21 @@ def utilization(service: OSDMapService, request: Request) -> Reply:
     osds = [osd for osd in all_osds(osdmap) if is_up(osdmap, osd) and is_in(osdmap, osd)]
     if not osds:
         return said()
-    counts = count_by_osd(PGMappings(osdmap)).up
+    counts = count_up(osdmap)
     total = sum(pool.size * pool.pg_num for pool in osdmap.pools.values())
     mean = as_f32(total / len(osds))
-    squares = sum((int(counts[osd]) - mean) ** 2 for osd in osds)
+    squares = sum((counts[osd] - mean) ** 2 for osd in osds)
     deviation = as_f32(math.sqrt(squares / len(osds)))
     expected = as_f32(math.sqrt(mean * (1.0 - 1.0 / len(osds))))
-    least = min(osds, key=lambda osd: int(counts[osd]))
-    most = max(osds, key=lambda osd: int(counts[osd]))
+    least = min(osds, key=lambda osd: counts[osd])
+    most = max(osds, key=lambda osd: counts[osd])
     if request.is_plain:
         shown = [
             f"avg {general(mean)}",
             f"stddev {general(deviation)} (expected baseline {general(expected)})",
         ]
         for word, osd in (("min", least), ("max", most)):
-            share = general(as_f32(int(counts[osd]) / mean)) if mean else "-nan"
+            share = general(as_f32(counts[osd] / mean)) if mean else "-nan"
             shown.append(f"{word} osd.{osd} with {counts[osd]} pgs ({share} * mean)")
         return said(data=lines("\n".join(shown)))
     document = {
@@ -312,8 +311,8 @@ def utilization(service: OSDMapService, request: Request) -> Reply:
         "std_dev": deviation,
         "expected_baseline_std_dev": expected,
         "min_osd": least,
-        "min_osd_pgs": int(counts[least]),
+        "min_osd_pgs": counts[least],
         "max_osd": most,
-        "max_osd_pgs": int(counts[most]),
+        "max_osd_pgs": counts[most],
     }
     return said(data=request.render(document, "utilization"))
