@@ -35,6 +35,19 @@ _SECRET = frozenset({"config set", "config-key set", "config-key put"})
 """Commands whose arguments do not belong into the audit log."""
 
 
+MAX_AUDITED_CHARACTERS = 4096
+"""Of a command, in its line of the audit log."""
+MAX_REFUSAL_CHARACTERS = 1024
+"""Of the status line of an error, which may repeat what was sent."""
+
+
+def shortened(text: str, most: int) -> str:
+    """Text in one line of at most about `most` characters: what is left out is said."""
+    if len(text) > most:
+        text = f"{text[:most]}... ({len(text) - most} more characters)"
+    return text.replace("\n", " ").replace("\r", " ") if "\n" in text or "\r" in text else text
+
+
 def describe_foreign(command: MonCommand) -> dict[str, object]:
     """A command that somebody else described, such as the manager, as clients are told of it."""
     signature: list[object] = []
@@ -155,7 +168,7 @@ class CommandDispatch:
             return
         session = request.session
         level = LogLevel.INFO if "w" in perm or "x" in perm else LogLevel.DEBUG
-        words = f"[{', '.join(request.message.cmd)}]"
+        words = f"[{shortened(', '.join(request.message.cmd), MAX_AUDITED_CHARACTERS)}]"
         # As upstream, which quotes it at the end only.
         shown = f"'{words}'" if what == "finished" else words
         text = (
@@ -221,15 +234,19 @@ class CommandDispatch:
         self._answer(request, reply)
 
     def _refuse(self, request: Request, rc: int, text: str) -> None:
+        """Answer that it cannot be done."""
         self._answer(request, Reply(text, rc=rc))
 
     def _answer(self, request: Request, reply: Reply) -> None:
         message = request.message
         if isinstance(message, MMonCommand):
+            outs = reply.outs
+            if reply.rc < 0 and len(outs) > MAX_REFUSAL_CHARACTERS:
+                outs = shortened(outs, MAX_REFUSAL_CHARACTERS)
             ack = MMonCommandAck(
                 version=self.monitor.member.paxos.last_committed,
                 r=reply.rc,
-                rs=reply.outs,
+                rs=outs,
                 cmd=message.cmd,
             )
             ack.data = reply.data
@@ -260,9 +277,8 @@ class CommandDispatch:
         if not isinstance(prefix, str):
             self._answer_tell(request, -errno.EINVAL, "no prefix")
             return
-        found = self.monitor.commands.find(prefix, given)
-        module, perm = (found[0].module, found[0].perm) if found else ("mon", "rwx")
-        if not request.session.may_run(module, prefix, command_arguments(given), perm):
+        # Whatever a command of this name to the cluster would take: this one is to the daemon.
+        if not request.session.may_run("mon", prefix, command_arguments(given), "rwx"):
             self._answer_tell(request, -errno.EACCES, "insufficient caps")
             return
         if self.admin is None:
@@ -279,7 +295,10 @@ class CommandDispatch:
             text = containment.contain(self.monitor, f"tell {given.get('prefix')!r}", error)
             self._answer_tell(request, -errno.EIO, text)
             return
-        self._answer_tell(request, outcome.errno, outcome.message, outcome.output)
+        told = outcome.message
+        if outcome.errno < 0 and len(told) > MAX_REFUSAL_CHARACTERS:
+            told = shortened(told, MAX_REFUSAL_CHARACTERS)
+        self._answer_tell(request, outcome.errno, told, outcome.output)
 
     def _answer_tell(self, request: Request, rc: int, text: str, output: bytes = b"") -> None:
         reply = MCommandReply(r=rc, rs=text)

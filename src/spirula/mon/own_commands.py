@@ -191,7 +191,7 @@ def _node_ls(monitor: Monitor, request: Request, type: str = "all") -> Reply:
 )
 def _report(monitor: Monitor, request: Request, tags: list[str]) -> Reply:
     document = report.report(monitor, " ".join(tags))
-    data = request.render(document, "report").encode()
+    data = request.render(document, "report").encode("utf-8", "surrogateescape")
     return said(f"report {crc32c(_REPORT_SEED, data)}", data)
 
 
