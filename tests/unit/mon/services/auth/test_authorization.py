@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from spirula.messages.command import MCommand
 from spirula.messages.mon_client import MConfig, MGetConfig, MKVData
 from spirula.mon.commands.table import CommandFlag
 from spirula.types.auth import PrincipalName
-from tests.unit.mon.harness import HarnessMonitor
+from tests.unit.mon.harness import FSID, HarnessMonitor
 
 DENIED = (13, "access denied")
 UUID = "11111111-1111-1111-1111-111111111111"
@@ -105,3 +108,13 @@ def test_the_configuration_of_others_takes_caps(mon):
     assert answer.config["mgr/dashboard/x"] == "secret"
     (own,) = mon.send(ask, mon.session("mgr.x", LOCKBOX))
     assert own.config == answer.config
+
+
+@pytest.mark.parametrize("caps", ["allow r", "allow rw", "allow service config rwx", LOCKBOX])
+@pytest.mark.parametrize("prefix", ["config set", "config get", "mon_status", "injectargs", "?"])
+def test_a_monitor_itself_takes_orders_only_from_who_may_do_everything_there(mon, prefix, caps):
+    """CVE-2020-10736: commands to one daemon checked less than those to the cluster."""
+    words = {"prefix": prefix, "var": "debug_mon", "val": "20", "who": "mon", "key": "debug_mon"}
+    tell = MCommand(fsid=FSID.bytes, cmd=[json.dumps(words)])
+    (reply,) = mon.send(tell, mon.session("client.reader", caps))
+    assert (reply.r, reply.rs) == (-13, "insufficient caps")
