@@ -231,6 +231,7 @@ def _compile_when_used(made: type[Struct], fields: list[Field], header: Header) 
 
     def compile_now() -> None:
         made._denc_compile = None
+        # What Struct declares gets its body here, once per class.
         made._enc = compile_encode(made.__name__, fields, header)  # type: ignore[method-assign]
         decode = compile_decode(made.__name__, made, fields, header)
         made._dec = staticmethod(decode)  # type: ignore[method-assign]  # what Struct declares
@@ -247,8 +248,9 @@ def _compile_when_used(made: type[Struct], fields: list[Field], header: Header) 
         return made._dec(buf, pos, end, features, *version)
 
     made._denc_compile = compile_now
+    # Likewise, until the first call.
     made._enc = encode  # type: ignore[method-assign]
-    made._dec = staticmethod(decode)  # type: ignore[method-assign]
+    made._dec = staticmethod(decode)  # type: ignore[method-assign]  # likewise
     made._denc_compiled()
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spirula.auth.caps.mon import ALLOW_ALL
+from spirula.auth.cephx.service import CephxServiceSession
 from spirula.conf.config import Config
 from spirula.denc import features as feature_bits
 from spirula.errors import CephError, NoSpace, NotConnected, SpirulaError, WireError
@@ -454,7 +455,7 @@ class Monitor:
             connection=connection,
             socket_addr=connection.peer_addrs.legacy_or_front,
             global_id=outcome.global_id,
-            auth=outcome.session if not is_mon else None,  # type: ignore[arg-type]
+            auth=outcome.session if isinstance(outcome.session, CephxServiceSession) else None,
             opened_at=self.now(),
         )
         old = connection.priv

@@ -179,6 +179,7 @@ def _follow_intervals(
             entry.history.last_epoch_clean,
             before,
             after,
+            # A default binds the value of this turn of the loop.
             lambda osds, least=min_size: len(osds) >= least,  # type: ignore[misc]
         )
         intervals = copy.deepcopy(entry.past_intervals)
