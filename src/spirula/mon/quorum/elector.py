@@ -69,7 +69,8 @@ class Elector:
 
     def disallowed_leaders(self) -> set[int]:
         monmap = self.state.monmap
-        return {monmap.rank_of(name) for name in monmap.disallowed_leaders}
+        names = monmap.disallowed_leaders | monmap.stretch_marked_down_mons
+        return {monmap.rank_of(name) for name in names}
 
     def is_current_member(self, rank: int) -> bool:
         return rank in self.state.quorum
