@@ -104,6 +104,13 @@ class PolicySet:
         """The policy for peers of that type."""
         return self.by_type.get(peer_type, self.default)
 
+    def require(self, peer_type: int, features: int, mask: int) -> None:
+        """From now on, new sessions with peers of a type need those `features` of the `mask`."""
+        policy = self.of(peer_type)
+        required = policy.features_required & ~mask | features
+        if required != policy.features_required:
+            self.by_type[peer_type] = replace(policy, features_required=required)
+
     def throttle(
         self, peer_type: int, size: Throttle | None = None, messages: Throttle | None = None
     ) -> None:

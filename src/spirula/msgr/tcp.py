@@ -183,6 +183,10 @@ class Messenger:
 
     # -------------------------------------------------------------------------------- connections
 
+    def require_features(self, peer_type: int, features: int, mask: int) -> None:
+        """See `PolicySet.require`."""
+        self.endpoint.policies.require(peer_type, features, mask)
+
     def get_connection(
         self, peer_type: int, addrs: EntityAddrVec, *, anonymous: bool = False
     ) -> Connection:

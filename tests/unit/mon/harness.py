@@ -102,6 +102,9 @@ class FakeMessenger:
     def __init__(self):
         self.sent = []
 
+    def require_features(self, peer_type, features, mask):
+        self.required = {**getattr(self, "required", {}), peer_type: features}
+
     def send_to(self, message, peer_type, addrs):
         self.sent.append((message, peer_type, addrs))
 

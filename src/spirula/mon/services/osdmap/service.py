@@ -15,6 +15,7 @@ from spirula.crush.build import finalize
 from spirula.crush.wire import CrushWrapper
 from spirula.errors import InvariantBroken, NotFound
 from spirula.maps.apply import apply_incremental, pending_incremental
+from spirula.maps.features import map_features
 from spirula.maps.osdmap import Incremental, OSDMap
 from spirula.maps.query import find_pool
 from spirula.maps.state import OSDState, count_osds, is_in, is_up
@@ -47,6 +48,7 @@ from spirula.mon.services.osdmap import (
     crush_rules,
     crush_show,
     crush_weights,
+    encoding,
     exceptions,
     failure,
     finish,
@@ -176,6 +178,7 @@ class OSDMapService(PaxosService):
         self.leading_since: float | None = None
         self.stretch_recovery_since: float | None = None
         self._proposed: commit.Encoded | None = None
+        self._verified = 0
         self._clear_pending()
 
     def _clear_pending(self) -> None:
@@ -274,6 +277,7 @@ class OSDMapService(PaxosService):
         self._load_map(version)
         self._watch_down()
         self._sort_creating()
+        self._require_features()
         self.notify_subscribers()
         self._share_with_random_osd()
         failure.process(self)
@@ -320,6 +324,24 @@ class OSDMapService(PaxosService):
             if not weight:
                 self.osd_epochs.pop(osd, None)
 
+    def _require_features(self) -> None:
+        """From now on, only peers may connect that understand the map."""
+        for kind in (EntityType.OSD, EntityType.CLIENT, EntityType.MDS, EntityType.MON):
+            found = map_features(self.osdmap, kind)
+            self.monitor.messenger.require_features(kind, found.features, found.mask)
+
+    def _verify(self) -> None:
+        """The map that was put together here must be the leader's, byte by byte."""
+        osdmap = self.osdmap
+        if self._verified == self.epoch or not self.epoch:
+            return
+        self._verified = self.epoch
+        stored = self.get_full(self.epoch)
+        features = encoding.encoding_features(osdmap) | encoding.RESERVED
+        if stored is not None and osdmap.encode(features) != stored:
+            self.monitor.log(0, f"osdmap e{self.epoch} is not the leader's: taking over that one")
+            self.osdmap = OSDMap.decode(stored)
+
     def _watch_down(self) -> None:
         """Note since when OSDs are down that are in."""
         osdmap, now = self.osdmap, self.monitor.now()
@@ -357,6 +379,8 @@ class OSDMapService(PaxosService):
 
     def tick(self) -> None:
         """Time has gone by."""
+        if not self.monitor.is_leader:
+            self._verify()
         if self.monitor.is_leader and self.is_writeable and self.epoch:
             ticking.tick(self)
             stretch.tick(self)
