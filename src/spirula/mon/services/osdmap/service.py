@@ -15,10 +15,11 @@ from spirula.crush.build import finalize
 from spirula.crush.wire import CrushWrapper
 from spirula.errors import InvariantBroken, NotFound
 from spirula.maps.apply import apply_incremental, pending_incremental
+from spirula.maps.dump.summary import print_oneline_summary
 from spirula.maps.features import map_features
 from spirula.maps.osdmap import Incremental, OSDMap
 from spirula.maps.query import find_pool
-from spirula.maps.state import OSDState, count_osds, is_in, is_up
+from spirula.maps.state import OSDState, is_in, is_up
 from spirula.messages.base import Message
 from spirula.messages.mon_client import MMonGetOSDMap, MMonGetPurgedSnaps, MPoolOp
 from spirula.messages.osd_mon import (
@@ -179,6 +180,7 @@ class OSDMapService(PaxosService):
         self.stretch_recovery_since: float | None = None
         self._proposed: commit.Encoded | None = None
         self._verified = 0
+        self._told = 0
         self._clear_pending()
 
     def _clear_pending(self) -> None:
@@ -356,6 +358,10 @@ class OSDMapService(PaxosService):
         if self.monitor.is_leader:
             if self.leading_since is None:
                 self.leading_since = self.monitor.now()
+            if self._told != self.epoch:
+                self._told = self.epoch
+                text = f"osdmap {print_oneline_summary(self.osdmap)}"
+                self.monitor.clog(LogLevel.DEBUG, text)
         else:
             self.leading_since = None
             self._pass_on_failures()
@@ -375,6 +381,7 @@ class OSDMapService(PaxosService):
         self.last_osd_report.clear()
         self.leading_since = None
         # What was changed here and never committed is not so.
+        self._clear_pending()
         self._creating_bytes = None
 
     def tick(self) -> None:
@@ -473,13 +480,3 @@ class OSDMapService(PaxosService):
             transaction.put(self.NAME, f"full_{first}", full)
         if self.manifest.pinned and first > self.manifest.first:
             pruning.encode_trimmed(transaction, self.NAME, self.manifest, first)
-
-    # --- in a line
-
-    def log_epoch(self) -> None:
-        """The map in a line, for the cluster log."""
-        counts = count_osds(self.osdmap)
-        self.monitor.clog(
-            LogLevel.DEBUG,
-            f"osdmap e{self.epoch}: {counts.all} total, {counts.up} up, {counts.in_} in",
-        )
