@@ -135,7 +135,10 @@ class ConfigMap:
 
     def __init__(self, values: Iterable[MaskedOption] = ()) -> None:
         self._sections: dict[str, list[MaskedOption]] = {}
+        self.has_masks = False
+        """Whether it matters at all where an entity is."""
         for value in values:
+            self.has_masks = self.has_masks or bool(value.mask)
             self._sections.setdefault(value.section or GLOBAL, []).append(value)
         for listed in self._sections.values():
             listed.sort(key=lambda value: _bytes(value.name))

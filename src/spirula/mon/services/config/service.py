@@ -211,7 +211,8 @@ class ConfigService(PaxosService):
 
     def values_for(self, entity: str, place: Place) -> dict[str, str]:
         """What holds for an entity: text by option."""
-        found = self.map.for_entity(entity, place, self.crush_types())
+        types = self.crush_types() if self.map.has_masks else {}
+        found = self.map.for_entity(entity, place, types)
         return {name: value.value for name, value in found.items()}
 
     def _crush(self) -> CrushMap:
@@ -235,6 +236,8 @@ class ConfigService(PaxosService):
     # --- who is told
 
     def _values_of(self, session: MonSession) -> dict[str, str]:
+        if not self.map.has_masks:
+            return self.values_for(str(session.entity), Place())
         osd = session.name.num if session.name.type == EntityType.OSD else None
         place = self.place_of(osd=osd, host=session.remote_host)
         return self.values_for(str(session.entity), place)
