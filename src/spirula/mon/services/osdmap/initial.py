@@ -9,31 +9,12 @@ from __future__ import annotations
 import json
 
 from spirula.conf.config import Config
-from spirula.crush.bucket_items import new_bucket
-from spirula.crush.build import finalize
-from spirula.crush.layers import new_map
-from spirula.crush.rules import add_simple_rule
-from spirula.crush.wire import CrushWrapper
 from spirula.errors import InvalidArgument
 from spirula.maps.osdmap import OSDMap
+from spirula.maps.simple import Defaults, build_simple
 from spirula.maps.state import OSDMapFlag, Release
 from spirula.types.base import UTime
 
-TYPES = (
-    "osd",
-    "host",
-    "chassis",
-    "rack",
-    "row",
-    "pdu",
-    "pod",
-    "room",
-    "datacenter",
-    "zone",
-    "region",
-    "root",
-)
-ROOT, RULE, PROFILE = "default", "replicated_rule", "default"
 _FLAGS = OSDMapFlag.RECOVERY_DELETES | OSDMapFlag.PURGED_SNAPDIRS | OSDMapFlag.PGLOG_HARDLIMIT
 
 
@@ -43,7 +24,7 @@ def initial_map(config: Config, fsid: bytes, now: UTime, given: bytes | None) ->
     `given` is an encoded map that the store was made with; without it the map is an empty one.
     Raises WireError for one that cannot be read, InvalidArgument for options without sense.
     """
-    osdmap = OSDMap.decode(given) if given else _empty(config)
+    osdmap = OSDMap.decode(given) if given else _empty(config, now)
     osdmap.fsid = fsid
     osdmap.epoch = 1
     osdmap.created = osdmap.modified = now
@@ -81,29 +62,15 @@ def _first_release(config: Config) -> Release:
     return Release.NAUTILUS
 
 
-def _empty(config: Config) -> OSDMap:
-    return OSDMap(
-        crush=initial_crush(config),
-        pool_max=0,
-        crush_version=1,
-        erasure_code_profiles={
-            PROFILE: parse_profile(config.get_str("osd_pool_default_erasure_code_profile"))
-        },
+def _empty(config: Config, now: UTime) -> OSDMap:
+    """No OSDs and no pools; a root, and the rule that puts replicas on several hosts."""
+    defaults = Defaults(
+        chooseleaf_type=config.get_int("osd_crush_chooseleaf_type"),
+        erasure_code_profile=parse_profile(config.get_str("osd_pool_default_erasure_code_profile")),
     )
-
-
-def initial_crush(config: Config) -> CrushWrapper:
-    """The types that every map knows, a root, and the rule that puts replicas on several hosts."""
-    crush = new_map()
-    crush.type_names = dict(enumerate(TYPES))
-    root = new_bucket(crush, TYPES.index("root"), [], [])
-    crush.item_names[root.id] = ROOT
-    domain = config.get_int("osd_crush_chooseleaf_type")
-    if domain not in crush.type_names:
-        raise InvalidArgument(f"osd_crush_chooseleaf_type {domain} is not the number of a type")
-    add_simple_rule(crush, RULE, ROOT, crush.type_names[domain])
-    finalize(crush)
-    return crush
+    made = build_simple({}, now, defaults=defaults)
+    made.crush_version = 1
+    return made
 
 
 def parse_profile(text: str) -> dict[str, str]:
