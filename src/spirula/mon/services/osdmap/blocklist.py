@@ -8,12 +8,14 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from spirula.denc.features import RANGE_BLOCKLIST
 from spirula.errors import InvalidArgument
 from spirula.maps.dump.values import time_text
 from spirula.maps.state import Release
 from spirula.mon.commands.arguments import choices, entity_addr, number, text
 from spirula.mon.commands.reply import Reply, committed, said
 from spirula.mon.commands.table import CommandFlag, Commands
+from spirula.mon.services.osdmap.crush_checks import check_cluster_features
 from spirula.printing import Items, general
 from spirula.types.base import UTime
 from spirula.types.entity import AddrType, EntityAddr, EntityAddrVec
@@ -94,7 +96,7 @@ def _change(
         raise InvalidArgument(f"unable to parse address {word}") from None
     inc, osdmap = service.pending, service.osdmap
     if network:
-        addr = _network(addr, word)
+        addr = _network(service, addr, word)
         known, new, old = (
             osdmap.range_blocklist,
             inc.new_range_blocklist,
@@ -123,12 +125,13 @@ def _change(
     return committed(f"un-blocklisting {addr}")
 
 
-def _network(addr: EntityAddr, word: str) -> EntityAddr:
+def _network(service: OSDMapService, addr: EntityAddr, word: str) -> EntityAddr:
     """An address whose nonce is the length of a network's prefix."""
     if addr.port or "/" not in word:
         raise InvalidArgument(
             f"You specified a range command, but {addr} does not parse as a CIDR range"
         )
+    check_cluster_features(service, RANGE_BLOCKLIST)
     if addr.nonce > ip_address(addr.host).max_prefixlen:
         raise InvalidArgument("Too many bits in range for that protocol!")
     return addr.with_type(AddrType.CIDR)

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spirula.denc.features import OSDMAP_PG_UPMAP, has
-from spirula.errors import InvalidArgument, NotFound, NotPermitted, NotSupported, TryAgain
+from spirula.denc.features import OSDMAP_PG_UPMAP
+from spirula.errors import InvalidArgument, NotFound, NotPermitted, TryAgain
 from spirula.maps.dump.values import osd_list
 from spirula.maps.osdmap import OSDMap
 from spirula.maps.placement import Placement
 from spirula.maps.query import up_osds
-from spirula.maps.state import Release, exists, is_up
+from spirula.maps.state import Release, exists
 from spirula.mon.commands.arguments import flag, osd_name, osd_number, pgid
 from spirula.mon.commands.reply import Reply, Retry, committed, said
 from spirula.mon.commands.table import Commands
 from spirula.mon.services.osdmap.creating import pg_exists
+from spirula.mon.services.osdmap.crush_checks import check_cluster_features
 from spirula.mon.services.osdmap.show import parse_pgid
 from spirula.types.base import UTime
 from spirula.types.mon import PGCreateInfo
@@ -172,25 +173,11 @@ def _upmap_pg(service: OSDMapService, word: str) -> PGId:
             " pg-upmap. Try 'ceph osd set-require-min-compat-client luminous' before using the"
             " new interface"
         )
-    _check_features(service, OSDMAP_PG_UPMAP)
+    check_cluster_features(service, OSDMAP_PG_UPMAP)
     pg = _existing_pg(osdmap, word)
     if pg.pool in service.pending.old_pools:
         raise NotFound(f"pool of {pg} is pending removal")
     return pg
-
-
-def _check_features(service: OSDMapService, features: int) -> None:
-    """NotSupported while OSDs that are up lack features; Retry while one of them boots."""
-    osdmap = service.osdmap
-    lacking = [
-        f"osd.{osd}"
-        for osd in up_osds(osdmap)
-        if is_up(osdmap, osd) and not has(osdmap.osd_xinfo[osd].features, features)
-    ]
-    if lacking:
-        raise NotSupported(f"features {features} unsupported by: {', '.join(lacking)}")
-    if any(not has(info.features, features) for info in service.pending.new_xinfo.values()):
-        raise Retry
 
 
 @commands.add(
