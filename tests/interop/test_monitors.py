@@ -117,6 +117,30 @@ def test_ceph_works_with_so_many_monitors(mons):
         watched.stdout.close()
 
 
+def test_maps_go_through_upstreams_tools_and_back():
+    with our_cluster(1) as cluster:
+        cluster.ceph("osd", "pool", "create", "p", "8")
+        cluster.ceph("osd", "crush", "add-bucket", "r1", "rack")
+        cluster.ceph("osd", "crush", "move", "r1", "root=default")
+        osdmap, crush = cluster.folder / "osdmap", cluster.folder / "crush"
+        cluster.ceph("osd", "getmap", "-o", str(osdmap))
+        printed = cluster.run("osdmaptool", "--print", str(osdmap))
+        assert "pool 1 'p' replicated" in printed
+        assert cluster.ceph("osd", "dump").splitlines()[0] in printed
+        cluster.ceph("osd", "getcrushmap", "-o", str(crush))
+        text = cluster.run("timeout", "20", "crushtool", "-d", str(crush))
+        assert "rack r1" in text
+        source = cluster.folder / "crush.txt"
+        source.write_text(text.replace("rack r1", "rack other").replace("item r1", "item other"))
+        cluster.run("timeout", "20", "crushtool", "-c", str(source), "-o", str(crush))
+        cluster.ceph("osd", "setcrushmap", "-i", str(crush))
+        assert "other" in cluster.ceph("osd", "tree")
+        assert cluster.ceph_json("osd", "crush", "dump")["buckets"][-1]["name"] == "other"
+        monmap = cluster.folder / "monmap"
+        cluster.ceph("mon", "getmap", "-o", str(monmap))
+        assert "mon.a" in cluster.run("monmaptool", "--print", str(monmap))
+
+
 def test_all_is_there_after_down_and_after_a_crash_of_all():
     with our_cluster(3) as cluster:
         cluster.ceph("osd", "pool", "create", "kept", "8")
