@@ -23,7 +23,8 @@ STDERR = ""
 
 _DEFAULT = "default"
 _CHANNEL = "$channel"
-_GRAVITY = {
+_NEVER = 100
+_GRAVITY: dict[int, int] = {
     LogLevel.DEBUG: 7,
     LogLevel.INFO: 6,
     LogLevel.WARN: 4,
@@ -74,15 +75,17 @@ def sort_out(config: Config, entries: Iterable[LogEntry]) -> dict[str, list[str]
         return found
     names = by_channel(config.get_str("mon_cluster_log_file"))
     levels = by_channel(config.get_str("mon_cluster_log_file_level"))
+    places: dict[str, tuple[str, int]] = {}
     for entry in entries:
+        line = line_of(entry)
         if to_stderr:
-            found.setdefault(STDERR, []).append(f"{entry.channel} {line_of(entry)}")
-        name = of_channel(names, entry.channel)
-        if not to_file or not name:
-            continue
-        least = _LEAST.get(of_channel(levels, entry.channel).lower(), 7)
-        known = LogLevel.DEBUG <= entry.prio <= LogLevel.ERROR
-        if known and _GRAVITY[LogLevel(entry.prio)] <= least:
-            path = name.replace(_CHANNEL, entry.channel)
-            found.setdefault(path, []).append(line_of(entry))
+            found.setdefault(STDERR, []).append(f"{entry.channel} {line}")
+        place = places.get(entry.channel)
+        if place is None:
+            name = of_channel(names, entry.channel).replace(_CHANNEL, entry.channel)
+            least = _LEAST.get(of_channel(levels, entry.channel).lower(), 7)
+            place = places[entry.channel] = (name if to_file else "", least)
+        path, least = place
+        if path and _GRAVITY.get(entry.prio, _NEVER) <= least:
+            found.setdefault(path, []).append(line)
     return found

@@ -17,6 +17,7 @@ from spirula.mon.services.base import PaxosService
 from spirula.mon.services.log import commands, files
 from spirula.mon.services.log.tail import (
     LEVELS,
+    Key,
     Tail,
     decode_version,
     encode_version,
@@ -26,7 +27,7 @@ from spirula.mon.store import get_number
 from spirula.types.auth import PrincipalName
 from spirula.types.base import UTime
 from spirula.types.entity import EntityName, EntityType
-from spirula.types.log import CHANNEL_CLUSTER, LogEntry, LogEntryKey, LogLevel
+from spirula.types.log import CHANNEL_CLUSTER, LogEntry, LogLevel
 
 if TYPE_CHECKING:
     from spirula.mon.monitor import Monitor
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
     from spirula.mon.store import Transaction
 
 _PREFIX = "log-"
-_MOST_UNSENT = 10_000
+_MOST_OWN = 10_000
 """Own entries that wait for a quorum; then the oldest are dropped."""
+_GATHER_S = 0.1
+"""How long a peon gathers entries before it sends them: every command that it answers is one."""
 _DECODED = 32
 """Versions whose entries are kept decoded, for subscribers."""
 
@@ -44,8 +47,8 @@ _DECODED = 32
 class LogService(PaxosService):
     """The cluster log at one monitor.
 
-    `tail` is committed, `pending` what the leader will propose. Own entries stay in `_unsent` until
-    they are committed, whatever happens to the quorum.
+    `tail` is committed, `pending` what the leader will propose. Own entries stay in `_own` until
+    they are committed, whatever happens to the quorum; those in `_fresh` are not on their way yet.
     """
 
     NAME = "logm"
@@ -57,10 +60,11 @@ class LogService(PaxosService):
         super().__init__(monitor)
         self.tail = Tail()
         self.pending: list[LogEntry] = []
-        self._pending_keys: set[LogEntryKey] = set()
+        self._pending_keys: set[Key] = set()
         self._seq = 0
-        self._unsent: OrderedDict[LogEntryKey, LogEntry] = OrderedDict()
-        self._sent: set[LogEntryKey] = set()
+        self._own: OrderedDict[Key, LogEntry] = OrderedDict()
+        self._fresh: dict[Key, LogEntry] = {}
+        self._gathering = False
         self._decoded: OrderedDict[int, list[LogEntry]] = OrderedDict()
         self._loaded = False
 
@@ -71,7 +75,16 @@ class LogService(PaxosService):
         for line in text.split("\n"):
             if line:
                 self._write_line(level, line, channel)
-        self._send_own()
+        if self.monitor.is_leader:
+            self._send_own()
+        elif not self._gathering:
+            self._gathering = True
+            self.monitor.loop.call_later(_GATHER_S, self._gathered)
+
+    def _gathered(self) -> None:
+        self._gathering = False
+        if self.monitor.running:
+            self._send_own()
 
     def _write_line(self, level: LogLevel, line: str, channel: str) -> None:
         monitor = self.monitor
@@ -87,36 +100,37 @@ class LogService(PaxosService):
             msg=line,
             channel=channel,
         )
-        self._unsent[key_of(entry)] = entry
-        while len(self._unsent) > _MOST_UNSENT:
-            self._unsent.popitem(last=False)
+        key = key_of(entry)
+        self._own[key] = self._fresh[key] = entry
+        while len(self._own) > _MOST_OWN:
+            dropped, _ = self._own.popitem(last=False)
+            self._fresh.pop(dropped, None)
 
     def _send_own(self) -> None:
         """Bring own entries on their way, if there is one."""
-        new = {key: entry for key, entry in self._unsent.items() if key not in self._sent}
-        if not new:
+        if not self._fresh:
             return
         if self.monitor.is_leader:
             if not self.is_writeable:
                 return
-            for entry in new.values():
+            for entry in self._fresh.values():
                 self.append(entry)
             self.propose_soon()
         elif self.monitor.is_peon and self.is_readable:
-            message = MLog(fsid=self.monitor.monmap.fsid, entries=list(new.values()))
+            message = MLog(fsid=self.monitor.monmap.fsid, entries=list(self._fresh.values()))
             self.monitor.dispatch_local(message)
         else:
             return
-        self._sent.update(new)
+        self._fresh.clear()
 
     # --- Paxos
 
     def create_initial(self) -> None:
         fsid = uuid.UUID(bytes=bytes(self.monitor.monmap.fsid))
         self._write_line(LogLevel.INFO, f"mkfs {fsid}", CHANNEL_CLUSTER)
-        for entry in self._unsent.values():
+        for entry in self._own.values():
             self.append(entry)
-        self._sent.update(self._unsent)
+        self._fresh.clear()
 
     def update(self) -> None:
         tail, config = self.tail, self.monitor.config
@@ -135,9 +149,10 @@ class LogService(PaxosService):
             for entry in self._entries(tail.version):
                 tail.add(entry, most)
                 new.append(entry)
-        for entry in new:
-            self._unsent.pop(key_of(entry), None)
-        self._sent &= self._unsent.keys()
+        for entry in new if self._own else ():
+            key = key_of(entry)
+            self._own.pop(key, None)
+            self._fresh.pop(key, None)
         if self._loaded:
             # What was committed before this monitor started is in its file already.
             for path, lines in files.sort_out(config, new).items():
@@ -168,7 +183,10 @@ class LogService(PaxosService):
     def propose_soon(self) -> None:
         """Propose, but not more often than once a second unless there is a lot."""
         most = self.monitor.config.get_int("mon_max_log_entries_per_event")
-        self.propose(0.0 if 0 < most <= len(self.pending) else self.damped())
+        if 0 < most <= len(self.pending):
+            self.propose()
+        elif self.due is None:
+            self.propose(self.damped())
 
     def encode_pending(self, transaction: Transaction) -> None:
         version = self.last_committed + 1
@@ -186,7 +204,7 @@ class LogService(PaxosService):
         return max(self.last_committed - self.monitor.config.get_int("mon_max_log_epochs"), 0)
 
     def on_restart(self) -> None:
-        self._sent.clear()
+        self._fresh = dict(self._own)
 
     def on_active(self) -> None:
         self._send_own()

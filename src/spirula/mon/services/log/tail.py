@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from spirula.denc.features import PACIFIC
 from spirula.errors import WireError
 from spirula.mon.services.monmap.show import addrs_document
-from spirula.types.log import LogEntry, LogEntryKey, LogLevel, LogSummary
+from spirula.types.log import LogEntry, LogLevel, LogSummary
 
 _VERSION = 1
 """The byte that each stored version begins with."""
@@ -28,15 +28,22 @@ LEVELS = {
 }
 
 
-def key_of(entry: LogEntry) -> LogEntryKey:
+Key = tuple[int, int, int, int, int]
+"""What tells an entry from all others: rank, stamp and number (upstream LogEntryKey), flat."""
+
+
+_TAGS: dict[int, str] = {level: level.tag for level in LogLevel}
+
+
+def key_of(entry: LogEntry) -> Key:
     """What tells an entry from all others."""
-    return LogEntryKey(entry.rank, entry.stamp, entry.seq)
+    rank, stamp = entry.rank, entry.stamp
+    return rank.type, rank.num, stamp.sec, stamp.nsec, entry.seq
 
 
 def tag_of(entry: LogEntry) -> str:
     """`[INF]`."""
-    known = LogLevel.DEBUG <= entry.prio <= LogLevel.ERROR
-    return LogLevel(entry.prio).tag if known else "[???]"
+    return _TAGS.get(entry.prio, "[???]")
 
 
 def line_of(entry: LogEntry) -> str:
@@ -85,7 +92,7 @@ class Tail:
         self.version = 0
         self.seq = 0
         self.channels: dict[str, deque[tuple[int, LogEntry]]] = {}
-        self._keys: set[LogEntryKey] = set()
+        self._keys: set[Key] = set()
 
     @classmethod
     def decode(cls, encoded: bytes) -> Tail:
@@ -113,7 +120,7 @@ class Tail:
         while len(channel) > most:
             self._keys.discard(key_of(channel.popleft()[1]))
 
-    def __contains__(self, key: LogEntryKey) -> bool:
+    def __contains__(self, key: Key) -> bool:
         return key in self._keys
 
     def last(self, count: int, level: int, channel: str) -> list[LogEntry]:
