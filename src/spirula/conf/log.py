@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from spirula.conf.subsys import SUBSYSTEMS
+from spirula.types.base import local_time
 
 DEFAULT_MAX_RECENT = 10_000
 DISABLED = -2
@@ -66,10 +67,10 @@ Formatter = Callable[[Entry], str]
 
 def human_line(entry: Entry, *, coarse: bool = True) -> str:
     """`2021-04-01T12:00:00.123+0000 7f12 -1 message`: local time, thread in hex, level."""
-    stamp = datetime.fromtimestamp(entry.stamp, UTC).astimezone()
-    digits = stamp.strftime("%f")[: 3 if coarse else 6]
-    moment = f"{stamp:%Y-%m-%dT%H:%M:%S}.{digits}{stamp:%z}"
-    return f"{moment} {entry.thread:x} {entry.level:2d} {entry.message}"
+    seconds, micros = divmod(round(entry.stamp * 1e6), 1_000_000)
+    moment, zone = local_time(seconds)
+    digits = f"{micros // 1000:03}" if coarse else f"{micros:06}"
+    return f"{moment}.{digits}{zone} {entry.thread:x} {entry.level:2d} {entry.message}"
 
 
 def human_line_fine(entry: Entry) -> str:
