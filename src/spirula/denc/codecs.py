@@ -187,9 +187,17 @@ class StructCodec(Codec):
         if self.fields is not None:
             self.fmt = "".join(codec.fmt or "" for _, codec in self.fields)
             self.arity = sum(codec.arity for _, codec in self.fields)
+        # Values that are keys are not changed: one of them does for all fields that are absent.
+        parameters = getattr(cls, "__dataclass_params__", None)
+        self._shared = bool(parameters and parameters.unsafe_hash)
+        self._zero: Any = None
 
     def zero(self) -> Any:
-        return self.cls()
+        if not self._shared:
+            return self.cls()
+        if self._zero is None:
+            self._zero = self.cls()
+        return self._zero
 
     def flatten(self, expr: str, emit: Emitter) -> list[str]:
         name = emit.local(expr)

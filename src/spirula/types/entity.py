@@ -333,7 +333,7 @@ class EntityAddrVec(Struct):
         return {"addrvec": [addr.plain() for addr in self.addrs]}
 
 
-@struct(name="entity_inst_t")
+@struct(name="entity_inst_t", frozen=True)
 class EntityInst(Struct):
     """An entity's name and where it is."""
 
