@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
-from spirula.conf.config import Config
 from spirula.crush.dump import dump_rule
 from spirula.ec.profile import Profile
 from spirula.ec.registry import erasure_code
 from spirula.errors import CephError
-from spirula.mon.services.osdmap.initial import initial_crush
+from spirula.maps.simple import Defaults, simple_crush
 from spirula.mon.services.osdmap.profiles import normalised
 
 RECORDED = json.loads((Path(__file__).parent / "ec_profiles.json").read_text())
@@ -58,7 +57,7 @@ def test_profiles_are_completed_and_refused_as_upstream_does(row: dict[str, Any]
 def test_pools_and_rules_follow_from_profiles(row: dict[str, Any]) -> None:
     code = erasure_code(row["profile"])
     pool = row["pool"]
-    crush = initial_crush(Config())
+    crush = simple_crush({}, Defaults())
     if pool["rc"]:
         with pytest.raises(CephError) as failed:
             code.create_rule(crush, "r")
