@@ -60,6 +60,9 @@ def get_map(service: OSDMapService, request: Request, epoch: int | None = None) 
 )
 def set_map(service: OSDMapService, request: Request, prior_version: int | None = None) -> Reply:
     """The new map comes as the command's data; `prior_version` guards against another's change."""
+    if "id" in request.given:
+        # the other `osd crush set`, which found something wrong with its arguments
+        raise InvalidArgument("osd crush set needs an OSD, a weight and a location")
     if has_pending_crush(service):
         raise Retry
     osdmap = service.osdmap
