@@ -21,6 +21,9 @@ OPTIONS = {
 }
 
 
+LIMIT_S = 90.0
+
+
 class Managers:
     """`ceph-mgr` processes of one cluster of ours."""
 
@@ -70,16 +73,16 @@ def test_a_standby_replaces_a_manager_that_was_killed():
         managers = Managers(cluster)
         try:
             managers.start("x")
-            wait_until(lambda: managers.is_active("x"))
+            wait_until(lambda: managers.is_active("x"), LIMIT_S)
             # The manager's own commands are described by the monitors and answered by it.
             assert cluster.ceph("pg", "stat").startswith("0 pgs: ;")
             assert "balancer" in cluster.ceph_json("mgr", "module", "ls")["always_on_modules"]
             assert cluster.ceph_json("mgr", "metadata", "x")["ceph_version_short"] == "16.2.15"
             managers.start("y")
-            wait_until(lambda: managers.stat()["num_standby"] == 1)
+            wait_until(lambda: managers.stat()["num_standby"] == 1, LIMIT_S)
             addrs = cluster.ceph_json("mgr", "dump")["active_addrs"]["addrvec"]
             managers.kill("x")
-            wait_until(lambda: managers.is_active("y"))
+            wait_until(lambda: managers.is_active("y"), LIMIT_S)
             blocked = cluster.ceph("osd", "blocklist", "ls")
             assert all(f"{one['addr']}/{one['nonce']} " in blocked for one in addrs)
             logged = cluster.ceph("log", "last", "100")
