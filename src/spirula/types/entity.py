@@ -11,7 +11,7 @@ import re
 import struct as _struct
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from typing import Self
 
 from spirula.denc import Struct, irregular, s64, struct, u8
@@ -183,10 +183,7 @@ class EntityAddr(Struct):
         kind = self.type
         if kind == AddrType.ANY and not has(features, SERVER_NAUTILUS):
             kind = AddrType.LEGACY
-        size = len(self.sockaddr) + 2
-        out += _HEAD.pack(1, 1, 1, 12 + size, kind, self.nonce, size)
-        out += self.family.to_bytes(2, "little")
-        out += self.sockaddr
+        out += _encoded(kind, self.nonce, self.family, self.sockaddr)
 
     @classmethod
     def _dec(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:
@@ -240,6 +237,14 @@ class EntityAddr(Struct):
             "addr": f"{host}:{self.port}" if self.is_ip else "-",
             "nonce": self.nonce,
         }
+
+
+@lru_cache(maxsize=1 << 14)
+def _encoded(kind: int, nonce: int, family: int, sockaddr: bytes) -> bytes:
+    """An address in today's form; maps hold thousands, which seldom change."""
+    size = len(sockaddr) + 2
+    head = _HEAD.pack(1, 1, 1, 12 + size, kind, nonce, size)
+    return head + family.to_bytes(2, "little") + sockaddr
 
 
 @irregular("entity_addrvec_t")
@@ -307,6 +312,10 @@ class EntityAddrVec(Struct):
             legacy._enc(out, 0)
             return
         out += b"\x02" + len(self.addrs).to_bytes(4, "little")
+        if has(features, SERVER_NAUTILUS):
+            for addr in self.addrs:
+                out += _encoded(addr.type, addr.nonce, addr.family, addr.sockaddr)
+            return
         for addr in self.addrs:
             addr._enc(out, features)
 

@@ -24,6 +24,7 @@ from spirula.mon.services.osdmap.failure import laggy_threshold
 from spirula.mon.services.osdmap.health import check_map
 from spirula.mon.services.osdmap.priming import prime_pg_temp
 from spirula.mon.store import Transaction
+from spirula.types.mon import CreatingPGs
 
 if TYPE_CHECKING:
     from spirula.mon.services.osdmap.service import OSDMapService
@@ -32,10 +33,12 @@ MKFS, MKFS_KEY = "mkfs", "osdmap"
 
 
 class Encoded(NamedTuple):
-    """A change as it was proposed, and the map that it makes."""
+    """A change as it was proposed, the map that it makes, and what is to be created then."""
 
     inc: bytes
     osdmap: OSDMap
+    creating_bytes: bytes
+    creating: CreatingPGs
 
 
 def encode_pending(service: OSDMapService, transaction: Transaction) -> Encoded:
@@ -62,7 +65,8 @@ def encode_pending(service: OSDMapService, transaction: Transaction) -> Encoded:
         service.creating_places,
     )
     service.pending_created_pgs.clear()
-    transaction.put(creating.PREFIX, creating.KEY, making.encode())
+    making_bytes = making.encode()
+    transaction.put(creating.PREFIX, creating.KEY, making_bytes)
     finish.mark_created_pools(inc, after, making)
     finish.mark_full_pools(inc, after)
     finish.settle_releases(service, after, making, transaction)
@@ -87,7 +91,7 @@ def encode_pending(service: OSDMapService, transaction: Transaction) -> Encoded:
         service.pending_pseudo_purged_snaps,
     )
     service.encode_health(transaction, check_map(after, config))
-    return Encoded(encoded, after)
+    return Encoded(encoded, after, making_bytes, making)
 
 
 def _clean_upmaps(after: OSDMap, inc: Incremental) -> None:

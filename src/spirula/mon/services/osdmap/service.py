@@ -292,7 +292,10 @@ class OSDMapService(PaxosService):
         encoded = self.monitor.store.get(creating.PREFIX, creating.KEY) or b""
         if encoded != self._creating_bytes:
             self._creating_bytes = encoded
-            self.creating = CreatingPGs.decode(encoded) if encoded else CreatingPGs()
+            if self._proposed is not None and self._proposed.creating_bytes == encoded:
+                self.creating = self._proposed.creating
+            else:
+                self.creating = CreatingPGs.decode(encoded) if encoded else CreatingPGs()
 
     def _load_map(self, version: int) -> None:
         if self.epoch > version or version - self.epoch > _MOST_STEPS or not self.epoch:
