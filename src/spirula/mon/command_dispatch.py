@@ -203,9 +203,6 @@ class CommandDispatch:
                 monitor.wait_writeable(again)
                 return
 
-        def aborted(reason: str) -> None:
-            self._refuse(request, -errno.EIO, reason)
-
         try:
             reply = command.handler(owner, request, **arguments)
         except Retry:
@@ -216,13 +213,17 @@ class CommandDispatch:
             self._answer(request, Reply(error.message, rc=-error.errno))
             return
         except Exception as error:  # noqa: BLE001 - a bug, which must not end the monitor
-            aborted(containment.contain(monitor, f"command {request.prefix!r}", error))
+            self.fail(request, containment.contain(monitor, f"command {request.prefix!r}", error))
             return
         if reply is None:
             return
         if reply.commit:
             request.mark("wait_for_finished_proposal")
-            monitor.when_committed(lambda: self._finish(request, command, reply), again, aborted)
+            monitor.when_committed(
+                lambda: self._finish(request, command, reply),
+                again,
+                lambda reason: self.fail(request, reason),
+            )
         else:
             self._answer(request, reply)
 
@@ -232,6 +233,11 @@ class CommandDispatch:
     def _finish(self, request: Request, command: Command, reply: Reply) -> None:
         self._audit(request, command.perm, "finished")
         self._answer(request, reply)
+
+    def fail(self, request: Request, text: str) -> None:
+        """A command has met a bug of ours."""
+        if not request.answered:
+            self._refuse(request, -errno.EIO, text)
 
     def _refuse(self, request: Request, rc: int, text: str) -> None:
         """Answer that it cannot be done."""

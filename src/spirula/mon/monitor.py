@@ -575,7 +575,8 @@ class Monitor:
             if session.connection is not None:
                 self.close_session(session, "it has sent what cannot be read")
         except Exception as error:  # noqa: BLE001 - a bug, which must not end the monitor
-            containment.contain(self, f"{what} from {session}", error)
+            text = containment.contain(self, f"{what} from {session}", error)
+            self.command_dispatch.fail(request, text)
             request.no_reply()
 
     def _find(self, request: Request) -> None:

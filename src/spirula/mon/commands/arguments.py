@@ -92,10 +92,14 @@ def _int(name: str, value: object, argument: Argument) -> int:
 def _float(name: str, value: object, argument: Argument) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _bad(name)
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:
+        raise _bad(name) from None
+    if not math.isfinite(number):
         raise _bad(name)
-    _in_range(name, value, argument)
-    return float(value)
+    _in_range(name, number, argument)
+    return number
 
 
 def _bool(name: str, value: object, argument: Argument) -> bool:

@@ -216,7 +216,7 @@ def _targets(service: OSDMapService, who: list[str]) -> tuple[set[int], set[int]
     osds: set[int] = set()
     nodes: set[int] = set()
     classes: set[int] = set()
-    unread = ""
+    unread: list[str] = []
     for word in who:
         if word in ("any", "all", "*"):
             osds.update(all_osds(service.osdmap))
@@ -230,5 +230,5 @@ def _targets(service: OSDMapService, who: list[str]) -> tuple[set[int], set[int]
         elif number is not None:
             classes.add(number)
         else:
-            unread += f'unable to parse osd id or crush node or device class: "{word}". '
-    return osds, nodes, classes, unread
+            unread.append(f'unable to parse osd id or crush node or device class: "{word}". ')
+    return osds, nodes, classes, "".join(unread)

@@ -46,13 +46,18 @@ class _Said:
     """The status line of a command about several OSDs, and whether it changed anything."""
 
     def __init__(self) -> None:
-        self.text = ""
+        self.parts: list[str] = []
         self.changed = False
         self.error: InvalidArgument | Busy | None = None
         self.verbose = True
 
     def add(self, text: str) -> None:
-        self.text += text
+        self.parts.append(text)
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return "".join(self.parts)
 
 
 def _for_each(
