@@ -92,7 +92,7 @@ def _changed(
 
 def _tell(service: HealthService, what: str, code: str, check: HealthCheck) -> None:
     monitor = service.monitor
-    level = _LEVELS[HealthStatus(check.severity)]
+    level = _LEVELS[show.severity_of(check)]
     monitor.clog(level, f"Health check {what}: {check.summary} ({code})")
     service.history.logged[code] = Logged(check.severity, check.summary, monitor.wall())
 

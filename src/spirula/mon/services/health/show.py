@@ -14,13 +14,17 @@ from spirula.types.service import HealthCheck, HealthMute, HealthStatus
 _SHORT = {HealthStatus.ERR: "ERR", HealthStatus.WARN: "WRN", HealthStatus.OK: "OK"}
 
 
+def severity_of(check: HealthCheck) -> HealthStatus:
+    """How bad a check is; a number that is no severity, whoever sent it, is as good as none."""
+    return HealthStatus(min(check.severity, HealthStatus.OK))
+
+
 def status_of(checks: Mapping[str, HealthCheck], mutes: Mapping[str, HealthMute]) -> HealthStatus:
     """The worst of the checks that are not muted."""
-    worst = min(
-        (check.severity for code, check in checks.items() if code not in mutes),
+    return min(
+        (severity_of(check) for code, check in checks.items() if code not in mutes),
         default=HealthStatus.OK,
     )
-    return HealthStatus(worst)
 
 
 def document(
@@ -39,7 +43,7 @@ def document(
 
 def _check(check: HealthCheck, *, detail: bool) -> dict[str, object]:
     shown: dict[str, object] = {
-        "severity": str(HealthStatus(check.severity)),
+        "severity": str(severity_of(check)),
         "summary": {"message": check.summary, "count": check.count},
     }
     if detail:
@@ -81,7 +85,7 @@ def plain(
     lines = [text]
     if detail:
         for code, check in sorted(checks.items()):
-            short = _SHORT[HealthStatus(check.severity)]
+            short = _SHORT[severity_of(check)]
             muted = _muted(mutes[code], now) if code in mutes else ""
             lines.append(f"{muted}[{short}] {code}: {check.summary}")
             lines += [f"    {line}" for line in check.detail]

@@ -5,6 +5,7 @@ Called by `mon.status`. Texts and numbers: upstream `src/mon/PGMap.cc` (PGMapDig
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 from spirula.printing import Items, as_f32, count_text, size_text
@@ -25,6 +26,10 @@ def _inactive(digest: PGMapDigest) -> int:
     return digest.num_pg - digest.num_pg_active - digest.num_pg_unknown
 
 
+def _share(part: int, whole: int) -> float:
+    return as_f32(part / whole) if whole else 0.0
+
+
 def document(digest: PGMapDigest) -> dict[str, object]:
     """`pgmap` of `ceph status -f json`."""
     total, space = digest.pg_sum.stats.sum, digest.osd_sum.statfs
@@ -42,16 +47,17 @@ def document(digest: PGMapDigest) -> dict[str, object]:
         "bytes_total": space.total,
     }
     if digest.num_pg_unknown > 0:
-        shown["unknown_pgs_ratio"] = as_f32(digest.num_pg_unknown / digest.num_pg)
+        shown["unknown_pgs_ratio"] = _share(digest.num_pg_unknown, digest.num_pg)
     if _inactive(digest) > 0:
-        shown["inactive_pgs_ratio"] = as_f32(_inactive(digest) / digest.num_pg)
+        shown["inactive_pgs_ratio"] = _share(_inactive(digest), digest.num_pg)
     for name, part, whole in _troubled(total):
         shown[f"{name}_objects"] = part
         shown[f"{name}_total"] = whole
         shown[f"{name}_ratio"] = part / whole * 100.0 / 100.0
-    shown.update(_recovery_rates(digest))
-    shown.update(_client_rates(digest))
-    shown.update((name, value) for name, value, _ in _cache_rates(digest))
+    delta = _delta(digest)
+    shown.update(_recovery_rates(digest, delta))
+    shown.update(_client_rates(digest, delta))
+    shown.update((name, value) for name, value, _ in _cache_rates(digest, delta))
     return shown
 
 
@@ -83,7 +89,7 @@ def plain(digest: PGMapDigest) -> str:
 def _shares(digest: PGMapDigest) -> Iterator[str]:
     for count, what in ((digest.num_pg_unknown, "unknown"), (_inactive(digest), "not active")):
         if count > 0:
-            yield f"{as_f32(count / digest.num_pg) * 100.0:.3f}% pgs {what}"
+            yield f"{_share(count, digest.num_pg) * 100.0:.3f}% pgs {what}"
 
 
 def _troubled(total: ObjectStatSum) -> list[tuple[str, int, int]]:
@@ -102,7 +108,7 @@ def _troubled(total: ObjectStatSum) -> list[tuple[str, int, int]]:
 
 def _delta(digest: PGMapDigest) -> ObjectStatSum:
     """What has changed of late; what went backwards did not happen."""
-    delta = ObjectStatSum.decode(digest.pg_sum_delta.stats.sum.encode())
+    delta = copy.copy(digest.pg_sum_delta.stats.sum)
     delta.floor(0)
     return delta
 
@@ -112,8 +118,7 @@ def _rate(digest: PGMapDigest, value: int) -> int:
     return int(value / seconds) if seconds else 0
 
 
-def _recovery_rates(digest: PGMapDigest) -> dict[str, int]:
-    delta = _delta(digest)
+def _recovery_rates(digest: PGMapDigest, delta: ObjectStatSum) -> dict[str, int]:
     done = (
         ("objects", delta.num_objects_recovered),
         ("bytes", delta.num_bytes_recovered),
@@ -125,8 +130,7 @@ def _recovery_rates(digest: PGMapDigest) -> dict[str, int]:
     return rates | {f"num_{what}_recovered": value for what, value in done}
 
 
-def _client_rates(digest: PGMapDigest) -> dict[str, int]:
-    delta = _delta(digest)
+def _client_rates(digest: PGMapDigest, delta: ObjectStatSum) -> dict[str, int]:
     if not (delta.num_rd or delta.num_wr):
         return {}
     rates = {}
@@ -139,9 +143,8 @@ def _client_rates(digest: PGMapDigest) -> dict[str, int]:
     return rates
 
 
-def _cache_rates(digest: PGMapDigest) -> list[tuple[str, int, str]]:
+def _cache_rates(digest: PGMapDigest, delta: ObjectStatSum) -> list[tuple[str, int, str]]:
     """Name, number and text of what cache tiers do."""
-    delta = _delta(digest)
     found: list[tuple[str, int, str]] = []
     if delta.num_flush:
         rate = _rate(digest, delta.num_flush_kb << 10)
@@ -166,7 +169,8 @@ def _cache_rates(digest: PGMapDigest) -> list[tuple[str, int, str]]:
 def _traffic(digest: PGMapDigest) -> list[tuple[str, str]]:
     """Who causes it, and how much it is, in print."""
     lines = []
-    client = _client_rates(digest)
+    delta = _delta(digest)
+    client = _client_rates(digest, delta)
     if client:
         parts = []
         if "read_bytes_sec" in client:
@@ -176,14 +180,14 @@ def _traffic(digest: PGMapDigest) -> list[tuple[str, str]]:
         parts.append(f"{count_text(client['read_op_per_sec'])} op/s rd")
         parts.append(f"{count_text(client['write_op_per_sec'])} op/s wr")
         lines.append(("client:  ", ", ".join(parts)))
-    recovery = _recovery_rates(digest)
+    recovery = _recovery_rates(digest, delta)
     if recovery:
         parts = [f"{size_text(recovery['recovering_bytes_per_sec'])}/s"]
         if recovery["num_keys_recovered"]:
             parts.append(f"{count_text(recovery['recovering_keys_per_sec'])} keys/s")
         parts.append(f"{count_text(recovery['recovering_objects_per_sec'])} objects/s")
         lines.append(("recovery:", ", ".join(parts)))
-    cache = _cache_rates(digest)
+    cache = _cache_rates(digest, delta)
     if cache:
         lines.append(("cache:   ", ", ".join(text for _, _, text in cache)))
     return lines

@@ -205,6 +205,19 @@ def test_rates_that_went_backwards_are_none():
     assert "io:" not in summary.plain(digest)
 
 
+def test_a_report_that_makes_no_sense_harms_nobody(mon):
+    digest = digest_of({"active": 5}, num_objects=-5, num_bytes=-1)
+    digest.num_pg, digest.num_pg_unknown = 0, 3
+    digest.pg_sum_delta.stats.sum.num_rd = 5
+    bad = HealthCheckMap({"ODD": HealthCheck(77, "no severity", ["x"], -5)})
+    send(mon, report(digest, health_checks=bad))
+    assert mon.ok("health", detail="detail").startswith("HEALTH_OK no severity\n[OK] ODD")
+    assert mon.ok("health", format="json")["checks"]["ODD"]["severity"] == "HEALTH_OK"
+    assert mon.ok("status", format="json")["pgmap"]["unknown_pgs_ratio"] == 0
+    mon.ok("status")
+    mon.ok("df")
+
+
 def usage_of(stat, **pool):
     digest = digest_of({"active": 8})
     digest.pg_pool_sum = {3: stat}
