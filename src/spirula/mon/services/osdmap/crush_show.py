@@ -14,6 +14,7 @@ from spirula.crush.tree import print_tree, tree_document
 from spirula.crush.weights import COMPAT
 from spirula.errors import CephError, InvalidArgument, NotFound
 from spirula.mon.commands.arguments import choices, text
+from spirula.mon.commands.kept import kept
 from spirula.mon.commands.reply import Reply, said
 from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.osdmap.crush_checks import osd_id
@@ -30,6 +31,7 @@ CLASS = "[A-Za-z0-9-_]"
 
 
 @commands.add("osd crush dump", perm="r", help="show the CRUSH map")
+@kept
 def show_map(service: OSDMapService, request: Request) -> Reply:
     """As JSON also where no format was asked for; an empty line follows, as upstream's."""
     return said(data=request.render(dump(service.osdmap.crush), "crush_map") + "\n")
@@ -48,6 +50,7 @@ def show_tunables(service: OSDMapService, request: Request) -> Reply:
     perm="r",
     help="show the CRUSH hierarchy as a tree",
 )
+@kept
 def show_tree(service: OSDMapService, request: Request, shadow: str = "") -> Reply:
     """With the weights of each weight set; shadow trees only on demand."""
     osdmap = service.osdmap
@@ -116,6 +119,7 @@ def list_rules_by_class(service: OSDMapService, request: Request, class_: str) -
     perm="r",
     help="show a rule, or all",
 )
+@kept
 def show_rule(service: OSDMapService, request: Request, name: str = "") -> Reply:
     """As JSON also where no format was asked for; an empty line follows, as upstream's."""
     crush = service.osdmap.crush

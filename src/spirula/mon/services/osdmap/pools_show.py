@@ -13,6 +13,7 @@ from spirula.maps.dump.document import UNKNOWN_POOL
 from spirula.maps.dump.plain import pool_lines
 from spirula.maps.dump.pools import autoscale_mode_name, pool_document
 from spirula.mon.commands.arguments import choices, pool_name, text
+from spirula.mon.commands.kept import kept
 from spirula.mon.commands.reply import Reply, said
 from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.osdmap.pools_checks import FLAG_BY_NAME, is_tier, usage
@@ -34,6 +35,7 @@ _MILLION = 1_000_000
 
 
 @commands.add("osd lspools", perm="r", flags=CommandFlag.DEPRECATED, help="list pools")
+@kept
 def list_numbers(service: OSDMapService, request: Request) -> Reply:
     """Number and name."""
     osdmap = service.osdmap
@@ -46,6 +48,7 @@ def list_numbers(service: OSDMapService, request: Request) -> Reply:
 
 
 @commands.add("osd pool ls", detail=choices("detail", required=False), perm="r", help="list pools")
+@kept
 def list_pools(service: OSDMapService, request: Request, detail: str = "") -> Reply:
     """Names, or with `detail` all settings."""
     osdmap = service.osdmap

@@ -30,6 +30,7 @@ from spirula.mon.commands.arguments import (
     said_required,
     text,
 )
+from spirula.mon.commands.kept import kept
 from spirula.mon.commands.reply import Reply, lines, said
 from spirula.mon.commands.table import Commands
 from spirula.mon.services.osdmap.arrays import count_up
@@ -82,6 +83,7 @@ def stat(service: OSDMapService, request: Request) -> Reply:
 
 
 @commands.add("osd dump", epoch=_EPOCH, perm="r", help="show the OSD map, whole")
+@kept
 def dump(service: OSDMapService, request: Request, epoch: int | None = None) -> Reply:
     """`ceph osd dump`."""
     osdmap = map_of_epoch(service, epoch)
@@ -93,6 +95,7 @@ def dump(service: OSDMapService, request: Request, epoch: int | None = None) -> 
 @commands.add(
     "osd info", id=osd_name(required=False), perm="r", help="show one OSD of the map, or all"
 )
+@kept
 def info(service: OSDMapService, request: Request, id: str | None = None) -> Reply:
     """`ceph osd info`."""
     osdmap = service.osdmap
@@ -142,6 +145,7 @@ def _ids(request: Request, osds: list[int]) -> str:
 @commands.add(
     "osd tree", epoch=_EPOCH, states=_STATES, perm="r", help="show the OSDs in their hierarchy"
 )
+@kept
 def tree(
     service: OSDMapService, request: Request, states: list[str], epoch: int | None = None
 ) -> Reply:
