@@ -53,6 +53,8 @@ _XML_SHORT = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "'": "&apos;", '"': "&quot
 
 def quote(text: str) -> str:
     """`text` as a JSON string; only what must be escaped is."""
+    if _JSON_ESCAPES.search(text) is None:
+        return f'"{text}"'
     escaped = _JSON_ESCAPES.sub(
         lambda found: _JSON_SHORT.get(found[0]) or f"\\u{ord(found[0]):04x}", text
     )
@@ -70,13 +72,16 @@ def _scalar(value: object) -> str:
 
 
 def _json(value: object) -> str:
-    if isinstance(value, Mapping):
-        inside = ",".join(f"{quote(str(key))}:{_json(item)}" for key, item in value.items())
-        return f"{{{inside}}}"
+    # What most documents are made of comes first, and what is slow to ask for last.
+    if isinstance(value, str):
+        return value if isinstance(value, Unquoted) else quote(value)
+    if type(value) is int:
+        return str(value)
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(_json, value))}]"
-    if isinstance(value, str) and not isinstance(value, Unquoted):
-        return quote(value)
+        return f"[{','.join([_json(item) for item in value])}]"
+    if isinstance(value, dict | Mapping):
+        pairs = [f"{quote(str(key))}:{_json(item)}" for key, item in value.items()]
+        return f"{{{','.join(pairs)}}}"
     return _scalar(value)
 
 
