@@ -84,6 +84,8 @@ class Publisher:
         stored: Callable[[int], bytes | None],
         reencode: Callable[[bytes, int], bytes],
     ) -> bytes | None:
+        if epoch < self._service.first_committed:
+            return None
         significant = features & SIGNIFICANT
         found = cache.get((epoch, significant))
         if found is None:

@@ -411,6 +411,12 @@ class OSDMapService(PaxosService):
         """Send a client the maps from an epoch on."""
         self.publisher.send_from(session, first)
 
+    def on_subscribe(self, session: MonSession, subscription: Subscription) -> None:
+        """Who asks for epochs before the newest that it was sent wants them again."""
+        if subscription.what == OSDMAP and session.osd_epoch > subscription.next:
+            session.osd_epoch = 0
+        super().on_subscribe(session, subscription)
+
     def check_subscription(self, session: MonSession, subscription: Subscription) -> None:
         """Send maps, or PGs to create."""
         if subscription.what == PG_CREATES:

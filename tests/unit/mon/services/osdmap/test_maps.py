@@ -110,6 +110,17 @@ def test_one_map_and_no_more_for_who_asks_once():
     assert not maps_of(client.connection.sent)
 
 
+def test_who_asks_for_older_epochs_gets_them_again():
+    world = World(1)
+    client = world.harness.session("client.x", "allow r")
+    world.harness.subscribe("osdmap", 1, session=client)
+    client.connection.sent.clear()
+    again = maps_of(world.harness.subscribe("osdmap", 2, session=client))
+    assert [sorted(message.incremental_maps) for message in again] == [
+        list(range(2, world.service.epoch + 1))
+    ]
+
+
 def test_who_may_not_read_is_sent_nothing():
     world = World(1)
     nobody = world.harness.session("client.x", "allow command fsid")
