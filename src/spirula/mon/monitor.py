@@ -393,6 +393,11 @@ class Monitor:
     def _after_joining(self, event: Joined) -> None:
         if self.joined is event and self.running and self.in_quorum:
             self.forwarding.resend()
+            if self.is_leader:
+                ranks = sorted(event.quorum)
+                names = ",".join(self.monmap.ranks[rank] for rank in ranks)
+                text = f"mon.{self.name} is new leader, mons {names} in quorum"
+                self.clog(LogLevel.INFO, f"{text} (ranks {','.join(map(str, ranks))})")
             own_commands.on_joined(self, event)
 
     def _on_left(self) -> None:
