@@ -179,12 +179,10 @@ def _answer(
 
 
 def _may_write(grant: OsdGrant, pool: str | None) -> bool:
-    """Whether a grant lets write to the pool, or (None) to any; tags do not count here."""
-    if not grant.allow & WRITE:
-        return False
-    if grant.is_match_all or pool is None:
-        return grant.is_match_all
-    return grant.pool == pool if grant.pool else grant.tag is None
+    """Whether a grant lets write to the pool, or (None) to any; only pools named count here."""
+    return bool(grant.allow & WRITE) and (
+        grant.is_match_all or (pool is not None and grant.pool == pool)
+    )
 
 
 def _may_manage_snaps(service: OSDMapService, request: Request, pool: str | None) -> bool:
