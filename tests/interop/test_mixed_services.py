@@ -128,3 +128,63 @@ def test_monitors_read_what_the_others_have_stored(cluster):
     cluster.daemons["mon.a"] = cluster.ours()
     assert cluster.wait_quorum("a", "b", "c") == "a"
     assert cluster.told_by("a") == after == cluster.told_by("c")
+
+
+SHOWN = (
+    *(Step("mon dump", format=form) for form in ("plain", "json")),
+    *(Step("health", detail="detail", format=form) for form in ("plain", "json")),
+    *(Step(f"mgr {what}", format="json") for what in ("dump", "module ls", "stat")),
+    *(Step("log last", num=50, format=form) for form in ("plain", "json")),
+    Step("mon feature ls"),
+    Step("df", format="json"),
+)
+"""What all monitors of a quorum say in the same words, as soon as all have committed the same."""
+
+
+def wait_same(cluster, names):
+    """Ask all of them until they agree; what they say."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        answers = [cluster.ask(name, *SHOWN) for name in names]
+        if all(answer == answers[0] for answer in answers):
+            return b"\n".join(answers[0]).decode()
+        assert time.monotonic() < deadline, answers
+        time.sleep(1.0)
+
+
+@pytest.mark.slow
+def test_all_monitors_show_the_same_cluster(cluster):
+    cluster.daemons["mon.a"] = cluster.ours()
+    for name in "bc":
+        cluster.launch(f"mon.{name}")
+    assert cluster.wait_quorum("a", "b", "c") == "a"
+    cluster.ask(
+        "b",
+        Step("log", logtext=["while", "ours", "leads"]),
+        Step("osd set", key="noout"),
+        Step("health mute", code="OSDMAP_FLAGS", ttl="2d", sticky=True),
+        Step("mgr module enable", module="ours", force="--force"),
+        Step("mon set-weight", name="c", weight=3),
+    )
+    cluster.wait_quorum("a", "b", "c")
+    shown = wait_same(cluster, "abc")
+    assert "while ours leads" in shown
+    assert "OSDMAP_FLAGS" in shown
+
+    cluster.kill("mon.a")
+    assert cluster.wait_quorum("b", "c") == "b"
+    cluster.ask(
+        "c",
+        Step("log", logtext=["while", "a", "real", "one", "leads"]),
+        Step("health unmute"),
+        Step("mgr module disable", module="ours"),
+        Step("mgr module enable", module="theirs", force="--force"),
+        Step("mon set-weight", name="c", weight=5),
+    )
+    cluster.wait_quorum("b", "c")
+    cluster.daemons["mon.a"] = cluster.ours()
+    assert cluster.wait_quorum("a", "b", "c") == "a"
+    shown = wait_same(cluster, "abc")
+    assert "while a real one leads" in shown
+    assert '"enabled_modules":["iostat","nfs","restful","theirs"]' in shown
+    assert '"weight":5' in shown
