@@ -198,6 +198,9 @@ def _all_whole(service: OSDMapService) -> bool:
     digest = service.digest
     if digest is None:
         return False
+    # A digest that does not know of all PGs, or of none at all, says nothing.
+    if digest.num_pg < sum(pool.pg_num for pool in service.osdmap.pools.values()):
+        return False
     counts = digest.pg_sum.stats.sum
     if counts.num_objects_degraded or digest.num_pg_unknown:
         return False
