@@ -1,5 +1,7 @@
-"""Where daemons keep things: the key/value store of monitors, in memory and on disk.
+"""Where daemons keep things: key/value stores of monitors, and object stores of OSDs.
 
-`keyvalue` is the port, with an in-memory engine that simulations crash; `sqlite` is the durable
-engine. Daemons import `keyvalue`; whoever builds a daemon picks the engine.
+`keyvalue` is the port of the first, with an in-memory engine that simulations crash; `sqlite` is
+its durable engine. `objectstore` is the port of the second, `execute` has the rules by which
+transactions are carried out, `memory` is the store that simulations crash. Daemons import the
+ports; whoever builds a daemon picks the engine.
 """
