@@ -710,6 +710,7 @@ class Monitor:
         self._trim_sessions()
         self.perf.update(self)
         self.ops.read_options()
+        self.ops.forget(self.wall())
         own_commands.tick(self)
 
     def _trim_sessions(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import weakref
+from bisect import insort
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -55,9 +56,11 @@ class TrackedOp:
 
 @dataclass(slots=True)
 class _History:
-    """Requests that are done, each list in the order in which they came to an end."""
+    """Requests that are done: by how long they took (with their number), and those that were slow
+    in the order in which they came to an end.
+    """
 
-    recent: deque[TrackedOp] = field(default_factory=deque)
+    recent: list[tuple[float, int, TrackedOp]] = field(default_factory=list)
     slow: deque[TrackedOp] = field(default_factory=deque)
 
 
@@ -106,25 +109,30 @@ class OpTracker:
         op.held = None
         op.events.append(("done", now))
         op.done_at = now
+        self._keep(op, now - op.initiated)
+
+    def _keep(self, op: TrackedOp, took: float) -> None:
         history = self._history
-        history.recent.append(op)
-        if op.duration(now) >= self._slow_threshold_s:
+        recent = history.recent
+        # As upstream: of too many, those that took longest stay.
+        if len(recent) < self._size or (recent and took > recent[0][0]):
+            insort(recent, (took, op.seq, op))
+            del recent[: max(len(recent) - self._size, 0)]
+        if took >= self._slow_threshold_s:
             history.slow.append(op)
-        self._forget(now)
+            while len(history.slow) > self._slow_size:
+                history.slow.popleft()
 
     def _dropped(self, op: TrackedOp) -> None:
         # Nobody works on it any more; that was when something happened to it last.
         self.end(op, op.events[-1][1])
 
-    def _forget(self, now: float) -> None:
-        recent, slow = self._history.recent, self._history.slow
-        while recent and now - recent[0].initiated > self._duration_s:
-            recent.popleft()
-        while len(recent) > self._size:
-            # As upstream: of too many, those that took longest stay.
-            recent.remove(min(recent, key=lambda op: op.duration(now)))
-        while len(slow) > self._slow_size:
-            slow.popleft()
+    def forget(self, now: float) -> None:
+        """Let go of what came too long ago."""
+        history = self._history
+        history.recent = [
+            one for one in history.recent if now - one[2].initiated <= self._duration_s
+        ]
 
     # --- what is told of them
 
@@ -143,8 +151,8 @@ class OpTracker:
 
     def document_history(self, now: float) -> dict[str, object]:
         """`dump_historic_ops`: by the time at which they came."""
-        self._forget(now)
-        listed = sorted(self._history.recent, key=lambda op: op.initiated)
+        self.forget(now)
+        listed = sorted((one[2] for one in self._history.recent), key=lambda op: op.initiated)
         return {
             "size": self._size,
             "duration": self._duration_s,
@@ -153,7 +161,6 @@ class OpTracker:
 
     def document_slow(self, now: float) -> dict[str, object]:
         """`dump_historic_slow_ops`."""
-        self._forget(now)
         listed = sorted(self._history.slow, key=lambda op: op.initiated)
         return {
             "num to keep": self._slow_size,
