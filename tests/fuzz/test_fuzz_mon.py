@@ -6,10 +6,14 @@ once, an error in one line of bounded length, and the monitor leads on.
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
 
+from spirula.conf.admin_builtin import Version, register_builtin
+from spirula.conf.admin_commands import CommandTable
+from spirula.conf.log import Log
 from spirula.errors import WireError
 from spirula.messages.base import MESSAGES, decode_message, load_all
 from spirula.messages.command import MCommand
@@ -184,6 +188,40 @@ def test_documents_that_are_no_commands(scale):
     assert [one.r for one in mon.send(message)] == [-22]
     message = MMonCommand(version=0, fsid=bytes(16), cmd=['{"prefix": "status"}'])
     assert [one.r for one in mon.send(message)] == [-1]
+
+
+def test_the_admin_socket(scale):
+    """What `ceph tell mon.a` and `ceph daemon mon.a` reach: refused or answered, never raising."""
+    rng = chance("mon admin socket")
+    mon = make()
+    table = CommandTable()
+    log = Log(lambda: 0.0, lambda: 1)
+    perf = mon.mon.perf.collection
+    version = Version("16.2.15", "pacific")
+    register_builtin(table, config=mon.config, log=log, perf=perf, version=version)
+    mon.mon.command_dispatch.register_tells(table)
+    told = []
+
+    async def ask_everything():
+        for one in table.descriptions().values():
+            words = [word for word in one["sig"] if isinstance(word, str)]
+            names = [word["name"] for word in one["sig"] if isinstance(word, dict)]
+            prefix = " ".join(words)
+            if prefix in LEAVING:
+                continue
+            for _ in range(40 * scale):
+                arguments = {name: rng.choice([*VALUES, *HUGE]) for name in names}
+                for name in rng.sample(names, rng.randint(0, len(names))):
+                    del arguments[name]
+                outcome = await table.execute(document(prefix, arguments))
+                assert -134 < outcome.errno <= 0
+                told.append(outcome.errno)
+
+    asyncio.run(ask_everything())
+    assert told.count(0) > 100
+    assert told.count(-22) > 100
+    assert mon.mon.is_leader
+    mon.ok("status")
 
 
 # ----------------------------------------------------------------------------------------- messages
