@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from spirula.crush.wire import CrushWrapper
 from spirula.errors import WireError
 from spirula.messages.base import MESSAGES, decode_message, load_all
 from spirula.messages.command import MCommand
@@ -201,3 +202,19 @@ def test_a_flood_of_commands_that_wait_is_bounded(mon):
         codes += [answer.r for answer in mon.send(message, session)]
     assert codes
     assert set(codes) == {-11}
+
+
+def test_no_empty_name_gets_into_the_crush_map(mon):
+    """Its encoding could not be read by anybody, and the cluster would be lost."""
+    for prefix, arguments in (
+        ("osd crush class create", {"class_": ""}),
+        ("osd crush rule create-erasure", {"name": ""}),
+        ("osd crush rule create-replicated", {"name": "", "root": "default", "type": "host"}),
+        ("osd crush rule create-simple", {"name": "", "root": "default", "type": "host"}),
+        ("osd crush add-bucket", {"name": "", "type": "host"}),
+        ("osd crush rename-bucket", {"srcname": "default", "dstname": ""}),
+        ("osd crush rule rename", {"srcname": "replicated_rule", "dstname": ""}),
+    ):
+        assert mon.command(prefix, **arguments).r < 0, prefix
+    mon.ok("osd crush class create", class_="new")
+    CrushWrapper.decode(mon.mon.osdmap.osdmap.crush.encode())

@@ -119,6 +119,16 @@ def _is_bucket(crush: CrushMap, item: int) -> bool:
     return item < 0 and -1 - item < len(crush.buckets) and crush.buckets[-1 - item] is not None
 
 
+def check_named(crush: CrushMap) -> None:
+    """Raise InvalidArgument for an empty name: once encoded, nobody could read such a map again.
+
+    (A length of 0 is taken for the upper half of the number before it: `CrushWrapper`.)
+    """
+    named = (crush.type_names, crush.item_names, crush.rule_names, crush.class_names)
+    if any(name == "" for names in named for name in names.values()):
+        raise InvalidArgument("names in a CRUSH map must not be empty")
+
+
 def check_names(crush: CrushMap, max_id: int = 0) -> None:
     """Raise InvalidArgument where something in the hierarchy has no name, its type has none, or a
     device's id is not below `max_id` (if that is not 0).

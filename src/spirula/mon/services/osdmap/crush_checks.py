@@ -73,14 +73,7 @@ def has_pending_crush(service: OSDMapService) -> bool:
 
 
 def store_crush(service: OSDMapService, crush: CrushWrapper, outs: str = "") -> Reply:
-    """Make the edited map the pending one; the command is answered when that is committed.
-
-    Raises InvalidArgument for an empty name: nobody could read such a map again (its encoding takes
-    a length of 0 for the upper half of a longer number).
-    """
-    named = (crush.type_names, crush.item_names, crush.rule_names, crush.class_names)
-    if any(name == "" for names in named for name in names.values()):
-        raise InvalidArgument("names in a CRUSH map must not be empty")
+    """Make the edited map the pending one; the command is answered when that is committed."""
     service.set_pending_crush(crush)
     return proposed(service, outs)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spirula.crush.build import PROFILES, finalize, set_tunables, settle_choose_args
+from spirula.crush.check import check_named
 from spirula.crush.edit import straw_to_straw2
 from spirula.crush.wire import CrushWrapper
 from spirula.errors import CephError, InvalidArgument, NotPermitted, WireError
@@ -69,6 +70,7 @@ def set_map(service: OSDMapService, request: Request, prior_version: int | None 
     data = request.data
     try:
         crush = CrushWrapper.decode(data)
+        check_named(crush)
         settle_choose_args(crush)
         finalize(crush)
     except (WireError, CephError) as error:

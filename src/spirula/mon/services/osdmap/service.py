@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from spirula.crush.build import finalize
+from spirula.crush.check import check_named
 from spirula.crush.wire import CrushWrapper
 from spirula.errors import InvariantBroken, NotFound
 from spirula.maps.apply import apply_incremental, pending_incremental
@@ -229,7 +230,8 @@ class OSDMapService(PaxosService):
         return made
 
     def set_pending_crush(self, crush: CrushWrapper) -> None:
-        """Make an edited copy the pending CRUSH map."""
+        """Make an edited copy the pending CRUSH map. Raises InvalidArgument for empty names."""
+        check_named(crush)
         self.pending.crush = crush.encode()
 
     def pending_map(self) -> OSDMap:
