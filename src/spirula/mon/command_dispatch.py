@@ -171,10 +171,7 @@ class CommandDispatch:
         words = f"[{shortened(', '.join(request.message.cmd), MAX_AUDITED_CHARACTERS)}]"
         # As upstream, which quotes it at the end only.
         shown = f"'{words}'" if what == "finished" else words
-        text = (
-            f"from='{session.name} {session.addrs}' entity='{session.entity}' cmd={shown}: {what}"
-        )
-        self.monitor.clog(level, text, CHANNEL_AUDIT)
+        self.monitor.clog(level, f"{session.origin} cmd={shown}: {what}", CHANNEL_AUDIT)
 
     # --- running them
 

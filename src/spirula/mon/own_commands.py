@@ -16,6 +16,7 @@ from spirula.errors import InvalidArgument, NotFound
 from spirula.kernels.crc32c import crc32c
 from spirula.mon import daemon_commands, metadata, quorum_commands, report, status
 from spirula.mon.commands.arguments import choices, text
+from spirula.mon.commands.kept import kept_while
 from spirula.mon.commands.reply import Reply, lines, said
 from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.osdmap import metadata as osd_metadata
@@ -88,6 +89,7 @@ def _show_version(monitor: Monitor, request: Request) -> Reply:
 
 
 @commands.add("status", perm="r", help="show how the cluster is")
+@kept_while(status.state)
 def _show_status(monitor: Monitor, request: Request) -> Reply:
     if request.is_plain:
         return said(data=status.plain(monitor))

@@ -61,6 +61,14 @@ class MonSession:
     closed: bool = False
     opened_at: float = 0.0
     config_sent: dict[str, str] | None = None
+    _origin: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Who and where, as the audit log shows it; made once, because every command is in it."""
+        if not self._origin:
+            self._origin = f"from='{self.name} {self.addrs}' entity='{self.entity}'"
+        return self._origin
 
     @property
     def is_mon(self) -> bool:

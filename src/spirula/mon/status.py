@@ -7,6 +7,7 @@ upstream `src/mon/Monitor.cc` (get_cluster_status).
 from __future__ import annotations
 
 import uuid
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from spirula.maps.dump import summary as osd_summary
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from spirula.mon.monitor import Monitor
 
 _HEALTH = "\n" + " " * 12
+
+
+def state(monitor: Monitor) -> Hashable:
+    """What all of it depends on: what is committed, the quorum and its age in seconds."""
+    member = monitor.member
+    return member.paxos.last_committed, member.epoch, member.state.phase, int(_age(monitor))
 
 
 def document(monitor: Monitor) -> dict[str, object]:
