@@ -21,6 +21,7 @@ from spirula.mon.services.log.tail import (
     Tail,
     decode_version,
     encode_version,
+    in_order,
     key_of,
 )
 from spirula.mon.store import get_number
@@ -67,6 +68,8 @@ class LogService(PaxosService):
         self._gathering = False
         self._decoded: OrderedDict[int, list[LogEntry]] = OrderedDict()
         self._loaded = False
+        self._proposed: tuple[bytes, list[LogEntry]] | None = None
+        """The version that this leader has proposed last, encoded and not."""
 
     # --- this monitor's own entries
 
@@ -165,7 +168,11 @@ class LogService(PaxosService):
         known = self._decoded.get(version)
         if known is None:
             encoded = self.get_version(version)
-            known = decode_version(encoded) if encoded else []
+            proposed, self._proposed = self._proposed, None
+            if proposed is not None and proposed[0] == encoded:
+                known = proposed[1]
+            else:
+                known = decode_version(encoded) if encoded else []
             self._decoded[version] = known
             while len(self._decoded) > _DECODED:
                 self._decoded.popitem(last=False)
@@ -192,7 +199,9 @@ class LogService(PaxosService):
         version = self.last_committed + 1
         if self._is_full_due():
             self.put_full(transaction, self.tail.version, self.tail.encode())
-        self.put_version(transaction, version, encode_version(self.pending))
+        ordered = in_order(self.pending)
+        self._proposed = (encode_version(ordered), ordered)
+        self.put_version(transaction, version, self._proposed[0])
 
     def _is_full_due(self) -> bool:
         """Whether reading the log would have to go through many versions, or to missing ones."""

@@ -68,10 +68,17 @@ def document(entry: LogEntry) -> dict[str, object]:
     }
 
 
+def in_order(entries: Iterable[LogEntry]) -> list[LogEntry]:
+    """Entries by their times, as those of a version are."""
+    return sorted(entries, key=lambda entry: (entry.stamp.sec, entry.stamp.nsec))
+
+
 def encode_version(entries: Iterable[LogEntry]) -> bytes:
-    """The entries of one version, in the order of their times."""
-    ordered = sorted(entries, key=lambda entry: (entry.stamp.sec, entry.stamp.nsec))
-    return bytes([_VERSION]) + b"".join(entry.encode() for entry in ordered)
+    """The entries of one version."""
+    out = bytearray([_VERSION])
+    for entry in in_order(entries):
+        entry._enc(out, PACIFIC)
+    return bytes(out)
 
 
 def decode_version(encoded: bytes) -> list[LogEntry]:
