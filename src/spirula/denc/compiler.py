@@ -61,6 +61,12 @@ class Header:
     code: str = "B"
     raised: tuple[tuple[str, int, int], ...] = ()
 
+    @property
+    def writes_bare(self) -> bool:
+        """Whether some peers get encodings from before there were compat and length."""
+        oldest = min(version for _, version, _ in self.versions)
+        return self.kind == "legacy" and oldest < self.legacy_length
+
 
 class _Rename(ast.NodeTransformer):
     """Turns field names in a `when` expression into what generated code calls them."""
@@ -100,11 +106,7 @@ def compile_encode(name: str, fields: list[Field], header: Header) -> Callable[.
     for condition, version, compat in header.raised:
         test = _condition(condition, fields, "self.{}")
         emit.line(f"if ({test}) and v < {version}: v = {version}; compat = max(compat, {compat})")
-    if header.kind in ("envelope", "legacy"):
-        emit.line("start = len(out)")
-        emit.fixed_out("BBI", ["v", "compat", "0"])
-    elif header.kind == "version":
-        emit.fixed_out(header.code, ["v"])
+    _emit_write_header(header, emit)
     for f in fields:
         emit.field = f.name
         test = _encode_test(f, fields, base, varying=varying)
@@ -120,9 +122,21 @@ def compile_encode(name: str, fields: list[Field], header: Header) -> Callable[.
             f.codec.emit_encode(f"self.{f.name}", emit)
     emit.flush_out()
     if header.kind in ("envelope", "legacy"):
-        emit.line("pack_into('<I', out, start + 2, len(out) - start - 6)")
+        bare = "if enveloped: " if header.writes_bare else ""
+        emit.line(f"{bare}pack_into('<I', out, start + 2, len(out) - start - 6)")
     args = "self, out, features, v" if header.kind == "external" else "self, out, features"
     return _build(name, "_enc", args, emit)
+
+
+def _emit_write_header(header: Header, emit: Emitter) -> None:
+    if header.writes_bare:
+        emit.line(f"start = len(out); enveloped = v >= {header.legacy_length}")
+        emit.line("out += pack('<BBI', v, compat, 0) if enveloped else bytes([v])")
+    elif header.kind in ("envelope", "legacy"):
+        emit.line("start = len(out)")
+        emit.fixed_out("BBI", ["v", "compat", "0"])
+    elif header.kind == "version":
+        emit.fixed_out(header.code, ["v"])
 
 
 def _emit_choice(header: Header, emit: Emitter) -> None:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from spirula.crush.build import finalize, settle_choose_args
 from spirula.crush.wire import CrushWrapper
 from spirula.errors import LimitExceeded, WireError
-from spirula.maps.osdmap import Incremental, OsdInfo, OSDMap, OsdXInfo
+from spirula.maps.osdmap import Incremental, OSDMap
 from spirula.maps.state import (
     DEFAULT_PRIMARY_AFFINITY,
     LEGACY_REQUIRE_FLAGS,
@@ -27,6 +27,7 @@ from spirula.maps.state import (
 )
 from spirula.types.entity import EntityAddrVec
 from spirula.types.interval_set import IntervalSet
+from spirula.types.osd_info import OsdInfo, OsdXInfo
 
 MAX_OSDS = 1 << 20
 

@@ -2,8 +2,8 @@
 
 One map is encoded in two parts, what clients need and what only OSDs need, inside an envelope that
 ends with a CRC over everything. Both parts are declared below; the classes tie them together. Where
-objects and PGs go is computed elsewhere. Format: upstream `src/osd/OSDMap.h` and `.cc`, encoded as
-for Nautilus and newer, the oldest releases that speak msgr2.
+objects and PGs go is computed elsewhere. Format: upstream `src/osd/OSDMap.h` and `.cc`, as 16.2
+encodes maps for peers of any age; the form from before there were two parts is in `osdmap_classic`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Annotated, Any, Self
 
 from spirula.crush.wire import CrushWrapper
 from spirula.denc import (
+    Codec,
     Either,
     Map,
     Nested,
@@ -22,6 +23,7 @@ from spirula.denc import (
     Set,
     Struct,
     Vec,
+    Via,
     blob,
     boolean,
     default,
@@ -39,51 +41,82 @@ from spirula.denc import (
     when,
 )
 from spirula.denc.compiler import Header, compile_decode, compile_encode
-from spirula.denc.features import PACIFIC, SERVER_OCTOPUS
+from spirula.denc.emitter import Emitter
+from spirula.denc.features import (
+    OSDMAP_ENC,
+    PACIFIC,
+    SERVER_LUMINOUS,
+    SERVER_MIMIC,
+    SERVER_NAUTILUS,
+    has,
+)
 from spirula.errors import IncompatibleVersion, Truncated, WireError
 from spirula.kernels.crc32c import crc32c
+from spirula.maps import osdmap_classic
+from spirula.maps.osdmap_classic import old_change, old_states
 from spirula.types.base import UTime
 from spirula.types.entity import EntityAddr, EntityAddrVec
 from spirula.types.interval_set import IntervalSet
+from spirula.types.osd_info import OsdInfo, OsdXInfo
 from spirula.types.pg import PGId
 from spirula.types.pool import PGPool
 
 _WRAPPER_VERSION, _WRAPPER_COMPAT = 8, 7
 _CRC_SEED = 0xFFFFFFFF
+_RELEASE_IN_CHANGE = 6
+"""From this version of the OSDs' part on, a change names the release that it requires."""
 # Releases and bits of `flags` that reading a map has to know; their names are in `state`.
 _JEWEL, _KRAKEN, _LUMINOUS, _NAUTILUS = 10, 11, 12, 14
 _REQUIRE_JEWEL, _REQUIRE_KRAKEN, _REQUIRE_LUMINOUS = 1 << 16, 1 << 17, 1 << 18
 _RECOVERY_DELETES, _PGLOG_HARDLIMIT = 1 << 19, 1 << 22
+_REQUIRE_FLAGS = _REQUIRE_JEWEL | _REQUIRE_KRAKEN | _REQUIRE_LUMINOUS
+
+_LUMINOUS_ON = SERVER_LUMINOUS
+_MIMIC_ON = SERVER_LUMINOUS | SERVER_MIMIC
+_NAUTILUS_ON = SERVER_LUMINOUS | SERVER_NAUTILUS
 
 
-@struct(version=1, bare_version="B", name="osd_info_t")
-class OsdInfo(Struct):
-    """When an OSD was up: all epochs. [last_clean_begin, last_clean_end) is its last clean
-    interval.
-    """
+class _FlagsWithRelease(Codec):
+    """Flags for peers that know of no `require_osd_release`: they had flags for the same."""
 
-    last_clean_begin: u32
-    last_clean_end: u32
-    up_from: u32
-    up_thru: u32
-    down_at: u32
-    lost_at: u32
+    fmt = "I"
+    min_size = 4
+
+    def flatten(self, expr: str, emit: Emitter) -> list[str]:
+        return [f"{emit.const(_flags_with_release)}({expr}, self.require_osd_release)"]
 
 
-@struct(version=3, compat=1, by_feature=((SERVER_OCTOPUS, 4, 1),), name="osd_xinfo_t")
-class OsdXInfo(Struct):
-    """More about an OSD: when it went down, how it lags, what it can.
+def _flags_with_release(flags: int, release: int) -> int:
+    if release >= _LUMINOUS:
+        return flags | _REQUIRE_LUMINOUS | _RECOVERY_DELETES
+    return flags | {_KRAKEN: _REQUIRE_KRAKEN, _JEWEL: _REQUIRE_JEWEL}.get(release, 0)
 
-    `laggy_probability` is a fraction of 2**32 - 1; `laggy_interval` is seconds.
-    """
 
-    down_stamp: UTime
-    laggy_probability: u32
-    laggy_interval: u32
-    features: u64 = since(2)
-    old_weight: u32 = since(3)
-    last_purged_snaps_scrub: UTime = since(4)
-    dead_epoch: u32 = since(4)
+def _legacy_addrs(vectors: list[EntityAddrVec]) -> list[EntityAddr]:
+    return [vector.legacy for vector in vectors]
+
+
+def _legacy_addr_map(vectors: dict[int, EntityAddrVec]) -> dict[int, EntityAddr]:
+    return {id: vector.legacy for id, vector in vectors.items()}
+
+
+def _of_addrs(addrs: list[EntityAddr]) -> list[EntityAddrVec]:
+    return [EntityAddrVec([addr]) for addr in addrs]
+
+
+def _of_addr_map(addrs: dict[int, EntityAddr]) -> dict[int, EntityAddrVec]:
+    return {id: EntityAddrVec([addr]) for id, addr in addrs.items()}
+
+
+_ONE_ADDR = Via(Vec[EntityAddr], _of_addrs, _legacy_addrs)
+_ONE_ADDR_BY_OSD = Via(Map[s32, EntityAddr], _of_addr_map, _legacy_addr_map)
+# Until Nautilus a daemon had one address; the clients' part and the rest changed at other versions.
+_Addrs = Annotated[list[EntityAddrVec], Either("v >= 7", Vec[EntityAddrVec], _ONE_ADDR)]
+_AddrsByOsd = Annotated[
+    dict[int, EntityAddrVec], Either("v >= 7", Map[s32, EntityAddrVec], _ONE_ADDR_BY_OSD)
+]
+_OldStates = Via(Vec[u8], list, old_states)
+_OldChange = Via(Map[s32, u8], dict, old_change)
 
 
 @struct(version=9, compat=1)
@@ -97,16 +130,16 @@ class _ClientPart(Struct):
     pools: Map[s64, PGPool]
     pool_name: Map[s64, string]
     pool_max: s32 = default(-1)
-    flags: u32
+    flags: Annotated[int, Either("v >= 4", u32, _FlagsWithRelease())]
     max_osd: s32
-    osd_state: Annotated[list[int], Either("v >= 5", Vec[u32], Vec[u8])]
+    osd_state: Annotated[list[int], Either("v >= 5", Vec[u32], _OldStates)]
     osd_weight: Vec[u32]
-    client_addrs: Vec[EntityAddrVec]
+    client_addrs: Annotated[list[EntityAddrVec], Either("v >= 8", Vec[EntityAddrVec], _ONE_ADDR)]
     pg_temp: Map[PGId, Vec[s32]]
     primary_temp: Map[PGId, s32]
-    osd_primary_affinity: Vec[u32]
+    osd_primary_affinity: Vec[u32] = since(2)
     crush: Nested[CrushWrapper]
-    erasure_code_profiles: Map[string, Map[string, string]]
+    erasure_code_profiles: Map[string, Map[string, string]] = since(3)
     pg_upmap: Map[PGId, Vec[s32]] = since(4)
     pg_upmap_items: Map[PGId, Vec[Pair[s32, s32]]] = since(4)
     crush_version: u32 = since(6, 1)
@@ -121,15 +154,15 @@ class _ClientPart(Struct):
 class _MapFields(_ClientPart):
     """All of a map: the clients' part (inherited), what only OSDs and monitors need, the CRC."""
 
-    hb_back_addrs: Vec[EntityAddrVec]
+    hb_back_addrs: _Addrs
     osd_info: Vec[OsdInfo]
     blocklist: Map[EntityAddr, UTime]
-    cluster_addrs: Vec[EntityAddrVec]
+    cluster_addrs: _Addrs
     cluster_snapshot_epoch: u32
     cluster_snapshot: string
     osd_uuid: Vec[uuid_d]
     osd_xinfo: Vec[OsdXInfo]
-    hb_front_addrs: Vec[EntityAddrVec]
+    hb_front_addrs: _Addrs
     nearfull_ratio: f32 = since(2)
     full_ratio: f32 = since(2)
     backfillfull_ratio: f32 = since(3)
@@ -163,14 +196,14 @@ class _ClientChange(Struct):
     new_pools: Map[s64, PGPool]
     new_pool_names: Map[s64, string]
     old_pools: Set[s64]
-    new_up_client: Map[s32, EntityAddrVec]
-    new_state: Annotated[dict[int, int], Either("v >= 5", Map[s32, u32], Map[s32, u8])]
+    new_up_client: _AddrsByOsd
+    new_state: Annotated[dict[int, int], Either("v >= 5", Map[s32, u32], _OldChange)]
     new_weight: Map[s32, u32]
     new_pg_temp: Map[PGId, Vec[s32]]
     new_primary_temp: Map[PGId, s32]
-    new_primary_affinity: Map[s32, u32]
-    new_erasure_code_profiles: Map[string, Map[string, string]]
-    old_erasure_code_profiles: Vec[string]
+    new_primary_affinity: Map[s32, u32] = since(2)
+    new_erasure_code_profiles: Map[string, Map[string, string]] = since(3)
+    old_erasure_code_profiles: Vec[string] = since(3)
     new_pg_upmap: Map[PGId, Vec[s32]] = since(4)
     old_pg_upmap: Set[PGId] = since(4)
     new_pg_upmap_items: Map[PGId, Vec[Pair[s32, s32]]] = since(4)
@@ -190,17 +223,17 @@ class _ChangeFields(_ClientChange):
     Negative ratios mean: no change.
     """
 
-    new_hb_back_up: Map[s32, EntityAddrVec]
+    new_hb_back_up: _AddrsByOsd
     new_up_thru: Map[s32, u32]
     new_last_clean_interval: Map[s32, Pair[u32, u32]]
     new_lost: Map[s32, u32]
     new_blocklist: Map[EntityAddr, UTime]
     old_blocklist: Vec[EntityAddr]
-    new_up_cluster: Map[s32, EntityAddrVec]
+    new_up_cluster: _AddrsByOsd
     cluster_snapshot: string
     new_uuid: Map[s32, uuid_d]
     new_xinfo: Map[s32, OsdXInfo]
-    new_hb_front_up: Map[s32, EntityAddrVec]
+    new_hb_front_up: _AddrsByOsd
     encode_features: u64 = since(2, PACIFIC)
     new_nearfull_ratio: f32 = since(3, -1.0)
     new_full_ratio: f32 = since(3, -1.0)
@@ -236,13 +269,11 @@ class _Parts:
     decode_osd: Callable[..., tuple[tuple[Any, ...], int]]
 
 
+_Versions = tuple[tuple[int, int, int], ...]
+
+
 def _compile_parts(
-    kind: type[Struct],
-    client: type[Struct],
-    client_version: int,
-    outside: int,
-    raised: tuple[tuple[str, int, int], ...],
-    client_raised: str,
+    kind: type[Struct], client: type[Struct], outside: int, headers: tuple[Header, Header]
 ) -> _Parts:
     """Compiles the clients' fields (those of `client`) and the rest, less the last `outside`
     (CRCs).
@@ -250,41 +281,61 @@ def _compile_parts(
     fields = list(kind._denc_fields)
     count = len(client._denc_fields)
     mine, theirs = fields[:count], fields[count : len(fields) - outside]
-    newer = (client_raised, client_version + 1, 1)
-    client_header = Header("envelope", ((0, client_version, 1),), reads=10, raised=(newer,))
-    osd_header = Header("envelope", ((0, 9, 1),), reads=12, raised=raised)
     name = "OSDMap" if kind is _MapFields else "Incremental"
     return _Parts(
-        compile_encode(name, mine, client_header),
-        compile_encode(name, theirs, osd_header),
-        compile_decode(name, _values, mine, client_header),
-        compile_decode(name, _values, theirs, osd_header),
+        compile_encode(name, mine, headers[0]),
+        compile_encode(name, theirs, headers[1]),
+        compile_decode(name, _values, mine, headers[0]),
+        compile_decode(name, _values, theirs, headers[1]),
     )
 
 
+def _header(versions: _Versions, reads: int, *raised: tuple[str, int, int]) -> Header:
+    return Header("envelope", versions, reads, raised=raised)
+
+
+# What only newer peers understand raises the version, but not for peers that want an older one.
 _MAP = _compile_parts(
     _MapFields,
     _ClientPart,
-    9,
     1,
-    (("stretch_mode_enabled", 10, 1), ("range_blocklist", 11, 1)),
-    "pg_upmap_primaries",
+    (
+        _header(
+            ((_NAUTILUS_ON, 9, 1), (_MIMIC_ON, 7, 1), (_LUMINOUS_ON, 6, 1), (0, 3, 1)),
+            10,
+            ("pg_upmap_primaries and v >= 9", 10, 1),
+        ),
+        _header(
+            ((_NAUTILUS_ON, 9, 1), (_MIMIC_ON, 6, 1), (_LUMINOUS_ON, 5, 1), (0, 1, 1)),
+            12,
+            ("stretch_mode_enabled and v >= 9", 10, 1),
+            ("range_blocklist and v >= 9", 11, 1),
+        ),
+    ),
 )
 _CHANGE = _compile_parts(
     _ChangeFields,
     _ClientChange,
-    8,
     2,
-    (("change_stretch_mode", 10, 1), ("new_range_blocklist or old_range_blocklist", 11, 1)),
-    "new_pg_upmap_primary or old_pg_upmap_primary",
+    (
+        _header(
+            ((_NAUTILUS_ON, 8, 1), (_MIMIC_ON, 6, 1), (_LUMINOUS_ON, 5, 1), (0, 3, 1)),
+            10,
+            ("(new_pg_upmap_primary or old_pg_upmap_primary) and v >= 8", 9, 1),
+        ),
+        _header(
+            ((_NAUTILUS_ON, 9, 1), (_LUMINOUS_ON, 6, 1), (0, 2, 1)),
+            12,
+            ("change_stretch_mode and v >= 9", 10, 1),
+            ("(new_range_blocklist or old_range_blocklist) and v >= 9", 11, 1),
+        ),
+    ),
 )
 
 
 def _open_wrapper(buf: bytes, pos: int, end: int) -> int:
     """Checks the outer envelope at `pos`; returns where it ends."""
     version, compat, size = _struct.unpack_from("<BBI", buf, pos)
-    if version < _WRAPPER_COMPAT:
-        raise IncompatibleVersion(f"version {version} is from before Firefly", offset=pos)
     if compat > _WRAPPER_VERSION:
         raise IncompatibleVersion(f"version {version} needs a reader of {compat}", offset=pos)
     after: int = pos + 6 + size
@@ -324,6 +375,9 @@ class OSDMap(_MapFields):
     __slots__ = ()
 
     def _enc(self, out: bytearray, features: int) -> None:
+        if not has(features, OSDMAP_ENC):
+            osdmap_classic.encode_map(self, out, features)
+            return
         start = len(out)
         out += _struct.pack("<BBI", _WRAPPER_VERSION, _WRAPPER_COMPAT, 0)
         _MAP.encode_client(self, out, features)
@@ -334,6 +388,11 @@ class OSDMap(_MapFields):
 
     @classmethod
     def _dec(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:
+        if buf[pos] < _WRAPPER_COMPAT:
+            fields, pos = osdmap_classic.decode_map(buf, pos, end, features)
+            made = cls(**fields)
+            _settle_release(made)
+            return made, pos
         start, after = pos, _open_wrapper(buf, pos, end)
         client, pos = _MAP.decode_client(buf, pos + 6, after, features)
         osd, pos = _MAP.decode_osd(buf, pos, after, features)
@@ -355,7 +414,7 @@ def _settle_release(made: OSDMap) -> None:
     if made.require_osd_release >= _NAUTILUS:
         made.flags |= _PGLOG_HARDLIMIT
     if made.require_osd_release >= _LUMINOUS:
-        made.flags &= ~(_REQUIRE_JEWEL | _REQUIRE_KRAKEN | _REQUIRE_LUMINOUS)
+        made.flags &= ~_REQUIRE_FLAGS
         made.flags |= _RECOVERY_DELETES
 
 
@@ -371,6 +430,9 @@ class Incremental(_ChangeFields):
     __slots__ = ()
 
     def _enc(self, out: bytearray, features: int) -> None:
+        if not has(features, OSDMAP_ENC):
+            osdmap_classic.encode_incremental(self, out, features)
+            return
         start = len(out)
         out += _struct.pack("<BBI", _WRAPPER_VERSION, _WRAPPER_COMPAT, 0)
         _CHANGE.encode_client(self, out, features)
@@ -381,11 +443,29 @@ class Incremental(_ChangeFields):
 
     @classmethod
     def _dec(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:
+        if buf[pos] < _WRAPPER_COMPAT:
+            fields, pos = osdmap_classic.decode_incremental(buf, pos, end, features)
+            return cls(**fields), pos
         start, after = pos, _open_wrapper(buf, pos, end)
         client, pos = _CHANGE.decode_client(buf, pos + 6, after, features)
+        by_flags = buf[pos] < _RELEASE_IN_CHANGE
         osd, pos = _CHANGE.decode_osd(buf, pos, after, features)
         inc_crc = full_crc = 0
         if buf[start] >= _WRAPPER_VERSION:
             inc_crc = _check_crc(buf, start, pos, after)
             (full_crc,) = _struct.unpack_from("<I", buf, pos + 4)
-        return cls(*client, *osd, inc_crc, full_crc), after
+        made = cls(*client, *osd, inc_crc, full_crc)
+        if by_flags and made.new_flags >= 0:
+            _settle_new_release(made)
+        return made, after
+
+
+def _settle_new_release(made: Incremental) -> None:
+    """The release that a change from before Luminous requires, which it says by flags."""
+    if made.new_flags & _REQUIRE_LUMINOUS:
+        made.new_require_osd_release = _LUMINOUS
+        made.new_flags &= ~_REQUIRE_FLAGS
+    elif made.new_flags & _REQUIRE_KRAKEN:
+        made.new_require_osd_release = _KRAKEN
+    elif made.new_flags & _REQUIRE_JEWEL:
+        made.new_require_osd_release = _JEWEL

@@ -6,11 +6,17 @@ Format: upstream `src/messages/MOSDMap.h`. What the maps mean: `spirula.maps.osd
 from __future__ import annotations
 
 from spirula.denc import Map, blob, s64, since, u32, uuid_d
+from spirula.denc.features import OSDENC, PGID64, PGPOOL3
 from spirula.messages.base import Message, message
 from spirula.types.interval_set import IntervalSet
 
 
-@message(41, version=4, compat=3)
+@message(
+    41,
+    version=1,
+    compat=1,
+    by_feature=((PGID64 | PGPOOL3 | OSDENC, 4, 3), (PGID64 | PGPOOL3, 2, 2)),
+)
 class MOSDMap(Message):
     """Full maps and incrementals by epoch; the sender has all from `oldest_map` to `newest_map`."""
 

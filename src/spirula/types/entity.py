@@ -282,6 +282,11 @@ class EntityAddrVec(Struct):
         return self.of_type(AddrType.MSGR2)
 
     @property
+    def legacy(self) -> EntityAddr:
+        """The v1 address, a blank one where there is none."""
+        return next((addr for addr in self.addrs if addr.type == AddrType.LEGACY), EntityAddr())
+
+    @property
     def legacy_or_front(self) -> EntityAddr:
         """The v1 address, else the first, else a blank one."""
         for addr in self.addrs:
@@ -308,8 +313,7 @@ class EntityAddrVec(Struct):
 
     def _enc(self, out: bytearray, features: int) -> None:
         if not has(features, MSG_ADDR2):
-            legacy = next((a for a in self.addrs if a.type == AddrType.LEGACY), EntityAddr())
-            legacy._enc(out, 0)
+            self.legacy._enc(out, 0)
             return
         out += b"\x02" + len(self.addrs).to_bytes(4, "little")
         if has(features, SERVER_NAUTILUS):

@@ -1,8 +1,8 @@
 """A pool's settings, as the OSD map carries them: size, placement, quotas, snapshots, cache
 tiering, options.
 
-Formats: upstream `src/osd/osd_types.h` and `.cc` (pg_pool_t, pool_snap_info_t, pool_opts_t).
-Encoded as for Nautilus and newer, the oldest releases that speak msgr2.
+Formats: upstream `src/osd/osd_types.h` and `.cc` (pg_pool_t, pool_snap_info_t, pool_opts_t), as
+16.2 encodes them for peers of any age.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 import struct as _struct
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from spirula.denc import (
+    Codec,
+    Either,
     Map,
     Opt,
     Set,
     Struct,
+    Via,
     default,
     irregular,
     removed,
@@ -30,12 +33,24 @@ from spirula.denc import (
     u64,
     until,
 )
-from spirula.denc.features import SERVER_NAUTILUS, has
+from spirula.denc.features import (
+    NEW_OSDOP_ENCODING,
+    OSD_POOLRESEND,
+    OSDENC,
+    PGPOOL3,
+    SERVER_LUMINOUS,
+    SERVER_MIMIC,
+    SERVER_NAUTILUS,
+    has,
+)
 from spirula.errors import IncompatibleVersion, LimitExceeded, WireError
 from spirula.types.base import UTime
 from spirula.types.hit_set import HitSetParams
 from spirula.types.interval_set import IntervalSet
 from spirula.types.pg import PGMergeMeta
+
+if TYPE_CHECKING:
+    from spirula.denc.emitter import Emitter
 
 CRUSH_ITEM_NONE = 0x7FFFFFFF
 
@@ -97,7 +112,7 @@ class CacheMode(IntEnum):
     PROXY = 6
 
 
-@struct(version=2, compat=2, legacy=(2, 2), name="pool_snap_info_t")
+@struct(version=1, by_feature=((PGPOOL3, 2, 2),), legacy=(2, 2), name="pool_snap_info_t")
 class PoolSnapInfo(Struct):
     """A snapshot of a whole pool."""
 
@@ -212,11 +227,88 @@ class PeeringCrushData(Struct):
     mandatory_member: s32 = default(CRUSH_ITEM_NONE)
 
 
+_SNAP_MODES = PoolFlag.SELFMANAGED_SNAPS | PoolFlag.POOL_SNAPS | PoolFlag.CREATING
+_OF_HAMMER = PGPOOL3 | OSDENC | OSD_POOLRESEND
+_OF_LUMINOUS = _OF_HAMMER | NEW_OSDOP_ENCODING | SERVER_LUMINOUS
+
+
+def _without_snap_modes(flags: int) -> int:
+    return flags & ~_SNAP_MODES
+
+
+_OldFlags = Via(u64, int, _without_snap_modes)
+
+
+class _CountOf(Codec):
+    """How many items there are; they come later (see `_AuidThenSnaps`)."""
+
+    fmt = "I"
+    min_size = 4
+
+    def flatten(self, expr: str, emit: Emitter) -> list[str]:
+        del emit
+        return [f"len({expr})"]
+
+
+class _AuidThenSnaps(Codec):
+    """In version 2 snapshots and ranges of removed ones follow on `auid`, their counts precede
+    it.
+    """
+
+    min_size = 8
+
+    def emit_encode(self, expr: str, emit: Emitter) -> None:
+        emit.flush_out()
+        emit.line(f"{emit.const(_encode_auid_and_snaps)}(self, {expr}, out, features)")
+
+    def emit_decode(self, target: str, emit: Emitter) -> None:
+        emit.flush_in()
+        read = emit.const(_decode_auid_and_snaps)
+        emit.line(
+            f"{target}, f_snaps, f_removed_snaps, pos"
+            f" = {read}(buf, pos, end, features, f_snaps, f_removed_snaps)"
+        )
+
+
+def _encode_auid_and_snaps(pool: PGPool, auid: int, out: bytearray, features: int) -> None:
+    out += _struct.pack("<Q", auid)
+    for id in sorted(pool.snaps):
+        out += _struct.pack("<Q", id)
+        pool.snaps[id]._enc(out, features)
+    for start, length in pool.removed_snaps:
+        out += _struct.pack("<QQ", start, length)
+
+
+def _decode_auid_and_snaps(
+    buf: bytes, pos: int, end: int, features: int, snaps: int, ranges: int
+) -> tuple[int, dict[int, PoolSnapInfo], IntervalSet, int]:
+    (auid,) = _struct.unpack_from("<Q", buf, pos)
+    pos += 8
+    found: dict[int, PoolSnapInfo] = {}
+    for _ in range(snaps):
+        (id,) = _struct.unpack_from("<Q", buf, pos)
+        found[id], pos = PoolSnapInfo._dec(buf, pos + 8, end, features)
+    removed_ids = IntervalSet()
+    for _ in range(ranges):
+        start, length = _struct.unpack_from("<QQ", buf, pos)
+        removed_ids.insert(start, length)
+        pos += 16
+    return auid, found, removed_ids, pos
+
+
 @struct(
-    version=29,
-    compat=5,
+    version=2,
+    by_feature=(
+        (_OF_LUMINOUS | SERVER_NAUTILUS, 29, 5),
+        (_OF_LUMINOUS | SERVER_MIMIC, 27, 5),
+        (_OF_LUMINOUS, 26, 5),
+        (_OF_HAMMER | NEW_OSDOP_ENCODING, 24, 5),
+        (_OF_HAMMER, 21, 5),
+        (PGPOOL3 | OSDENC, 14, 5),
+        (PGPOOL3, 4, 4),
+    ),
     legacy=(5, 5),
-    raised=("peering_crush_data.bucket_count", 30, 5),
+    raised=("peering_crush_data.bucket_count and v >= 29", 30, 5),
     name="pg_pool_t",
 )
 class PGPool(Struct):
@@ -238,10 +330,10 @@ class PGPool(Struct):
     last_change: u32
     snap_seq: u64
     snap_epoch: u32
-    snaps: Map[u64, PoolSnapInfo] = since(3)
-    removed_snaps: IntervalSet = since(3)
-    auid: u64
-    flags: u64 = since(4)
+    snaps: Annotated[dict[int, PoolSnapInfo], Either("v >= 3", Map[u64, PoolSnapInfo], _CountOf())]
+    removed_snaps: Annotated[IntervalSet, Either("v >= 3", IntervalSet, _CountOf())]
+    auid: Annotated[int, Either("v >= 3", u64, _AuidThenSnaps())]
+    flags: Annotated[int, Either("v >= 27 or v < 21", u64, _OldFlags)] = since(4)
     crash_replay_interval: u32 = since(4)
     min_size: u8 = since(7)
     quota_max_bytes: u64 = since(8)

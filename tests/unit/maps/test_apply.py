@@ -17,11 +17,12 @@ from spirula.maps.apply import (
     apply_incremental,
     pending_incremental,
 )
-from spirula.maps.osdmap import Incremental, OSDMap, OsdXInfo
+from spirula.maps.osdmap import Incremental, OSDMap
 from spirula.maps.state import NO_RELEASE, OSDMapFlag, OSDState, Release
 from spirula.types.base import UTime
 from spirula.types.entity import EntityAddr, EntityAddrVec
 from spirula.types.interval_set import IntervalSet
+from spirula.types.osd_info import OsdXInfo
 from spirula.types.pg import PGId
 from spirula.types.pool import PGPool
 

@@ -19,7 +19,6 @@ from spirula.denc.features import (
     STRETCH_MODE,
     has,
 )
-from spirula.maps.osdmap import OsdXInfo
 from spirula.maps.state import OSD_IN, OSDMapFlag, OSDState, Release, exists, is_up
 from spirula.messages.osd_mon import MOSDBoot
 from spirula.mon.services.osdmap.judgement import (
@@ -30,6 +29,7 @@ from spirula.mon.services.osdmap.judgement import (
 )
 from spirula.mon.services.osdmap.sources import is_at, may_speak, osd_of, same_addrs
 from spirula.types.log import LogLevel
+from spirula.types.osd_info import OsdXInfo
 
 if TYPE_CHECKING:
     from spirula.mon.request import Request

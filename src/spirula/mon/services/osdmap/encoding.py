@@ -70,6 +70,7 @@ def reencode_incremental(encoded: bytes, features: int) -> bytes:
     """An incremental as a peer with fewer features wants it. Raises WireError."""
     inc = Incremental.decode(encoded)
     features &= inc.encode_features
+    inc.encode_features = features
     if inc.fullmap:
         inc.fullmap = OSDMap.decode(inc.fullmap).encode(features | RESERVED)
     if inc.crush:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spirula.conf.config import Config
-from spirula.maps.osdmap import OsdXInfo
 from spirula.maps.state import exists, is_down, is_up
 from spirula.messages.osd_mon import FailureFlag, MOSDFailure
 from spirula.mon.services.osdmap.judgement import can_mark_down, is_pending_down, mark_down
@@ -21,6 +20,7 @@ from spirula.mon.services.osdmap.places import location, location_text
 from spirula.mon.services.osdmap.sources import is_at, may_speak, osd_of
 from spirula.types.entity import EntityType
 from spirula.types.log import LogLevel
+from spirula.types.osd_info import OsdXInfo
 
 if TYPE_CHECKING:
     from spirula.mon.request import Request

@@ -10,7 +10,6 @@ import json
 from typing import TYPE_CHECKING
 
 from spirula.errors import Busy, InvalidArgument, NotFound, NotPermitted, OutOfRange
-from spirula.maps.osdmap import OsdXInfo
 from spirula.maps.query import all_osds, out_osds
 from spirula.maps.state import (
     DEFAULT_PRIMARY_AFFINITY,
@@ -30,6 +29,7 @@ from spirula.mon.services.osdmap.osd_ids import UnreadableId, parse_osd_id
 from spirula.mon.services.osdmap.removal import remove_osd
 from spirula.printing import general
 from spirula.types.log import LogLevel
+from spirula.types.osd_info import OsdXInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
