@@ -1,0 +1,151 @@
+"""A real BlueStore and ours, given the same changes, hold the same objects in the same order.
+
+`ceph-osd --mkfs` makes the store; `ceph-objectstore-tool` changes and reads it, a process for each
+step, so that everything here also survived closing the store.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+
+import pytest
+
+from spirula.store.memory import MemoryObjectStore
+from spirula.store.objectstore import list_all
+from spirula.types.hobject import NOSNAP
+from spirula.types.pg import Coll
+from tests.interop.realcluster import ENVIRONMENT
+from tests.unit.store.conformance import obj, txn
+
+META = Coll()
+PROGRAMS = ("ceph-osd", "ceph-objectstore-tool")
+MISSING = [name for name in PROGRAMS if shutil.which(name, path=ENVIRONMENT["PATH"]) is None]
+
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(MISSING), reason=f"no {' and '.join(MISSING)}: install ceph-osd"),
+]
+
+
+class Real:
+    """A BlueStore of 1 GiB in a sparse file, without an OSD."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.empty_conf = folder.parent / "empty.conf"
+        self.empty_conf.write_text("")
+        self.run(
+            *("ceph-osd", "-i", "0", "--mkfs", "--osd-objectstore", "bluestore"),
+            *("--osd-data", folder, "--no-mon-config", "--auth-supported", "none"),
+            *("--osd-uuid", "11111111-1111-1111-1111-111111111111"),
+            *("--fsid", "22222222-2222-2222-2222-222222222222"),
+            *("--bluestore-block-size", str(1 << 30)),
+        )
+
+    def run(self, *words, data=b""):
+        done = subprocess.run(
+            [str(word) for word in words],
+            env=ENVIRONMENT | {"CEPH_CONF": str(self.empty_conf)},
+            input=data,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert not done.returncode, done.stderr.decode()
+        return done.stdout
+
+    def tool(self, *words, data=b""):
+        start = ("ceph-objectstore-tool", "--data-path", self.folder, "--no-mon-config")
+        return self.run(*start, *words, data=data)
+
+    def on(self, oid, *words, data=b""):
+        return self.tool(json.dumps(["meta", oid.plain()]), *words, data=data)
+
+    def listed(self):
+        shown = [json.loads(line)[1] for line in self.tool("--op", "meta-list").splitlines()]
+        return [from_json(entry) for entry in shown if entry["oid"] != "osd_superblock"]
+
+
+def from_json(entry):
+    return obj(
+        entry["oid"],
+        entry["hash"],
+        entry["pool"],
+        snap=entry["snapid"] % (1 << 64),
+        nspace=entry["namespace"],
+        key=entry["key"],
+        gen=entry.get("generation"),
+        shard=entry.get("shard_id", -1),
+    )
+
+
+@pytest.fixture
+def real(tmp_path):
+    folder = tmp_path / "osd"
+    folder.mkdir()
+    return Real(folder)
+
+
+@pytest.fixture
+def ours():
+    store = MemoryObjectStore(lambda call: call)
+    store.mount()
+    store.queue_transactions(META, [txn(("create_collection", META, 0))])
+    return store
+
+
+def change(store, *steps):
+    store.queue_transactions(META, [txn(*steps)])
+
+
+def test_order_of_objects(real, ours):
+    rng = random.Random(5)
+    common = {"name": "b", "hash": 0x30, "pool": -1, "snap": 4}
+    odd = [
+        {"name": "a"},
+        {"key": "a"},
+        {"nspace": "n"},
+        {"snap": NOSNAP},
+        {"gen": 7},
+        {"hash": 0x80000000},
+        {"hash": 0xFFFFFFFF},
+        {"hash": 1},
+        {"name": "b%\x01~"},
+        {"nspace": "ä", "key": "#"},
+    ]
+    oids = [obj(**(common | change)) for change in [{}, *odd]]
+    rng.shuffle(oids)
+    for oid in oids:
+        real.on(oid, "set-bytes", data=b"x")
+        change(ours, ("write", META, oid, 0, b"x"))
+    expected = list(list_all(ours, META))
+    assert len(expected) == len(oids)
+    assert real.listed() == expected
+
+
+def test_what_objects_hold(real, ours):
+    oid = obj("held", 5, -1)
+    change(ours, ("touch", META, oid))
+    data = random.Random(1).randbytes(150_000)
+    for size in (150_000, 70_000):
+        real.on(oid, "set-bytes", data=data[:size])
+        change(ours, ("truncate", META, oid, 0), ("write", META, oid, 0, data[:size]))
+    assert real.on(oid, "get-bytes") == ours.read(META, oid) == data[:70_000]
+    for name, value in (("_b", b"1"), ("_a", b"")):
+        real.on(oid, "set-attr", name, data=value)
+        change(ours, ("setattr", META, oid, name, value))
+    assert real.on(oid, "list-attrs").decode().split() == list(ours.getattrs(META, oid))
+    assert real.on(oid, "get-attr", "_a") == ours.getattr(META, oid, "_a") == b""
+    for key in ("k~", "k10", "k9"):
+        real.on(oid, "set-omap", key, data=key.encode())
+        change(ours, ("omap_setkeys", META, oid, {key: key.encode()}))
+    real.on(oid, "set-omaphdr", data=b"header")
+    change(ours, ("omap_setheader", META, oid, b"header"))
+    real.on(oid, "rm-omap", "k9")
+    change(ours, ("omap_rmkeys", META, oid, ["k9"]))
+    assert real.on(oid, "list-omap").decode().split() == ours.omap_get_keys(META, oid)
+    assert real.on(oid, "get-omaphdr") == ours.omap_get_header(META, oid)
