@@ -8,8 +8,10 @@ import pytest
 
 from spirula.messages.mon_client import MLog, MMonCommand, MMonGetVersion
 from spirula.mon.op_tracker import describe
+from spirula.mon.services.health import checks
 from spirula.types.base import UTime
 from spirula.types.log import LogEntry
+from spirula.types.service import HealthCheckMap
 from tests.unit.mon.harness import FSID, HarnessMonitor
 
 
@@ -133,3 +135,21 @@ def test_counters_of_the_monitor(mon):
     assert after["cluster"]["osd_epoch"] == mon.mon.osdmap.epoch
     assert after["cluster"]["num_mon_quorum"] == 1
     assert after["mon"]["num_sessions"] == len(mon.mon.sessions)
+
+
+def test_slow_requests_of_several_monitors_are_one_check():
+    monmap = HarnessMonitor().mon.monmap
+    monmap.ranks = ["a", "b", "c"]
+    of_each = {
+        0: HealthCheckMap(checks.slow_ops("a", 2, 31.7)),
+        1: HealthCheckMap(checks.slow_ops("b", 0, 0.0)),
+        2: HealthCheckMap(checks.slow_ops("c", 3, 95.0)),
+    }
+    found = checks.combine(of_each, monmap)["SLOW_OPS"]
+    assert found.count == 5
+    assert found.summary == (
+        "5 slow ops, oldest one blocked for 95 sec, daemons [mon.a,mon.c] have slow ops."
+    )
+    del of_each[2]
+    [alone] = checks.combine(of_each, monmap).values()
+    assert alone.summary == "2 slow ops, oldest one blocked for 31 sec, mon.a has slow ops"

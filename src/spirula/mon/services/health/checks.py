@@ -119,7 +119,8 @@ def _join_slow_ops(by_monitor: Mapping[int, HealthCheckMap]) -> str:
     """The summary of what several monitors tell in the words of `slow_ops`."""
     told = [m.checks["SLOW_OPS"].summary for m in by_monitor.values() if "SLOW_OPS" in m.checks]
     found = [match.groups() for match in map(_SLOW.fullmatch, told) if match]
-    count, oldest = sum(int(n) for n, _, _ in found), max(int(s) for _, s, _ in found)
+    count = sum(int(n) for n, _, _ in found)
+    oldest = max((int(s) for _, s, _ in found), default=0)
     who = ",".join(sorted(name for _, _, name in found))
     return f"{count} slow ops, oldest one blocked for {oldest} sec, daemons [{who}] have slow ops."
 
