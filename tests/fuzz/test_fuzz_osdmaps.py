@@ -5,13 +5,16 @@ Bytes are altered and the checksum set right again, so that everything behind th
 
 from __future__ import annotations
 
+import contextlib
 import random
 import struct
 
 import pytest
 
 from spirula.conf.formatter import render
-from spirula.errors import SpirulaError
+from spirula.crush.map import RuleOp, Step
+from spirula.crush.sound import check_sound
+from spirula.errors import SpirulaError, TooLarge
 from spirula.kernels.crc32c import crc32c
 from spirula.maps.apply import pending_incremental
 from spirula.maps.balance.reads import balance_reads
@@ -21,10 +24,13 @@ from spirula.maps.dump.document import osdmap_document
 from spirula.maps.dump.plain import print_osdmap
 from spirula.maps.dump.summary import print_summary
 from spirula.maps.dump.tree import print_tree, tree_document
+from spirula.maps.mapping import PGMappings
 from spirula.maps.osdmap import OSDMap
+from spirula.maps.placement import Placement
 from spirula.maps.plan import plan, with_changes
 from spirula.maps.state import check_sizes
 from spirula.types.base import UTime
+from spirula.types.pg import PGId
 from tests.fuzz.mutate import chance
 from tests.golden.osdmaps import recorded
 from tests.unit.maps.balance.lopsided import lopsided_map
@@ -32,6 +38,13 @@ from tests.unit.maps.randommaps import random_map
 
 MUTANTS = 60
 MOST_PGS, MOST_TRIES = 200, 1000
+TUNABLES = (
+    "choose_total_tries",
+    "choose_local_tries",
+    "choose_local_fallback_tries",
+    "msr_descents",
+    "msr_collision_tries",
+)
 ODD = (0, 1, 2, 127, 128, 255)
 
 
@@ -53,7 +66,14 @@ def questions(osdmap: OSDMap):
 
 
 def is_quick(osdmap: OSDMap) -> bool:
-    """Tries and sizes that would take long, with upstream as well, are not what is tested here."""
+    """Whether mapping ends soon: with few tries, or at once because there are too many.
+
+    What lies between would take long, with upstream as well, and is not what is tested here.
+    """
+    try:
+        check_sound(osdmap.crush, {})
+    except SpirulaError:
+        return True
     tunables = osdmap.crush.tunables
     tries = [getattr(tunables, name) for name in tunables.__slots__]
     tries += [step.arg1 for rule in osdmap.crush.rules if rule for step in rule.steps]
@@ -68,6 +88,19 @@ def with_checksum(data: bytearray, at: int) -> bytes:
     return bytes(data)
 
 
+def with_tries(rng: random.Random) -> OSDMap:
+    """A map that asks for more tries than anybody means, somewhere."""
+    osdmap = lopsided_map(rng, racks=2, hosts=2, osds=2, pg_num=8)
+    tries = rng.choice((1 << 17, (1 << 31) - 1, 1 << 31, (1 << 32) - 1))
+    tunable = rng.choice((*TUNABLES, "set_choose_tries"))
+    if tunable == "set_choose_tries":
+        rule = rng.choice([rule for rule in osdmap.crush.rules if rule])
+        rule.steps.insert(0, Step(RuleOp.SET_CHOOSE_TRIES, min(tries, (1 << 31) - 1)))
+    else:
+        setattr(osdmap.crush.tunables, tunable, tries)
+    return OSDMap.decode(osdmap.encode())
+
+
 def damaged(seed: bytes, rng: random.Random) -> bytes:
     data = bytearray(seed)
     at = seed.rindex(struct.pack("<I", OSDMap.decode(seed).crc))
@@ -75,6 +108,21 @@ def damaged(seed: bytes, rng: random.Random) -> bytes:
         place = rng.randrange(6, len(data) - 4)
         data[place] = rng.choice((*ODD, data[place] ^ 1, data[place] ^ 0x80))
     return with_checksum(data, at)
+
+
+def test_tries_without_end(scale):
+    """Nobody waits for years: whoever asks where something is gets a refusal."""
+    rng = chance("endless osdmaps")
+    for _ in range(10 * scale):
+        osdmap = with_tries(rng)
+        assert is_quick(osdmap)
+        pg = PGId(next(iter(osdmap.pools)), 0)
+        for mapped in (PGMappings, lambda m, pg=pg: Placement(m).pg_to_up_acting_osds(pg)):
+            with pytest.raises(TooLarge, match=r"tries|may try"):
+                mapped(osdmap)
+        for question in questions(osdmap):
+            with contextlib.suppress(SpirulaError):
+                question()
 
 
 @pytest.mark.slow

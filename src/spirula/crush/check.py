@@ -8,7 +8,8 @@ so often that a kilobyte means a billion places. Called by whatever takes a map 
 from __future__ import annotations
 
 from spirula.crush.build import settle_choose_args
-from spirula.crush.map import Bucket, BucketAlg, CrushMap, RuleOp
+from spirula.crush.map import Bucket, BucketAlg, CrushMap
+from spirula.crush.sound import check_tries
 from spirula.crush.tree import label, walk
 from spirula.errors import InvalidArgument, Loop, TooLarge
 
@@ -21,24 +22,12 @@ MAX_DEPTH = 100
 MAX_PLACES = 1 << 20
 """Places in the hierarchy: an item counts as often as there are ways from a root down to it."""
 
-MAX_TRIES = 1 << 16
-"""Tries that tunables and steps of rules ask for: where no device fits, all of them are made."""
-
-_TRIES = (
-    RuleOp.SET_CHOOSE_TRIES,
-    RuleOp.SET_CHOOSELEAF_TRIES,
-    RuleOp.SET_CHOOSE_LOCAL_TRIES,
-    RuleOp.SET_CHOOSE_LOCAL_FALLBACK_TRIES,
-    RuleOp.SET_MSR_DESCENTS,
-    RuleOp.SET_MSR_COLLISION_TRIES,
-)
-
 
 def check_map(crush: CrushMap) -> None:
     """Refuse what cannot be worked with; choose_args are brought in line with the buckets first.
 
-    Raises Loop for a bucket that contains itself, TooLarge beyond the limits of this module,
-    InvalidArgument where parts of the map contradict each other.
+    Raises Loop for a bucket that contains itself, TooLarge beyond the limits of this module and of
+    `sound`, InvalidArgument where parts of the map contradict each other.
     """
     settle_choose_args(crush)
     largest = max((max(bucket.items, default=0) for bucket in crush.buckets if bucket), default=0)
@@ -49,7 +38,7 @@ def check_map(crush: CrushMap) -> None:
             _check_bucket(bucket, index)
     _check_choose_args(crush)
     _check_hierarchy(crush)
-    _check_tries(crush)
+    check_tries(crush)
 
 
 def _check_bucket(bucket: Bucket, index: int) -> None:
@@ -103,16 +92,6 @@ def _check_hierarchy(crush: CrushMap) -> None:
                     stack.append((child, iter(child.items)))
     if sum(places[id] for id in places.keys() - contained) > 2 * MAX_PLACES:
         raise TooLarge(f"the hierarchy has more than {MAX_PLACES} places")
-
-
-def _check_tries(crush: CrushMap) -> None:
-    t = crush.tunables
-    tries = [t.choose_local_tries, t.choose_local_fallback_tries, t.choose_total_tries]
-    tries += [t.msr_descents, t.msr_collision_tries]
-    for rule in crush.rules:
-        tries += [step.arg1 for step in (rule.steps if rule else ()) if step.op in _TRIES]
-    if max(tries) > MAX_TRIES:
-        raise TooLarge(f"a map asks for at most {MAX_TRIES} tries, not {max(tries)}")
 
 
 def _is_bucket(crush: CrushMap, item: int) -> bool:

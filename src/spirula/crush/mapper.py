@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from spirula.crush.hash import hash32_2, hash32_3, hash32_4
+from spirula.crush.knobs import Knobs, knobs_of, set_knob
 from spirula.crush.ln import LN
-from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap, Rule, RuleOp, Tunables
+from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap, Rule, RuleOp
 from spirula.crush.msr import is_msr, map_msr, parse_msr
 from spirula.crush.sound import check_sound
 
@@ -39,23 +40,11 @@ class _Permutation:
     order: list[int] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class Knobs:
-    """How hard one step tries; set_* steps of a rule change them."""
-
-    tries: int
-    leaf_tries: int
-    local_tries: int
-    local_fallback_tries: int
-    vary_r: int
-    stable: int
-
-
 class Mapper:
     """Maps inputs by a map that does not change meanwhile.
 
-    `choose_args` are other weights and ids by bucket index (see `CrushMap.choose_args`). Loop and
-    InvalidArgument for a map that nobody can walk through (see `sound`).
+    `choose_args` are other weights and ids by bucket index (see `CrushMap.choose_args`). Loop,
+    InvalidArgument and TooLarge for a map that nobody can walk through (see `sound`).
     """
 
     def __init__(self, crush: CrushMap, choose_args: dict[int, ChooseArg] | None = None) -> None:
@@ -335,37 +324,6 @@ class Mapper:
                 p.order[p.known], p.order[other] = p.order[other], p.order[p.known]
             p.known += 1
         return bucket.items[p.order[place]]
-
-
-def knobs_of(tunables: Tunables) -> Knobs:
-    """What a rule begins with."""
-    return Knobs(
-        tunables.choose_total_tries + 1,  # the tunable counts retries
-        0,
-        tunables.choose_local_tries,
-        tunables.choose_local_fallback_tries,
-        tunables.chooseleaf_vary_r,
-        tunables.chooseleaf_stable,
-    )
-
-
-def set_knob(knobs: Knobs, op: int, value: int) -> None:
-    """A set_* step; values and steps that mean nothing here leave the knobs as they are."""
-    match op:
-        case RuleOp.SET_CHOOSE_TRIES if value > 0:
-            knobs.tries = value
-        case RuleOp.SET_CHOOSELEAF_TRIES if value > 0:
-            knobs.leaf_tries = value
-        case RuleOp.SET_CHOOSE_LOCAL_TRIES if value >= 0:
-            knobs.local_tries = value
-        case RuleOp.SET_CHOOSE_LOCAL_FALLBACK_TRIES if value >= 0:
-            knobs.local_fallback_tries = value
-        case RuleOp.SET_CHOOSELEAF_VARY_R if value >= 0:
-            knobs.vary_r = value
-        case RuleOp.SET_CHOOSELEAF_STABLE if value >= 0:
-            knobs.stable = value
-        case _:
-            pass
 
 
 def is_out(weights: Sequence[int], item: int, x: int) -> bool:

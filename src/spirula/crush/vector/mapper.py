@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spirula.crush.knobs import Knobs, knobs_of, set_knob
 from spirula.crush.map import BucketAlg, ChooseArg, CrushMap, Rule, RuleOp, Step
-from spirula.crush.mapper import ITEM_NONE, ITEM_UNDEF, Knobs, knobs_of, set_knob
+from spirula.crush.mapper import ITEM_NONE, ITEM_UNDEF
 from spirula.crush.msr import is_msr, parse_msr
 from spirula.crush.sound import check_sound
 from spirula.crush.vector.choose import Chooser
