@@ -18,7 +18,7 @@ import functools
 import inspect
 import struct as _struct
 from collections.abc import Callable
-from typing import Any, ClassVar, Self, TypeVar, get_type_hints
+from typing import Any, ClassVar, Self, TypeVar
 
 from spirula.denc import features as feature_bits
 from spirula.denc.codecs import Codec, StructCodec, codec_of
@@ -302,13 +302,11 @@ def _make_dataclass(cls: type[_T], *, frozen: bool) -> tuple[type[_T], list[Fiel
     """The class as a slots dataclass, and its fields in wire order (a base's first)."""
     if not issubclass(cls, Struct):
         raise TypeError(f"{cls.__name__} must derive from Struct")
-    hints = get_type_hints(cls, include_extras=True)
     inherited = {
         f.name: f for base in reversed(cls.__mro__[1:]) for f in getattr(base, "_denc_fields", ())
     }
     fields = list(inherited.values())
-    for name in inspect.get_annotations(cls):
-        annotation = hints[name]
+    for name, annotation in inspect.get_annotations(cls, eval_str=True).items():
         if getattr(annotation, "__origin__", None) is ClassVar:
             continue
         spec = cls.__dict__.get(name, _Spec())
