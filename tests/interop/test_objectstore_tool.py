@@ -13,6 +13,7 @@ import subprocess
 
 import pytest
 
+from spirula.store.allocator import Allocator
 from spirula.store.memory import MemoryObjectStore
 from spirula.store.objectstore import list_all
 from spirula.types.hobject import NOSNAP
@@ -21,7 +22,7 @@ from tests.interop.realcluster import ENVIRONMENT
 from tests.unit.store.conformance import obj, txn
 
 META = Coll()
-PROGRAMS = ("ceph-osd", "ceph-objectstore-tool")
+PROGRAMS = ("ceph-osd", "ceph-objectstore-tool", "ceph-bluestore-tool")
 MISSING = [name for name in PROGRAMS if shutil.which(name, path=ENVIRONMENT["PATH"]) is None]
 
 pytestmark = [
@@ -149,3 +150,16 @@ def test_what_objects_hold(real, ours):
     change(ours, ("omap_rmkeys", META, oid, ["k9"]))
     assert real.on(oid, "list-omap").decode().split() == ours.omap_get_keys(META, oid)
     assert real.on(oid, "get-omaphdr") == ours.omap_get_header(META, oid)
+
+
+def test_fragmentation_of_free_space(real):
+    def shown(command):
+        start = ("ceph-bluestore-tool", command, "--path", real.folder, "--allocator", "block")
+        return json.loads(real.run(*start).split(b"\n", 1)[1])
+
+    dumped = shown("free-dump")
+    ours = Allocator(dumped["capacity"], dumped["alloc_unit"])
+    ours.add_free([(int(e["offset"], 16), int(e["length"], 16)) for e in dumped["extents"]])
+    assert len(ours) > 2
+    rating = shown("free-score")["fragmentation_rating"]
+    assert ours.fragmentation_score() == pytest.approx(rating, rel=1e-9)
