@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable
 
-from spirula.client.session import open_session
+from spirula.client.session import ClusterSession, open_session
 from spirula.cluster.layout import Layout
 from spirula.cluster.processes import read_pid
 from spirula.conf.admin_server import ask
@@ -17,6 +17,7 @@ from spirula.errors import CephError, NotConnected, TimedOut
 from spirula.types.auth import CryptoKey
 
 _POLL_S = 0.01
+_FIRST_TRY_S = 0.1
 
 
 def mon_status(layout: Layout, name: str) -> dict[str, object] | None:
@@ -77,11 +78,33 @@ def wait_served(layout: Layout, key: CryptoKey | None, timeout_s: float) -> str:
     return asyncio.run(_served(layout, key, timeout_s))
 
 
-async def _served(layout: Layout, key: CryptoKey | None, timeout_s: float) -> str:
+async def _log_in(layout: Layout, key: CryptoKey | None, timeout_s: float) -> ClusterSession:
+    """Try again and again, each time for longer.
+
+    In a new cluster monitors turn clients away until they have agreed on its keys, a moment after
+    there is a quorum; a client that was turned away waits for a second.
+    """
     config = load(["-c", str(layout.conf), "--name", "client.admin"]).config
-    session = await open_session(
-        config, key, clock=time.time, random_bytes=os.urandom, timeout_s=timeout_s
-    )
+    deadline = time.monotonic() + timeout_s
+    patience_s = _FIRST_TRY_S
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            return await open_session(
+                config,
+                key,
+                clock=time.time,
+                random_bytes=os.urandom,
+                timeout_s=max(min(patience_s, left), _POLL_S),
+            )
+        except TimedOut:
+            if patience_s >= left:
+                raise
+            patience_s *= 2
+
+
+async def _served(layout: Layout, key: CryptoKey | None, timeout_s: float) -> str:
+    session = await _log_in(layout, key, timeout_s)
     try:
         reply = await session.command({"prefix": "status"}, timeout_s=timeout_s)
     finally:
