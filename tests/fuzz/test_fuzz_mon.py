@@ -24,7 +24,7 @@ from spirula.messages.mon_client import (
     MMonGetVersion,
     MMonSubscribe,
 )
-from spirula.mon.command_dispatch import MAX_REFUSAL_CHARACTERS
+from spirula.mon.commands.dispatch import MAX_REFUSAL_CHARACTERS
 from spirula.mon.request import Request
 from tests.fuzz.mutate import chance, mutants
 from tests.fuzz.test_fuzz_messages import good as good_payloads

@@ -17,7 +17,7 @@ from spirula.ec.profile import Profile
 from spirula.ec.registry import erasure_code
 from spirula.errors import CephError
 from spirula.maps.simple import Defaults, simple_crush
-from spirula.mon.services.osdmap.profiles import normalised
+from spirula.mon.services.osdmap.pools.profiles import normalised
 
 RECORDED = json.loads((Path(__file__).parent / "ec_profiles.json").read_text())
 DEFAULT = {"plugin": "jerasure", "technique": "reed_sol_van", "k": "2", "m": "2"}

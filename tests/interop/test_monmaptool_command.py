@@ -36,7 +36,8 @@ mon addr = 6.6.6.6
 mon weight = heavy
 """
 _CHANGING = re.compile(
-    r"(?m)(?<=generated fsid )\S+|^fsid \S+|^(last_changed|created) \S+|\d{4}-\d\d-\d\dT\S+ \w+ +-1 .*\n\n?"
+    r"(?m)(?<=generated fsid )\S+|^fsid \S+|^(last_changed|created) \S+"
+    r"|\d{4}-\d\d-\d\dT\S+ \w+ +-1 .*\n\n?"
 )
 
 

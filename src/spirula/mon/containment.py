@@ -5,7 +5,7 @@ it is logged with its traceback, a command is answered with EIO, and the changes
 holds yet are discarded, of all services: one that was done by half must never be committed. Others
 whose changes are discarded with it are tried again. Whatever the quorum member itself raises is not
 caught here: its process ends, and starts again from what is durable. Called by `monitor`,
-`command_dispatch` and `proposals`.
+`commands.dispatch` and `proposals`.
 """
 
 from __future__ import annotations

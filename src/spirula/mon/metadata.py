@@ -1,7 +1,8 @@
 """What monitors tell of themselves and their hosts, kept in the store for all to see.
 
 Each tells it in the election; the leader writes it down. Prefix and format: upstream
-`src/mon/Monitor.cc` (update_mon_metadata, load_metadata, count_metadata). Called by `own_commands`.
+`src/mon/Monitor.cc` (update_mon_metadata, load_metadata, count_metadata). Called by
+`commands.cluster`.
 """
 
 from __future__ import annotations

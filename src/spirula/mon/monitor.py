@@ -3,7 +3,7 @@ message.
 
 It stands on ports: an event loop, a messenger, a store, a clock and a source of random bytes, which
 `daemon` plugs together. Here is what binds the parts; each part is a module: `driver` (quorum and
-store), `proposals` (changes), `forwarding` (peons), `command_dispatch`, `session`, `services`.
+store), `proposals` (changes), `forwarding` (peons), `commands.dispatch`, `session`, `services`.
 Follows upstream `src/mon/Monitor.cc`.
 """
 
@@ -44,8 +44,9 @@ from spirula.messages.quorum import (
     MRoute,
     MTimeCheck2,
 )
-from spirula.mon import containment, own_commands
-from spirula.mon.command_dispatch import CommandDispatch
+from spirula.mon import containment
+from spirula.mon.commands import cluster as own_commands
+from spirula.mon.commands.dispatch import CommandDispatch
 from spirula.mon.commands.table import CommandTable
 from spirula.mon.driver import QuorumDriver
 from spirula.mon.forwarding import Forwarding

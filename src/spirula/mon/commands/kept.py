@@ -2,7 +2,7 @@
 
 Handlers whose answer depends on their arguments and on committed state alone are declared with
 `@kept`, or `@kept_while(...)`, below `@commands.add`; everybody who asks the same until that state
-changes gets the same bytes. Called by the services and by `own_commands`.
+changes gets the same bytes. Called by the services and by `commands.cluster`.
 """
 
 from __future__ import annotations

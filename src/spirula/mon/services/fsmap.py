@@ -1,7 +1,8 @@
 """FSMapService: the map of file systems, without any: there are no metadata servers yet.
 
 Clients and managers subscribe to it all the same and wait until they have it. Called by `monitor`;
-`mon.status` shows it. Formats: upstream `src/mds/FSMap.cc`, `FSMapUser.h`, `src/mon/MDSMonitor.cc`.
+`mon.commands.status` shows it. Formats: upstream `src/mds/FSMap.cc`, `FSMapUser.h` and
+`src/mon/MDSMonitor.cc`.
 """
 
 from __future__ import annotations

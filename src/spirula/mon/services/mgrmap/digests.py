@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from spirula.conf.formatter import render
 from spirula.messages.mgr import MMgrDigest
-from spirula.mon.quorum_commands import mon_status
+from spirula.mon.commands.quorum import mon_status
 
 if TYPE_CHECKING:
     from spirula.mon.monitor import Monitor

@@ -1,6 +1,6 @@
 """Daemons that are in no map but registered with the manager, such as gateways, in print.
 
-Called by the service and `mon.status`. Shapes: upstream `src/mgr/ServiceMap.cc`.
+Called by the service and `mon.commands.status`. Shapes: upstream `src/mgr/ServiceMap.cc`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """PGs, objects and their traffic in a few lines: the `data` and `io` parts of `ceph status`.
 
-Called by `mon.status`. Texts and numbers: upstream `src/mon/PGMap.cc` (PGMapDigest::print_summary).
+Called by `mon.commands.status`. Texts and numbers: upstream `src/mon/PGMap.cc`
+(PGMapDigest::print_summary).
 """
 
 from __future__ import annotations

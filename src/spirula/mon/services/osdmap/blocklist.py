@@ -15,7 +15,7 @@ from spirula.maps.state import Release
 from spirula.mon.commands.arguments import choices, entity_addr, number, text
 from spirula.mon.commands.reply import Reply, committed, said
 from spirula.mon.commands.table import CommandFlag, Commands
-from spirula.mon.services.osdmap.crush_checks import check_cluster_features
+from spirula.mon.services.osdmap.crush.checks import check_cluster_features
 from spirula.printing import Items, general
 from spirula.types.base import UTime
 from spirula.types.entity import AddrType, EntityAddr, EntityAddrVec

@@ -12,17 +12,12 @@ from spirula.maps.apply import apply_incremental
 from spirula.maps.clean import check_pg_upmaps, clean_pg_upmaps, clean_temps, upmap_pgs
 from spirula.maps.osdmap import Incremental, OSDMap
 from spirula.maps.state import OSDState
-from spirula.mon.services.osdmap import (
-    creating,
-    encoding,
-    finish,
-    metadata,
-    pruning,
-    purged_snaps,
-)
-from spirula.mon.services.osdmap.failure import laggy_threshold
+from spirula.mon.services.osdmap import encoding, finish, metadata, pruning
 from spirula.mon.services.osdmap.health import check_map
-from spirula.mon.services.osdmap.priming import prime_pg_temp
+from spirula.mon.services.osdmap.osds.failure import laggy_threshold
+from spirula.mon.services.osdmap.pgs import creating
+from spirula.mon.services.osdmap.pgs.priming import prime_pg_temp
+from spirula.mon.services.osdmap.snaps import purged as purged_snaps
 from spirula.mon.store import Transaction
 from spirula.types.mon import CreatingPGs
 

@@ -15,8 +15,8 @@ from spirula.maps.features import min_compat_client
 from spirula.maps.osdmap import Incremental, OSDMap
 from spirula.maps.query import full_pools
 from spirula.maps.state import OSDState, Release, exists
-from spirula.mon.services.osdmap import purged_snaps
-from spirula.mon.services.osdmap.creating import is_creating_pool
+from spirula.mon.services.osdmap.pgs.creating import is_creating_pool
+from spirula.mon.services.osdmap.snaps import purged as purged_snaps
 from spirula.mon.store import Transaction
 from spirula.types.base import UTime
 from spirula.types.entity import AddrType

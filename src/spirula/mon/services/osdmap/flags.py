@@ -18,7 +18,7 @@ from spirula.maps.state import OSDMapFlag, OSDState, Release, exists, flag_strin
 from spirula.mon.commands.arguments import choices, flag, text
 from spirula.mon.commands.reply import Reply, committed, said
 from spirula.mon.commands.table import CommandFlag, Commands
-from spirula.mon.services.osdmap.osd_ids import UnreadableId, parse_osd_id
+from spirula.mon.services.osdmap.osds.ids import UnreadableId, parse_osd_id
 
 if TYPE_CHECKING:
     from spirula.mon.request import Request

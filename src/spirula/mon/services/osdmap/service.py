@@ -40,43 +40,37 @@ from spirula.mon.request import Request
 from spirula.mon.services.base import PaxosService
 from spirula.mon.services.osdmap import (
     blocklist,
-    boot,
     commit,
-    creating,
-    creation,
-    crush_classes,
-    crush_maps,
-    crush_places,
-    crush_rules,
-    crush_show,
-    crush_weights,
     encoding,
-    exceptions,
-    failure,
     finish,
     flags,
     initial,
-    pools,
-    pools_create,
-    pools_set,
-    pools_show,
-    profiles,
     pruning,
-    reports,
     requirements,
     show,
-    show_osds,
-    snap_messages,
-    snapshots,
-    states,
     stretch,
     ticking,
-    tiers,
 )
 from spirula.mon.services.osdmap.clean_epochs import LastEpochClean
-from spirula.mon.services.osdmap.failure import Failure
+from spirula.mon.services.osdmap.crush import classes as crush_classes
+from spirula.mon.services.osdmap.crush import maps as crush_maps
+from spirula.mon.services.osdmap.crush import places as crush_places
+from spirula.mon.services.osdmap.crush import rules as crush_rules
+from spirula.mon.services.osdmap.crush import show as crush_show
+from spirula.mon.services.osdmap.crush import weights as crush_weights
+from spirula.mon.services.osdmap.osds import boot, creation, failure, reports, states
+from spirula.mon.services.osdmap.osds import show as show_osds
+from spirula.mon.services.osdmap.osds.failure import Failure
+from spirula.mon.services.osdmap.pgs import creating, exceptions
+from spirula.mon.services.osdmap.pools import change as pools
+from spirula.mon.services.osdmap.pools import create as pools_create
+from spirula.mon.services.osdmap.pools import profiles, tiers
+from spirula.mon.services.osdmap.pools import set as pools_set
+from spirula.mon.services.osdmap.pools import show as pools_show
 from spirula.mon.services.osdmap.pruning import OSDMapManifest
 from spirula.mon.services.osdmap.publish import Publisher
+from spirula.mon.services.osdmap.snaps import commands as snapshots
+from spirula.mon.services.osdmap.snaps import messages as snap_messages
 from spirula.types.entity import EntityType
 from spirula.types.log import LogLevel
 from spirula.types.mon import CreatingPGs

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from spirula.crush.lookup import type_id
 from spirula.maps.query import containing_subtree_is_down
 from spirula.maps.state import OSDState, exists, is_destroyed, is_down, is_in, is_up
-from spirula.mon.services.osdmap import failure, pruning, purged_snaps
-from spirula.mon.services.osdmap.judgement import can_mark_down, can_mark_out, mark_down
+from spirula.mon.services.osdmap import pruning
+from spirula.mon.services.osdmap.osds import failure
+from spirula.mon.services.osdmap.osds.judgement import can_mark_down, can_mark_out, mark_down
+from spirula.mon.services.osdmap.snaps import purged as purged_snaps
 from spirula.printing import size_text
 from spirula.types.log import LogLevel
 from spirula.types.pool import PGPool, PoolFlag

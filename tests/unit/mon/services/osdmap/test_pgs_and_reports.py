@@ -17,7 +17,7 @@ from spirula.messages.osd_mon import (
     MOSDPGTemp,
     MRemoveSnaps,
 )
-from spirula.mon.services.osdmap import purged_snaps
+from spirula.mon.services.osdmap.snaps import purged as purged_snaps
 from spirula.mon.store import Transaction
 from spirula.types.interval_set import IntervalSet
 from spirula.types.pg import PGId

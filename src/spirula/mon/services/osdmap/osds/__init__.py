@@ -1,0 +1,1 @@
+"""OSDs: how they boot, report, fail and are made; commands about their states."""

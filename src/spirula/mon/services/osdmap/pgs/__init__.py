@@ -1,0 +1,1 @@
+"""Placement groups: those that are to be made, and exceptions from where CRUSH puts them."""

@@ -1,0 +1,1 @@
+"""Pools: making, showing, setting and removing them; erasure-code profiles, cache tiers."""

@@ -1,0 +1,1 @@
+"""Snapshots of pools: commands, messages, and what is gone for good."""
