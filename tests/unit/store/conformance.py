@@ -303,7 +303,11 @@ class History:
                 self.step(made)
             if self.rng.random() < 0.1:
                 self.split_or_merge(made)
-        return batch
+        # Half of them come as a replica gets them.
+        return [
+            Transaction.decode_view(made.encode()) if self.rng.random() < 0.5 else made
+            for made in batch
+        ]
 
 
 # --- the suite ---
