@@ -7,6 +7,7 @@ Called by `spirula crushtool` and by the monitor's commands. Fields and their or
 from __future__ import annotations
 
 from spirula.crush.build import item_weights, matching_profile
+from spirula.crush.features import has_msr_rules, has_nondefault_tunables_msr
 from spirula.crush.lookup import item_class
 from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap, Rule, RuleOp
 from spirula.crush.weights import signed, to_float
@@ -154,6 +155,8 @@ def dump_tunables(crush: CrushMap) -> dict[str, object]:
 def minimum_version(crush: CrushMap) -> str:
     """The name of the oldest release whose clients obey the map."""
     t = crush.tunables
+    if has_nondefault_tunables_msr(crush) or has_msr_rules(crush):
+        return "squid"
     if t.chooseleaf_stable or _any_step(crush, {RuleOp.SET_CHOOSELEAF_STABLE}):
         return "jewel"
     if has_straw2(crush):

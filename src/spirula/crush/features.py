@@ -7,6 +7,10 @@ Upstream: `src/crush/CrushWrapper.h` and `.cc`, the functions of the same names.
 from __future__ import annotations
 
 from spirula.crush.map import BucketAlg, CrushMap, Rule, RuleOp
+from spirula.crush.msr import is_msr
+
+MSR_DEFAULTS = (100, 100)
+"""Descents, and tries after collisions, of msr rules."""
 
 COMPAT_CHOOSE_ARGS = -1
 """The key of the choose_args that old clients get as ordinary weights."""
@@ -44,6 +48,11 @@ def has_nondefault_tunables5(crush: CrushMap) -> bool:
     return crush.tunables.chooseleaf_stable != 0
 
 
+def has_nondefault_tunables_msr(crush: CrushMap) -> bool:
+    """Tries of msr rules that are not those of 19.2 (squid)."""
+    return (crush.tunables.msr_descents, crush.tunables.msr_collision_tries) != MSR_DEFAULTS
+
+
 def is_v2_rule(rule: Rule | None) -> bool:
     """The rule has steps that came with erasure codes (firefly)."""
     return rule is not None and any(step.op in _V2_STEPS for step in rule.steps)
@@ -72,6 +81,11 @@ def has_v3_rules(crush: CrushMap) -> bool:
 def has_v5_rules(crush: CrushMap) -> bool:
     """See `is_v5_rule`."""
     return any(map(is_v5_rule, crush.rules))
+
+
+def has_msr_rules(crush: CrushMap) -> bool:
+    """There are rules that try all their steps again (squid)."""
+    return any(rule is not None and is_msr(rule) for rule in crush.rules)
 
 
 def has_v4_buckets(crush: CrushMap) -> bool:

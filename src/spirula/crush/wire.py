@@ -10,16 +10,22 @@ import dataclasses
 import struct as _struct
 from typing import Any, Self
 
+from spirula.crush.features import has_nondefault_tunables_msr
 from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap, Rule, RuleOp, Step, Tunables
 from spirula.denc import Struct, irregular
-from spirula.denc.features import CRUSH_CHOOSE_ARGS, CRUSH_TUNABLES5, SERVER_LUMINOUS, has
+from spirula.denc.features import (
+    CRUSH_CHOOSE_ARGS,
+    CRUSH_MSR,
+    CRUSH_TUNABLES5,
+    SERVER_LUMINOUS,
+    has,
+)
 from spirula.errors import LimitExceeded, Truncated, WireError
 
 MAGIC = 0x00010000
 _BUCKET = _struct.Struct("<iHBBII")
 _STEP = _struct.Struct("<Iii")
 _U32 = _struct.Struct("<I")
-_MSR_DEFAULTS = (100, 100)
 _MSR_OPS = (RuleOp.SET_MSR_DESCENTS, RuleOp.SET_MSR_COLLISION_TRIES, RuleOp.CHOOSE_MSR)
 
 
@@ -124,8 +130,9 @@ class CrushWrapper(CrushMap, Struct):
                 out += _struct.pack("<i", bucket_id)
                 _encode_pairs(self.class_bucket[bucket_id], out)
             _encode_choose_args(self.choose_args, out)
-        if (t.msr_descents, t.msr_collision_tries) != _MSR_DEFAULTS or self._uses_msr():
-            # releases before 19.2 do not know these; they must not be given such a map anyway
+        if has(features, CRUSH_MSR) or has_nondefault_tunables_msr(self) or self._uses_msr():
+            # Releases before 19.2 know nothing of these. Maps that need them stay whole in stores
+            # and files; peers without the feature are not let in to them (`maps.features`).
             out += _struct.pack("<II", t.msr_descents, t.msr_collision_tries)
 
     def _uses_msr(self) -> bool:

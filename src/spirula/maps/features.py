@@ -11,9 +11,11 @@ from operator import and_
 from typing import NamedTuple
 
 from spirula.crush import features as crush_features
+from spirula.crush.msr import is_msr
 from spirula.denc.features import (
     CEPHX_V2,
     CRUSH_CHOOSE_ARGS,
+    CRUSH_MSR,
     CRUSH_TUNABLES,
     CRUSH_TUNABLES2,
     CRUSH_TUNABLES3,
@@ -44,6 +46,7 @@ _CRUSH = (
     | CRUSH_V2
     | CRUSH_V4
     | CRUSH_CHOOSE_ARGS
+    | CRUSH_MSR
 )
 _ALWAYS_ASKED = (
     _CRUSH | OSDMAP_PG_UPMAP | OSDHASHPSPOOL | OSD_CACHEPOOL | OSD_PRIMARY_AFFINITY | CEPHX_V2
@@ -52,6 +55,7 @@ _ASKED_OF_OSDS = SERVER_JEWEL | SERVER_KRAKEN | MSG_ADDR2
 
 # What gives a client's release away, the newest first.
 _RELEASES = (
+    ((CRUSH_MSR,), Release.SQUID),
     ((OSDMAP_PG_UPMAP, CRUSH_CHOOSE_ARGS), Release.LUMINOUS),
     ((CRUSH_TUNABLES5,), Release.JEWEL),
     ((CRUSH_V4,), Release.HAMMER),
@@ -104,6 +108,7 @@ def _crush_demands(osdmap: OSDMap) -> int:
         (crush_features.has_v4_buckets, CRUSH_V4),
         (crush_features.has_nondefault_tunables5, CRUSH_TUNABLES5),
         (crush_features.has_incompat_choose_args, CRUSH_CHOOSE_ARGS),
+        (crush_features.has_nondefault_tunables_msr, CRUSH_MSR),
     ):
         if asks(crush):
             found |= bits
@@ -117,6 +122,8 @@ def _crush_demands(osdmap: OSDMap) -> int:
             found |= CRUSH_TUNABLES3
         if crush_features.is_v5_rule(rule):
             found |= CRUSH_TUNABLES5
+        if rule is not None and is_msr(rule):
+            found |= CRUSH_MSR
     return found
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from spirula.denc.features import (
+    CRUSH_MSR,
     OSDENC,
     OSDREPLYMUX,
     PACIFIC,
@@ -186,11 +187,19 @@ def mds_policies() -> PolicySet:
     )
 
 
+_CLIENT_FEATURES = PACIFIC | CRUSH_MSR
+"""What clients announce: they follow rules of 19.2 too. Daemons look like those of 16.2, whose
+monitors count what the daemons of a cluster can do."""
+
+
 def client_policies() -> PolicySet:
-    """librados, and the monitor client and objecter inside of every daemon."""
-    return PolicySet(Policy.lossy_client(OSDREPLYMUX))
+    """Librados."""
+    return PolicySet(replace(Policy.lossy_client(OSDREPLYMUX), features_supported=_CLIENT_FEATURES))
 
 
 def cephfs_client_policies() -> PolicySet:
     """A CephFS client: like librados, but it loses nothing towards metadata servers."""
-    return PolicySet(Policy.lossy_client(), {EntityType.MDS: Policy.lossless_client()})
+    return PolicySet(
+        replace(Policy.lossy_client(), features_supported=_CLIENT_FEATURES),
+        {EntityType.MDS: replace(Policy.lossless_client(), features_supported=_CLIENT_FEATURES)},
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spirula.denc.features import OSDREPLYMUX, SERVER_LUMINOUS
+from spirula.denc.features import CRUSH_MSR, OSDREPLYMUX, PACIFIC, SERVER_LUMINOUS
 from spirula.msgr import policies
 from spirula.msgr.policies import Policy, PolicySet
 from spirula.msgr.protocol.throttle import Throttle
@@ -55,6 +55,15 @@ def test_clients_lose_nothing_towards_metadata_servers():
     assert not of(EntityType.MDS).lossy
     assert of(EntityType.OSD).lossy
     assert policies.client_policies().of(EntityType.OSD).features_required == OSDREPLYMUX
+
+
+def test_clients_follow_newer_rules_and_daemons_look_like_pacific():
+    for made in (policies.client_policies(), policies.cephfs_client_policies()):
+        for kind in (EntityType.MON, EntityType.OSD, EntityType.MDS):
+            assert made.of(kind).features_supported == PACIFIC | CRUSH_MSR
+    for made in (policies.monitor_policies(), policies.osd_public_policies()):
+        assert made.of(EntityType.MON).features_supported == PACIFIC
+        assert made.of(EntityType.CLIENT).features_supported == PACIFIC
 
 
 def test_the_other_daemons():
