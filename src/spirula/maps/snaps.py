@@ -1,6 +1,6 @@
 """Snapshots of pools: those of the whole pool, and ids that clients make snapshots with themselves.
 
-A pool has one kind or the other. Called by the monitor's commands and by OSDs. Upstream:
+A pool has one kind or the other. Called by the monitor's commands and, later, by OSDs. Upstream:
 `src/osd/osd_types.cc`, pg_pool_t.
 """
 

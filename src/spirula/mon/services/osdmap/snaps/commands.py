@@ -2,7 +2,7 @@
 
 A pool has either snapshots of its own, or self-managed ones, whose ids clients ask for (RBD and
 CephFS do). Upstream: `src/mon/OSDMonitor.cc` (osd pool mksnap, preprocess_pool_op,
-prepare_pool_op), `src/osd/osd_types.cc` (add_snap, add_unmanaged_snap ...).
+prepare_pool_op).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from spirula.auth.caps.grammar import WRITE
 from spirula.auth.caps.osd_grant import OsdGrant
 from spirula.errors import CephError, InvalidArgument, WireError
 from spirula.maps.query import find_pool
+from spirula.maps.snaps import add_snap, add_unmanaged_snap, find_snap, remove_unmanaged_snap
+from spirula.maps.snaps import remove_snap as forget_snap
 from spirula.maps.state import Release
 from spirula.messages.mon_client import (
     POOL_OP_AUID_CHANGE,
@@ -39,7 +41,7 @@ from spirula.mon.services.osdmap.pools.checks import find_committed, is_tier
 from spirula.mon.services.osdmap.pools.create import Wanted, new_pool
 from spirula.mon.services.osdmap.snaps.messages import is_pending_removed_snap, is_removed_snap
 from spirula.types.interval_set import IntervalSet
-from spirula.types.pool import PGPool, PoolFlag, PoolSnapInfo
+from spirula.types.pool import PGPool, PoolFlag
 
 if TYPE_CHECKING:
     from spirula.mon.request import Request
@@ -62,24 +64,16 @@ _SNAPID = struct.Struct("<Q")
 # ---------------------------------------------------------------------------------------- settings
 
 
-def _snap_named(pool: PGPool, name: str) -> int:
-    """The id of the pool's snapshot of that name; 0 if there is none."""
-    return next((snap.snapid for snap in pool.snaps.values() if snap.name == name), 0)
-
-
 def _add_snap(service: OSDMapService, number: int, name: str) -> None:
     pool = service.pending_pool(number)
-    pool.flags = int(pool.flags | PoolFlag.POOL_SNAPS)
-    pool.snap_seq += 1
-    pool.snaps[pool.snap_seq] = PoolSnapInfo(pool.snap_seq, stamp(service), name)
+    add_snap(pool, name, stamp(service))
     pool.snap_epoch = service.pending.epoch
 
 
 def _remove_snap(service: OSDMapService, number: int, snap: int) -> None:
     """The OSDs are told to purge it, as they are by either way to remove one."""
     pool = service.pending_pool(number)
-    del pool.snaps[snap]
-    pool.snap_seq += 1
+    forget_snap(pool, snap)
     pool.snap_epoch = service.pending.epoch
     service.pending.new_removed_snaps.setdefault(number, IntervalSet()).insert(snap)
 
@@ -92,24 +86,14 @@ def _before_octopus(service: OSDMapService) -> bool:
 def _add_unmanaged_snap(service: OSDMapService, number: int) -> int:
     """A new id for a self-managed snapshot."""
     pool = service.pending_pool(number)
-    if pool.snap_seq == 0:
-        if _before_octopus(service):
-            pool.removed_snaps.insert(1)
-        pool.snap_seq = 1
-    pool.flags = int(pool.flags | PoolFlag.SELFMANAGED_SNAPS)
-    pool.snap_seq += 1
     pool.snap_epoch = service.pending.epoch
-    return pool.snap_seq
+    return add_unmanaged_snap(pool, pre_octopus=_before_octopus(service))
 
 
 def _remove_unmanaged_snap(service: OSDMapService, number: int, snap: int) -> None:
     pool, pending = service.pending_pool(number), service.pending
-    pool.snap_seq += 1
+    remove_unmanaged_snap(pool, snap, pre_octopus=_before_octopus(service))
     pool.snap_epoch = pending.epoch
-    if _before_octopus(service):
-        pool.removed_snaps.insert(snap)
-        if pool.snap_seq not in pool.removed_snaps:
-            pool.removed_snaps.insert(pool.snap_seq)
     pending.new_removed_snaps.setdefault(number, IntervalSet()).insert(snap)
     # The number that the removal took is purged as well: no gap remains between ranges.
     service.pending_pseudo_purged_snaps.setdefault(number, set()).add(pool.snap_seq)
@@ -126,13 +110,13 @@ def make_snap(service: OSDMapService, request: Request, pool: str, snap: str) ->
     number, settings = find_committed(service, pool)
     there = f"pool {pool} snap {snap} already exists"
     _check_managed(pool, settings)
-    if _snap_named(settings, snap):
+    if find_snap(settings, snap):
         return said(there)
     if is_tier(settings):
         raise InvalidArgument(f"pool {pool} is a cache tier")
     changing = service.pending.new_pools.get(number, settings)
     _check_managed(pool, changing)
-    if _snap_named(changing, snap):
+    if find_snap(changing, snap):
         return proposed(service, there)
     _add_snap(service, number, snap)
     return proposed(service, f"created pool {pool} snap {snap}")
@@ -150,9 +134,9 @@ def remove_snap(service: OSDMapService, request: Request, pool: str, snap: str) 
     """Whether there is one or not."""
     number, settings = find_committed(service, pool)
     _check_managed(pool, settings)
-    if not _snap_named(settings, snap):
+    if not find_snap(settings, snap):
         return said(f"pool {pool} snap {snap} does not exist")
-    found = _snap_named(service.pending.new_pools.get(number, settings), snap)
+    found = find_snap(service.pending.new_pools.get(number, settings), snap)
     if not found:
         return proposed(service, f"already removed pool {pool} snap {snap}")
     _remove_snap(service, number, found)
@@ -234,7 +218,7 @@ def _refusal(service: OSDMapService, request: Request, message: MPoolOp) -> int 
 
 def _outcome(service: OSDMapService, message: MPoolOp, pool: PGPool) -> int | None:
     """How an operation on that pool ends, if nothing is to be changed for that."""
-    there = _snap_named(pool, message.name)
+    there = find_snap(pool, message.name)
     unmanaged = pool.has_flag(PoolFlag.SELFMANAGED_SNAPS)
     match message.op:
         case op if op == POOL_OP_CREATE_SNAP:
@@ -289,7 +273,7 @@ def _change_snaps(service: OSDMapService, message: MPoolOp) -> tuple[int, bytes 
     other = PoolFlag.POOL_SNAPS if message.op in _UNMANAGED else PoolFlag.SELFMANAGED_SNAPS
     if pool.has_flag(other):
         return -errno.EINVAL, None
-    there = _snap_named(pool, message.name)
+    there = find_snap(pool, message.name)
     if message.op == POOL_OP_CREATE_SNAP:
         if not there:
             _add_snap(service, number, message.name)
