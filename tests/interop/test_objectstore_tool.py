@@ -10,10 +10,12 @@ import json
 import random
 import shutil
 import subprocess
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
 from spirula.store.allocator import Allocator
+from spirula.store.keys import object_key
 from spirula.store.memory import MemoryObjectStore
 from spirula.store.objectstore import list_all
 from spirula.types.hobject import NOSNAP
@@ -22,7 +24,7 @@ from tests.interop.realcluster import ENVIRONMENT
 from tests.unit.store.conformance import obj, txn
 
 META = Coll()
-PROGRAMS = ("ceph-osd", "ceph-objectstore-tool", "ceph-bluestore-tool")
+PROGRAMS = ("ceph-osd", "ceph-objectstore-tool", "ceph-bluestore-tool", "ceph-kvstore-tool")
 MISSING = [name for name in PROGRAMS if shutil.which(name, path=ENVIRONMENT["PATH"]) is None]
 
 pytestmark = [
@@ -69,6 +71,11 @@ class Real:
     def listed(self):
         shown = [json.loads(line)[1] for line in self.tool("--op", "meta-list").splitlines()]
         return [from_json(entry) for entry in shown if entry["oid"] != "osd_superblock"]
+
+    def keys(self):
+        shown = self.run("ceph-kvstore-tool", "bluestore-kv", self.folder, "list", "O")
+        lines = [line.split(b"\t") for line in shown.splitlines() if line.startswith(b"O\t")]
+        return {unquote_to_bytes(key) for _, key in lines}
 
 
 def from_json(entry):
@@ -126,6 +133,9 @@ def test_order_of_objects(real, ours):
     expected = list(list_all(ours, META))
     assert len(expected) == len(oids)
     assert real.listed() == expected
+    plain = [oid for oid in oids if not oid.hobj.key and oid.hobj.oid.isascii()]
+    assert len(plain) > 5
+    assert {object_key(oid) for oid in plain} <= real.keys()
 
 
 def test_what_objects_hold(real, ours):

@@ -1,0 +1,111 @@
+"""Objects as keys of a key/value engine, whose order of bytes is upstream's order of objects.
+
+The layout is that of BlueStore's keys (upstream `src/os/bluestore/BlueStore.cc`), with two of its
+flaws left out, for which BlueStore sorts its listings again: bytes above 0x7f sort as what they
+are, and of one locator key smaller names come first. For the object store on disk.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+
+from spirula.errors import WireError
+from spirula.types.hobject import (
+    NO_SHARD,
+    POOL_META,
+    POOL_TEMP_START,
+    GHObject,
+    HObject,
+    reverse_bits,
+)
+from spirula.types.pg import Coll, CollType
+
+_HEAD = struct.Struct(">BQI")  # shard + 128, pool + 2**63, hash with its bits reversed
+_TAIL = struct.Struct(">QQc")  # snapshot, generation, what the key is of
+_KIND = b"o"
+_POOL_0 = 1 << 63
+_SHARD_0 = 128
+
+# A string ends with "!", the first of all bytes that stand in one: what is not between "$" and "}"
+# becomes "#" (smaller) or "~" (larger) and its number.
+_PLAIN = re.compile(rb"[$-}]*")
+_ESCAPED = [
+    bytes([byte]) if 0x24 <= byte <= 0x7D else (b"#%02x" if byte < 0x24 else b"~%02x") % byte
+    for byte in range(256)
+]
+_ESCAPE = re.compile(rb"[#~]([0-9a-f]{2})")
+
+
+def object_key(oid: GHObject) -> bytes:
+    """The key of an object; no two have the same, and they sort as the objects do."""
+    hobj = oid.hobj
+    name, key = _raw(hobj.oid), _raw(hobj.key)
+    placed_by = key or name
+    head = _HEAD.pack(oid.shard + _SHARD_0, hobj.pool + _POOL_0, reverse_bits(hobj.hash))
+    tail = _TAIL.pack(hobj.snap, oid.generation, _KIND)
+    if placed_by == name:
+        names = _escaped(name) + b"="
+    else:
+        names = _escaped(placed_by) + (b"<" if name < placed_by else b">") + _escaped(name)
+    return head + _escaped(_raw(hobj.nspace)) + names + tail
+
+
+def object_of_key(key: bytes) -> GHObject:
+    """The object that has this key. Raises WireError if none has."""
+    try:
+        shard, pool, bits = _HEAD.unpack_from(key)
+        nspace, pos = _unescaped(key, _HEAD.size)
+        placed_by, pos = _unescaped(key, pos)
+        relation, pos = key[pos : pos + 1], pos + 1
+        name = placed_by
+        if relation != b"=":
+            name, pos = _unescaped(key, pos)
+        snap, generation, _ = _TAIL.unpack(key[pos:])
+        locator = "" if relation == b"=" else _text(placed_by)
+        hash = reverse_bits(bits)
+        hobj = HObject(locator, _text(name), snap, hash, False, _text(nspace), pool - _POOL_0)
+        made = GHObject(hobj, generation, shard - _SHARD_0)
+        if object_key(made) != key:
+            raise ValueError("another key is that object's")
+    except (struct.error, ValueError) as error:
+        raise WireError(f"no key of an object: {error}", path="object key") from error
+    return made
+
+
+def collection_key_ranges(cid: Coll, bits: int) -> list[tuple[bytes, bytes]]:
+    """Where the keys of a collection's objects start, and end (that is out).
+
+    A PG has its temporary objects first. As `store.objectstore.collection_ranges`.
+    """
+    if cid.type == CollType.META:
+        return [_range(POOL_META, NO_SHARD, 0, 0)]
+    pgid = cid.pgid
+    pools = (POOL_TEMP_START - pgid.pool, pgid.pool)
+    return [_range(pool, pgid.shard, pgid.seed, bits) for pool in pools]
+
+
+def _range(pool: int, shard: int, seed: int, bits: int) -> tuple[bytes, bytes]:
+    first = _HEAD.pack(shard + _SHARD_0, pool + _POOL_0, reverse_bits(seed))
+    # The end may be the start of the next pool, or shard.
+    end = int.from_bytes(first, "big") + (1 << 32 - bits)
+    return first, end.to_bytes(_HEAD.size, "big")
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _escaped(raw: bytes) -> bytes:
+    if _PLAIN.fullmatch(raw):
+        return raw + b"!"
+    return b"".join([_ESCAPED[byte] for byte in raw]) + b"!"
+
+
+def _unescaped(key: bytes, pos: int) -> tuple[bytes, int]:
+    end = key.index(b"!", pos)
+    return _ESCAPE.sub(lambda hit: bytes([int(hit[1], 16)]), key[pos:end]), end + 1
