@@ -287,7 +287,7 @@ def test_messages_of_every_type(scale):
                 mon = make()
                 sessions = sessions_of(mon)
             session = rng.choice(sessions)
-            mon.mon.ms_dispatch(session.connection, message)
+            mon.mon.intake.ms_dispatch(session.connection, message)
             mon.advance(rng.choice((0.0, 0.0, 1.0)))
             sent += 1
             met = [line for level, line in mon.log_lines if level == -1]

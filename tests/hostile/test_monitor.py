@@ -156,7 +156,7 @@ def test_messages_of_a_client_without_caps_change_nothing(mon):
                 message.version = 0
             if nobody.closed:
                 nobody = sessions_of(mon)[0]
-            mon.mon.ms_dispatch(nobody.connection, message)
+            mon.mon.intake.ms_dispatch(nobody.connection, message)
             mon.advance(0.0)
             sent += 1
     mon.advance(3)

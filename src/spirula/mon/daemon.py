@@ -198,7 +198,7 @@ def make_monitor(
     messenger = Messenger(
         ports.loop,
         endpoint,
-        monitor,
+        monitor.intake,
         decode=decode_raw,
         wall_clock=ports.wall,
         log=ports.log,

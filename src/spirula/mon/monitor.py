@@ -1,48 +1,33 @@
-"""A monitor: its quorum member, its services, the sessions of its clients, and who gets what
-message.
+"""A monitor: its quorum member, its services, its clients, and what binds them.
 
 It stands on ports: an event loop, a messenger, a store, a clock and a source of random bytes, which
 `daemon` plugs together. Here is what binds the parts; each part is a module: `driver` (quorum and
-store), `proposals` (changes), `forwarding` (peons), `commands.dispatch`, `session`, `services`.
+store), `intake` (messages and sessions), `proposals` (changes), `forwarding` (peons),
+`subscriptions`, `commands.dispatch`, `services`.
 Follows upstream `src/mon/Monitor.cc`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spirula.auth.caps.mon import ALLOW_ALL
-from spirula.auth.cephx.service import CephxServiceSession
 from spirula.conf.config import Config
 from spirula.denc import features as feature_bits
-from spirula.errors import CephError, NoSpace, NotConnected, SpirulaError, WireError
+from spirula.errors import CephError, NoSpace, NotConnected, WireError
 from spirula.messages.auth import MAuth
 from spirula.messages.base import Message
-from spirula.messages.command import MCommand, MMgrCommandReply, MPing
+from spirula.messages.command import MCommand, MPing
 from spirula.messages.mon_client import (
-    SUBSCRIBE_ONETIME,
     MGetConfig,
     MMonCommand,
     MMonGetMap,
     MMonGetVersion,
-    MMonGetVersionReply,
     MMonMap,
     MMonSubscribe,
-)
-from spirula.messages.quorum import (
-    MForward,
-    MMonElection,
-    MMonPaxos,
-    MMonPing,
-    MMonProbe,
-    MMonScrub,
-    MMonSync,
-    MRoute,
-    MTimeCheck2,
 )
 from spirula.mon import containment
 from spirula.mon.commands import cluster as own_commands
@@ -50,6 +35,7 @@ from spirula.mon.commands.dispatch import CommandDispatch
 from spirula.mon.commands.table import CommandTable
 from spirula.mon.driver import QuorumDriver
 from spirula.mon.forwarding import Forwarding
+from spirula.mon.intake import Intake
 from spirula.mon.op_tracker import OpTracker
 from spirula.mon.perf import MonitorPerf
 from spirula.mon.proposals import Proposals
@@ -80,7 +66,8 @@ from spirula.mon.services.mgrmap import MgrMapService
 from spirula.mon.services.mgrstat import MgrStatService
 from spirula.mon.services.monmap import MonMapService
 from spirula.mon.services.osdmap.service import OSDMapService
-from spirula.mon.session import MonSession, SessionMap, parse_mon_caps
+from spirula.mon.session import MonSession, SessionMap
+from spirula.mon.subscriptions import Subscriptions
 from spirula.store.keyvalue import KeyValueStore
 from spirula.types.auth import PrincipalName
 from spirula.types.entity import EntityName, EntityType
@@ -88,7 +75,6 @@ from spirula.types.log import CHANNEL_CLUSTER, LogLevel
 from spirula.types.mon import MonMap, StoreTransaction
 
 if TYPE_CHECKING:
-    from spirula.msgr.connection import Connection
     from spirula.msgr.tcp import Messenger
 
 _ROOM_CHECK_S = 5.0
@@ -98,10 +84,6 @@ _LEVELS = {
     "warn": LogLevel.WARN,
     "error": LogLevel.ERROR,
 }
-_QUORUM = (MMonPaxos, MMonElection, MMonPing, MMonProbe, MMonSync, MMonScrub, MTimeCheck2)
-"""What goes to the quorum member; only monitors may send it."""
-
-
 _BEFORE_EXPOSURE = (MMonGetMap, MPing, MCommand)
 """What clients send that never come back with their global id: see `AuthService.must_expose`."""
 
@@ -128,7 +110,7 @@ class Ports:
 
 
 class Monitor:
-    """One monitor. It is the dispatcher of its messenger, which `attach` hands in."""
+    """One monitor. `intake` is the dispatcher of its messenger, which `attach` hands in."""
 
     def __init__(self, member: Member, store: KeyValueStore, config: Config, ports: Ports) -> None:
         self.member = member
@@ -193,9 +175,8 @@ class Monitor:
         self._by_message: dict[type[Message], PaxosService] = {
             kind: service for service in self.services for kind in service.MESSAGES
         }
-        self._by_subscription: dict[str, PaxosService] = {
-            what: service for service in self.services for what in service.SUBSCRIPTIONS
-        }
+        self.intake = Intake(self)
+        self.subscriptions = Subscriptions(self)
         self.commands = CommandTable()
         for service in self.services:
             self.commands.register(service, service.COMMANDS)
@@ -209,7 +190,7 @@ class Monitor:
     # --- life
 
     def attach(self, messenger: Messenger) -> None:
-        """Hands in the messenger, whose dispatcher this is."""
+        """Hands in the messenger, whose dispatcher is `intake`."""
         self.messenger = messenger
 
     def start(self) -> None:
@@ -434,139 +415,6 @@ class Monitor:
         else:
             self.loop.call_later(_ROOM_CHECK_S, self._look_for_room)
 
-    # --- the messenger's calls
-
-    def ms_handle_accept(self, connection: Connection) -> None:
-        """Somebody has logged in."""
-        outcome = connection.auth
-        try:
-            entity = PrincipalName.parse(outcome.entity)
-        except ValueError:
-            connection.mark_down()
-            return
-        is_mon = connection.peer_type == EntityType.MON
-        if is_mon != (entity.type == EntityType.MON):
-            # What a peer says of itself must be what it has proved to be.
-            self.log(0, f"{entity} at {connection.peer_addrs} is not what it says it is")
-            connection.mark_down()
-            return
-        allow_all = is_mon or outcome.allow_all
-        caps = ALLOW_ALL if allow_all else parse_mon_caps(outcome.caps.get("mon", ""))
-        session = MonSession(
-            name=connection.peer_name,
-            entity=entity,
-            addrs=connection.peer_addrs,
-            caps=caps,
-            features=connection.features,
-            connection=connection,
-            socket_addr=connection.peer_addrs.legacy_or_front,
-            global_id=outcome.global_id,
-            auth=outcome.session if isinstance(outcome.session, CephxServiceSession) else None,
-            opened_at=self.now(),
-        )
-        old = connection.priv
-        if isinstance(old, MonSession):
-            self._end_session(old)
-        connection.priv = session
-        self.sessions.add(session)
-        self.perf.session_add.value += 1
-
-    def ms_handle_connect(self, connection: Connection) -> None:
-        """We have reached another monitor, or the manager; what was queued goes out by itself."""
-
-    def ms_handle_reset(self, connection: Connection) -> None:
-        """A client has gone."""
-        session = connection.priv
-        if isinstance(session, MonSession):
-            self._end_session(session)
-        self.command_dispatch.proxy.on_reset(connection)
-
-    def ms_handle_remote_reset(self, connection: Connection) -> None:
-        """Another monitor was restarted."""
-        self.command_dispatch.proxy.on_reset(connection)
-
-    def ms_handle_refused(self, connection: Connection, error: SpirulaError) -> None:
-        """Another monitor, or the manager, does not listen, or not to us."""
-        if connection.peer_type == EntityType.MON and self.running:
-            if isinstance(error, CephError) and error.errno == errno.ECONNREFUSED:
-                addrs = connection.peer_addrs
-                # What is queued was for a process that is no more; what is sent next, dials anew.
-                connection.mark_down()
-                self.member.on_unreachable(addrs, self.loop.time(), self.ports.wall())
-                self.driver.pump()
-        else:
-            self.command_dispatch.proxy.on_reset(connection)
-
-    def _end_session(self, session: MonSession) -> None:
-        self.forwarding.drop(session)
-        if not session.closed:
-            self.perf.session_rm.value += 1
-        self.sessions.remove(session)
-
-    def close_session(self, session: MonSession, reason: str) -> None:
-        """Send a client elsewhere."""
-        self.log(5, f"closing the session of {session}: {reason}")
-        self._end_session(session)
-        if session.connection is not None:
-            session.connection.mark_down()
-
-    def ms_dispatch(self, connection: Connection, message: Message) -> None:
-        """A message has come."""
-        if not self.running:
-            return
-        try:
-            self._dispatch_from(connection, message)
-        except WireError as error:
-            self.log(0, f"{type(message).__name__} from {connection.peer_addrs}: {error}")
-            connection.mark_down()
-            session = connection.priv
-            if isinstance(session, MonSession):
-                self._end_session(session)
-
-    def _dispatch_from(self, connection: Connection, message: Message) -> None:
-        from_mon = connection.peer_type == EntityType.MON
-        if from_mon and isinstance(message, _QUORUM):
-            if isinstance(message, MMonPaxos):
-                self.perf.on_paxos(message)
-            self.member.on_message(
-                connection.peer_addrs,
-                connection.features,
-                message,
-                self.loop.time(),
-                self.ports.wall(),
-            )
-            self.driver.pump()
-            return
-        if from_mon and isinstance(message, MForward):
-            self.forwarding.on_forward(connection, message)
-            return
-        if from_mon and isinstance(message, MRoute):
-            self.forwarding.on_route(message)
-            return
-        if isinstance(message, MMgrCommandReply):
-            self.command_dispatch.proxy.on_reply(connection, message)
-            return
-        session = connection.priv
-        if from_mon and session is None:
-            # A monitor that we connected to: it has shown that it knows the monitors' key.
-            session = self._peer_session(connection)
-        if isinstance(session, MonSession) and not session.closed:
-            self.dispatch(Request(self, message, session, self.wall()))
-
-    def _peer_session(self, connection: Connection) -> MonSession:
-        session = MonSession(
-            name=connection.peer_name,
-            entity=PrincipalName(EntityType.MON, ""),
-            addrs=connection.peer_addrs,
-            caps=ALLOW_ALL,
-            features=connection.features,
-            connection=connection,
-            opened_at=self.now(),
-        )
-        connection.priv = session
-        self.sessions.add(session)
-        return session
-
     def dispatch(self, request: Request) -> None:
         """A message of a client, our own or forwarded, finds who answers it."""
         if request.is_stale:
@@ -579,7 +427,7 @@ class Monitor:
             self.log(0, f"{what} from {session}: {error}")
             request.no_reply()
             if session.connection is not None:
-                self.close_session(session, "it has sent what cannot be read")
+                self.intake.close(session, "it has sent what cannot be read")
         except Exception as error:  # noqa: BLE001 - a bug, which must not end the monitor
             text = containment.contain(self, f"{what} from {session}", error)
             self.command_dispatch.fail(request, text)
@@ -590,13 +438,13 @@ class Monitor:
         kind = type(message)
         if kind not in _BEFORE_EXPOSURE and self.auth.must_expose(session):
             request.no_reply()
-            self.close_session(session, "it has to show whether it proves its global id")
+            self.intake.close(session, "it has to show whether it proves its global id")
         elif kind is MMonCommand:
             self.command_dispatch.on_command(request)
         elif kind is MMonSubscribe:
-            self._on_subscribe(request)
+            self.subscriptions.on_subscribe(request)
         elif kind is MMonGetVersion:
-            self._on_get_version(request)
+            self.subscriptions.on_get_version(request)
         elif kind is MMonGetMap:
             encoded = self.monmap.encode(session.features)
             request.reply(MMonMap(encoded))
@@ -629,69 +477,6 @@ class Monitor:
         request.prefix, request.given, request.format = prefix, given, fmt
         return request
 
-    # --- subscriptions and versions
-
-    def _on_subscribe(self, request: Request) -> None:
-        session, message = request.session, request.message
-        if not isinstance(message, MMonSubscribe) or session.connection is None:
-            return
-        if message.hostname:
-            session.remote_host = message.hostname
-        for what, item in message.what.items():
-            self.subscribe(session, what, item.start, onetime=bool(item.flags & SUBSCRIBE_ONETIME))
-
-    def subscription_service(self, what: str) -> PaxosService | None:
-        """Who answers subscriptions of that name."""
-        service = self._by_subscription.get(what)
-        if service is None and what.startswith("kv:"):
-            return self.kv
-        if service is None and what.startswith(("mdsmap", "fsmap")):
-            return self.fsmap
-        return service
-
-    def subscribe(self, session: MonSession, what: str, start: int, *, onetime: bool) -> None:
-        """A client wants to be told of a kind of map; it is, if its caps allow that."""
-        service = self.subscription_service(what)
-        if service is None or not self._may_subscribe(session, service, what):
-            self.log(5, f"{session} may not subscribe to {what[:100]!r}")
-            return
-        self.sessions.subscribe(session, what, start, onetime=onetime)
-        service.on_subscribe(session, session.subscriptions[what])
-
-    def _may_subscribe(self, session: MonSession, service: PaxosService, what: str) -> bool:
-        if what not in ("monmap", "config") and not session.is_capable("mon", read=True):
-            return False
-        needed = service.SUBSCRIPTIONS.get(what, service.SUBSCRIPTIONS.get("*"))
-        return needed is None or session.is_capable(
-            needed[0], read="r" in needed[1], write="w" in needed[1], execute="x" in needed[1]
-        )
-
-    def _on_get_version(self, request: Request) -> None:
-        message = request.message
-        if not isinstance(message, MMonGetVersion) or not request.session.is_capable(
-            "mon", read=True
-        ):
-            return
-        services: dict[str, PaxosService] = {
-            "osdmap": self.osdmap,
-            "monmap": self.monmap_service,
-            "mdsmap": self.fsmap,
-            "fsmap": self.fsmap,
-        }
-        service = services.get(message.what)
-        if service is None:
-            self.log(1, f"{request.session} asks for versions of {message.what[:100]!r}")
-        elif not service.is_readable:
-            self.wait_readable(lambda: self.dispatch(request), (service, 0))
-        else:
-            request.reply(
-                MMonGetVersionReply(
-                    handle=message.handle,
-                    map_version=service.last_committed,
-                    oldest_version=service.first_committed,
-                )
-            )
-
     # --- time
 
     def _arm_tick(self) -> None:
@@ -708,24 +493,8 @@ class Monitor:
                     containment.contain(self, f"tick of {service.NAME}", error)
             if self.is_leader:
                 self.proposals.trim()
-        self._trim_sessions()
+        self.intake.trim()
         self.perf.update(self)
         self.ops.read_options()
         self.ops.forget(self.wall())
         own_commands.tick(self)
-
-    def _trim_sessions(self) -> None:
-        """Send clients elsewhere who were silent for long, or all while we are in no quorum."""
-        left = self.left_quorum_at
-        too_long = left is not None and self.now() > left + 2 * self.config.get_float("mon_lease")
-        timeout = self.config.get_float("mon_session_timeout")
-        for session in self.sessions:
-            if session.is_mon or session.connection is None:
-                continue
-            heard = session.connection.idle_since
-            if too_long:
-                self.perf.session_trim.value += 1
-                self.close_session(session, "out of the quorum for too long")
-            elif heard is not None and heard + timeout < self.now():
-                self.perf.session_trim.value += 1
-                self.close_session(session, "nothing heard from it")

@@ -141,7 +141,7 @@ def test_a_client_that_goes_is_forgotten(wired):
     post(wired["b"], CREATE, session)
     wired.advance(1)
     assert session.routed
-    wired["b"].mon.close_session(session, "test")
+    wired["b"].mon.intake.close(session, "test")
     assert not session.routed
     assert not any(one is session for one in wired["b"].mon.sessions)
     wired.advance(10)

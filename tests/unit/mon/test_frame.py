@@ -154,7 +154,7 @@ def test_the_command_of_a_client_that_has_gone_is_not_run(mon):
     writeable = mon.mon.proposals.is_writeable
     mon.mon.proposals.is_writeable = lambda: False
     session = post(mon, '{"prefix": "test it"}')
-    mon.mon.close_session(session, "test")
+    mon.mon.intake.close(session, "test")
     mon.mon.proposals.is_writeable = writeable
     mon.mon.proposals.resume()
     mon.advance(1)
@@ -209,7 +209,7 @@ def test_who_is_not_what_it_says_it_is_gets_no_session(mon):
     connection.auth, connection.peer_type = Auth(), 1  # a monitor, with a client's key
     connection.peer_addrs = "v1:1.2.3.4:0/1"
     connection.priv = None
-    mon.mon.ms_handle_accept(connection)
+    mon.mon.intake.ms_handle_accept(connection)
     assert connection.is_down
     assert connection.priv is None
 
@@ -289,7 +289,7 @@ def test_a_bug_that_a_message_meets_ends_nothing(mon, monkeypatch):
     def broken(request):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(mon.mon, "_on_get_version", broken)
+    monkeypatch.setattr(mon.mon.subscriptions, "on_get_version", broken)
     mon.send(MMonGetVersion(handle=1, what="osdmap"), session)
     assert not session.closed
     assert any("ZeroDivisionError" in text for _, text in mon.log_lines)

@@ -162,6 +162,6 @@ class Wired:
                 (there, here), PeerConnection(self, there, here)
             )
             connection.priv = None
-            self.monitors[there].mon.ms_dispatch(connection, copy)
+            self.monitors[there].mon.intake.ms_dispatch(connection, copy)
 
         self.loop.call_later(DELAY_S, deliver)
