@@ -20,8 +20,9 @@ from spirula.conf.load import load
 from spirula.denc import features as bits
 from spirula.denc.features import PACIFIC
 from spirula.messages.base import Message
-from spirula.messages.mon_client import MMonGetOSDMap
+from spirula.messages.mon_client import MMonGetOSDMap, MMonMap
 from spirula.messages.osd_map import MOSDMap
+from spirula.msgr.connection import Connection
 from spirula.msgr.policies import PolicySet, client_policies
 
 TIMEOUT_S = 20
@@ -68,6 +69,7 @@ class Maps:
 
     incrementals: dict[int, bytes] = field(default_factory=dict)
     fulls: dict[int, bytes] = field(default_factory=dict)
+    monmap: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
@@ -76,6 +78,12 @@ class OldSession(ClusterSession):
 
     maps: Maps = field(default_factory=Maps)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ms_dispatch(self, connection: Connection, message: Message) -> None:
+        """Keep the monitor map as well."""
+        if isinstance(message, MMonMap):
+            self.maps.monmap = bytes(message.monmapbl)
+        ClusterSession.ms_dispatch(self, connection, message)
 
     def on_osdmap(self, message: Message) -> None:
         """Keep them."""

@@ -10,6 +10,7 @@ from spirula.denc.features import PACIFIC
 from spirula.errors import SpirulaError
 from spirula.maps.osdmap import Incremental, OSDMap
 from spirula.mon.services.osdmap.encoding import reencode_full, reencode_incremental
+from spirula.types.mon import MonMap
 from tests.interop.old_peer import OLD_MAPS_WITHOUT, WITHOUT, maps_for
 from tests.interop.realcluster import RealCluster
 from tests.interop.spirulacluster import OurCluster, our_cluster
@@ -34,6 +35,8 @@ def check(cluster: RealCluster | OurCluster) -> None:
         }
         assert older.fulls == {last: reencode_full(newest.fulls[last], features)}
         assert older.fulls != newest.fulls
+        assert MonMap.decode(older.monmap).encode(features) == older.monmap
+        assert (older.monmap[0] < newest.monmap[0]) == ("octopus" not in name)
         # The checksum of the whole map is that of the encoding for everybody.
         for epoch, raw in older.incrementals.items():
             told = Incremental.decode(raw)
