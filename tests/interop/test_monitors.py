@@ -47,7 +47,8 @@ class Stream:
     def __init__(self, cluster):
         self.acknowledged = []
         self.process = subprocess.Popen(
-            ["/usr/bin/python3", "-c", STREAM, str(cluster.conf)],
+            # It ends with us, whatever ends us.
+            ["setpriv", "--pdeathsig", "KILL", "/usr/bin/python3", "-c", STREAM, str(cluster.conf)],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
