@@ -164,3 +164,10 @@ def test_meta_is_a_collection_like_others(bench, store):
     queue(bench, ("create_collection", META, 0), ("touch", META, obj(pool=-1, snap=0)), cid=META)
     assert store.collection_list(META)[0] == [obj(pool=-1, snap=0)]
     assert store.pool_statfs(POOL).data_stored == 0
+
+
+def test_the_dump_of_a_huge_transaction_is_cut(bench, store):
+    keys = [f"{at:0100}" for at in range(5000)]
+    with pytest.raises(InvariantBroken, match=r"and \d+ more$") as caught:
+        queue(bench, ("touch", PG, obj()), ("omap_rmkeys", PG, obj("gone"), keys))
+    assert len(str(caught.value)) < 70_000
