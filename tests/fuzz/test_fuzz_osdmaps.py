@@ -14,7 +14,7 @@ import pytest
 from spirula.conf.formatter import render
 from spirula.crush.map import RuleOp, Step
 from spirula.crush.sound import check_sound
-from spirula.errors import SpirulaError, TooLarge
+from spirula.errors import SpirulaError, TooLarge, WireError
 from spirula.kernels.crc32c import crc32c
 from spirula.maps.apply import pending_incremental
 from spirula.maps.balance.reads import balance_reads
@@ -25,13 +25,14 @@ from spirula.maps.dump.plain import print_osdmap
 from spirula.maps.dump.summary import print_summary
 from spirula.maps.dump.tree import print_tree, tree_document
 from spirula.maps.mapping import PGMappings
-from spirula.maps.osdmap import OSDMap
+from spirula.maps.osdmap import Incremental, OSDMap
 from spirula.maps.placement import Placement
 from spirula.maps.plan import plan, with_changes
 from spirula.maps.state import check_sizes
 from spirula.types.base import UTime
 from spirula.types.pg import PGId
 from tests.fuzz.mutate import chance
+from tests.golden import old_maps
 from tests.golden.osdmaps import recorded
 from tests.unit.maps.balance.lopsided import lopsided_map
 from tests.unit.maps.randommaps import random_map
@@ -45,6 +46,7 @@ TUNABLES = (
     "msr_descents",
     "msr_collision_tries",
 )
+FIRST_WITH_CHECKSUM = 8
 ODD = (0, 1, 2, 127, 128, 255)
 
 
@@ -123,6 +125,31 @@ def test_tries_without_end(scale):
         for question in questions(osdmap):
             with contextlib.suppress(SpirulaError):
                 question()
+
+
+def test_damaged_maps_of_old(scale):
+    """They have no checksum: what is wrong in them is found, or is of no consequence."""
+    rng = chance("old osdmaps")
+    seeds = [
+        (raw, OSDMap if full else Incremental)
+        for maps in old_maps.recorded().values()
+        for (full, _), raw in maps.items()
+        if raw[0] < FIRST_WITH_CHECKSUM
+    ]
+    read = 0
+    for _ in range(1500 * scale):
+        raw, kind = rng.choice(seeds)
+        data = bytearray(raw)
+        for _ in range(rng.choice((1, 1, 2, 4))):
+            place = rng.randrange(2, len(data))
+            data[place] = rng.choice((*ODD, data[place] ^ 1, data[place] ^ 0x80))
+        try:
+            found = kind.decode(bytes(data[: rng.choice((len(data), rng.randrange(len(data))))]))
+        except WireError:
+            continue
+        read += 1
+        kind.decode(found.encode())
+    assert read > 100
 
 
 @pytest.mark.slow
