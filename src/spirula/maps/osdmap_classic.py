@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 _OLDEST, _COMPLETE = 5, 6
 _OLD_PG = _struct.Struct("<hHI")
 _NO_PREFERENCE = -1
+_MAX_POOL = 0x7FFFFFFF
 
 
 def old_states(states: Iterable[int]) -> list[int]:
@@ -174,7 +175,7 @@ def decode_map(buf: bytes, pos: int, end: int, features: int) -> tuple[dict[str,
     values = {name: getattr(found, name) for name in _MAP_FIELDS}
     values["crush"] = CrushWrapper.decode(found.crush)
     # Mended as upstream does: some version left the largest id of a pool at 0.
-    values["pool_max"] = max([found.pool_max, *found.pools])
+    values["pool_max"] = min(max([found.pool_max, *found.pools]), _MAX_POOL)
     for name in ("hb_back_addrs", "cluster_addrs", "hb_front_addrs"):
         if not values[name]:
             values[name] = [EntityAddrVec() for _ in found.client_addrs]
