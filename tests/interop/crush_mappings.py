@@ -21,12 +21,13 @@ def crushtool_mappings(
     count: int,
     path: Path,
     tool: tuple[str, ...] = ("crushtool",),
+    inputs: int = INPUTS,
 ) -> dict[int, list[list[int]]]:
     """The devices of each input by rule. `path` is where the map may be written for the tool."""
     path.write_bytes(crush.encode())
     seen = newer.inside(str(path)) if tool is NEWER_TOOL else str(path)
     words = [*tool, "-i", seen, "--test", "--show-mappings", "--num-rep", str(count)]
-    words += ["--min-x", "0", "--max-x", str(INPUTS - 1)]
+    words += ["--min-x", "0", "--max-x", str(inputs - 1)]
     for device, weight in enumerate(weights):
         if weight != FULL and device in crush.item_names:
             words += ["--weight", str(device), repr(weight / FULL)]
