@@ -17,7 +17,7 @@ from tests.interop import newer
 from tests.interop.crush_mappings import INPUTS, NEWER_TOOL, crushtool_mappings
 from tests.unit.crush.random_maps import is_defined, random_map, random_msr_map, random_reweights
 
-BLOCKS, MAPS_IN_BLOCK = 44, 50
+BLOCKS, MAPS_IN_BLOCK = 46, 50
 FEW = 3  # inputs of each of the many maps: each may take all tries of its rules
 MSR_MAPS = 30
 VECTOR_EVERY = 25  # on so few inputs numpy is slow; that both mappers agree is a test of its own
