@@ -94,7 +94,8 @@ def same_but_osdmap(one: str, other: str) -> bool:
     (The OSD map's service keeps the newest full map under `osdmap/full_latest`.)
     """
     mine, yours = checksums(one), checksums(other)
-    assert len(mine) > 8, one
+    # A scrub goes through the store in steps; the line is about one where something differs.
+    assert mine, one
     return {prefix for prefix in mine | yours if mine.get(prefix) != yours.get(prefix)} <= {
         "osdmap"
     }
