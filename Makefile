@@ -19,7 +19,9 @@ DEBIAN_PACKAGES := $(shell sed -e 's/\#.*//' requirements/debian.txt)
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 28
 
-setup: $(VENV)/.spirula ## start a cluster of three monitors in .cluster
+setup: $(VENV)/.spirula ## make .venv and the command .venv/bin/spirula
+
+up: $(VENV)/.spirula ## start a cluster of three monitors in .cluster
 	$(BIN)/spirula up --dir .cluster --mons 3
 
 down: $(VENV)/.spirula ## end what `make up` started; its data stays
