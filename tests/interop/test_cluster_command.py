@@ -10,9 +10,14 @@ import time
 
 import pytest
 
+from tests.interop.realcluster import why_not
 from tests.interop.spirulacluster import SPIRULA, our_cluster, wait_until
 
-pytestmark = [pytest.mark.interop, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.slow,
+    pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
+]
 
 
 def spirula(*words, timeout_s=60):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.compared import Step, differences, run_steps
-from tests.interop.realcluster import RealCluster
+from tests.interop.realcluster import RealCluster, why_not
 from tests.interop.spirulacluster import our_cluster, settings
 
 # What the real cluster of these tests is made with beside upstream's defaults, for ours as well.
@@ -27,6 +27,8 @@ OPTIONS = {
     "paxos min wait": "0.01",
     "auth allow insecure global id reclaim": "false",
 }
+
+pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 FAMILIES = sorted(
     path.stem

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.realcluster import ENVIRONMENT
+from tests.interop.realcluster import ENVIRONMENT, why_not
 from tests.interop.spirulacluster import our_cluster, settings, wait_until
+
+pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 OPTIONS = {
     # What tells a silent manager from a slow one, shorter than the 30 s of a cluster for keeps.
