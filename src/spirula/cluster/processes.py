@@ -23,7 +23,7 @@ from spirula.errors import TimedOut
 Run = Callable[[list[str]], int]
 """What a daemon does with its arguments; gives the exit status."""
 _POLL_S = 0.02
-_KEPT_FD = 3
+_KEPT_FD, _ALL_FDS = 3, 1024
 
 
 def read_pid(path: Path) -> int | None:
@@ -80,7 +80,7 @@ def _become_daemon(layout: Layout, daemon: str) -> None:
     os.dup2(nothing, 0)
     os.dup2(errors, 1)
     os.dup2(errors, 2)
-    os.closerange(_KEPT_FD, os.sysconf("SC_OPEN_MAX") if nothing > 1 << 16 else 1 << 10)
+    os.closerange(_KEPT_FD, _ALL_FDS)
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(f"spirula-{daemon}"[:15])
 

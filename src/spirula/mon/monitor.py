@@ -126,7 +126,6 @@ class Monitor:
         self.proposals = Proposals(self)
         self.forwarding = Forwarding(self)
         self.messenger: Messenger
-        self.started_at = ports.wall()
         self.quorum_since = 0.0
         self.left_quorum_at: float | None = None
         self.joined: Joined | None = None

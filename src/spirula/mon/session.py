@@ -181,7 +181,3 @@ class SessionMap:
     def kinds(self) -> list[str]:
         """Everything that somebody subscribed to."""
         return list(self._subscribed)
-
-    def by_entity(self, kind: int, number: int) -> list[MonSession]:
-        """Sessions of one daemon by type and number, such as an OSD's."""
-        return [one for one in self._sessions if one.name == EntityName(kind, number)]
