@@ -216,6 +216,21 @@ def test_a_monitor_with_an_empty_store_catches_up():
         assert {f"stream/{number:06}" for number in acknowledged} <= keys_of(cluster)
 
 
+def test_a_store_is_copied_while_it_is_used_and_restored():
+    with our_cluster(1) as cluster:
+        cluster.ceph("config-key", "set", "kept", "1")
+        copy, data = cluster.folder / "copy", cluster.folder / "mon.a"
+        named = ("mon", "-i", "a", "-c", str(cluster.conf))
+        cluster.spirula(*named, "--backup", str(copy))
+        cluster.ceph("config-key", "set", "later", "2")
+        cluster.down()
+        for path in data.glob("store.db*"):
+            path.unlink()
+        cluster.spirula(*named, "--restore", str(copy))
+        cluster.up()
+        assert cluster.ceph_json("config-key", "ls") == ["kept"]
+
+
 def test_monitors_are_removed_and_added():
     with our_cluster(3) as cluster:
         leader = cluster.ceph_json("quorum_status")["quorum_leader_name"]
