@@ -1,0 +1,201 @@
+"""The port of the block device that holds the data of an object store, and the real one.
+
+`FileBlockDevice` is a file or a raw device, read and written through the kernel's page cache, which
+is the store's data cache. Its twin in memory is `memory_block`. `store.disk` writes and syncs from
+its commit thread while its event loop reads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+import struct
+from collections.abc import Sequence
+from fcntl import ioctl
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from spirula.errors import CephError, InputOutput, InvalidArgument, NoSpace
+from spirula.types.transaction import Buffer
+
+_IOV_MAX = 1024
+"""Buffers that the kernel takes in one call."""
+_BLKGETSIZE64 = 0x80081272
+_BLKDISCARD = 0x1277
+_KEEP_SIZE_AND_PUNCH_HOLE = 0x01 | 0x02
+
+
+class BlockDevice(Protocol):
+    """A fixed number of bytes. What was written is durable after the next `sync`.
+
+    A crash before it leaves any mixture of old and new in what was written. All raise InputOutput
+    if the medium fails, NoSpace if the file system below is full, and CephError with the errno for
+    whatever else the machine refuses. Offsets and lengths need no alignment.
+    """
+
+    size: int
+    """Bytes."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """These bytes; what was never written is zeros."""
+
+    def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """Fill the buffer from `offset` on."""
+
+    def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
+        """Write the buffers from `offset` on, one behind the other; reads see it at once."""
+
+    def sync(self) -> None:
+        """Return when all that was written is durable; other threads run meanwhile.
+
+        After it failed, all later calls and writes fail, too: nobody knows what the disk has.
+        """
+
+    def discard(self, offset: int, length: int) -> bool:
+        """Give the space back to what is below; reads may find zeros or what was there.
+
+        False if what is below cannot do that; nobody minds.
+        """
+
+    def advise(self, offset: int, length: int, *, needed: bool) -> None:
+        """Say that these bytes will be read soon, or not again."""
+
+    def close(self) -> None:
+        """Let go, without a sync."""
+
+
+def machine_error(error: OSError, doing: str) -> CephError:
+    """What an error of the machine is to callers of the store."""
+    told = f"{doing}: {error.strerror or error}"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return NoSpace(told)
+    return CephError.from_errno(error.errno or errno.EIO, told)
+
+
+class FileBlockDevice:
+    """A file, whose size is the device's, or a block device of the machine.
+
+    Raises as `BlockDevice` says; NotFound if there is none, InvalidArgument if it is neither.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._name = str(path)
+        self._error: CephError | None = None
+        self._discards = not read_only
+        try:
+            self._fd = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
+        except OSError as error:
+            raise machine_error(error, f"open {path}") from error
+        try:
+            self.size, self._is_device = self._look()
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def _look(self) -> tuple[int, bool]:
+        found = os.fstat(self._fd)
+        if stat.S_ISREG(found.st_mode):
+            return found.st_size, False
+        if stat.S_ISBLK(found.st_mode):
+            raw = ioctl(self._fd, _BLKGETSIZE64, bytes(8))
+            return int.from_bytes(raw, "little"), True
+        raise InvalidArgument(f"{self._name} is neither a file nor a block device")
+
+    def read(self, offset: int, length: int) -> bytes:
+        try:
+            data = os.pread(self._fd, length, offset)
+            if len(data) == length:
+                return data
+            # The kernel gives less at the end, on a signal, and beyond 2 GiB.
+            parts, at = [data], offset + len(data)
+            while data and at < offset + length:
+                data = os.pread(self._fd, offset + length - at, at)
+                parts.append(data)
+                at += len(data)
+        except OSError as error:
+            raise machine_error(error, f"read {self._name} {offset:#x}~{length:#x}") from error
+        if at < offset + length:
+            raise InputOutput(f"{self._name} ends at {at:#x}, within {offset:#x}~{length:#x}")
+        return b"".join(parts)
+
+    def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
+        view = memoryview(buffer)
+        wanted, done = len(view), 0
+        while done < wanted:
+            try:
+                count = os.preadv(self._fd, [view[done:]], offset + done)
+            except OSError as error:
+                raise machine_error(error, f"read {self._name} {offset:#x}~{wanted:#x}") from error
+            if not count:
+                raise InputOutput(f"{self._name} ends within {offset:#x}~{wanted:#x}")
+            done += count
+
+    def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
+        self._check()
+        if len(buffers) > _IOV_MAX:
+            rest = iter(buffers)
+            while some := list(islice(rest, _IOV_MAX)):
+                self.write(offset, some)
+                offset += sum(map(len, some))
+            return
+        wanted = sum(map(len, buffers))
+        if offset < 0 or offset + wanted > self.size:
+            raise InvalidArgument(f"{offset:#x}~{wanted:#x} is not within {self._name}")
+        try:
+            done = os.pwritev(self._fd, buffers, offset)
+            if done < wanted:
+                self._write_rest(offset + done, memoryview(b"".join(buffers))[done:])
+        except OSError as error:
+            raise machine_error(error, f"write {self._name} {offset:#x}~{wanted:#x}") from error
+
+    def _write_rest(self, offset: int, rest: memoryview) -> None:
+        while rest:
+            done = os.pwrite(self._fd, rest, offset)
+            offset, rest = offset + done, rest[done:]
+
+    def sync(self) -> None:
+        self._check()
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            self._error = machine_error(error, f"sync {self._name}")
+            raise self._error from error
+
+    def discard(self, offset: int, length: int) -> bool:
+        if not self._discards or not length:
+            return self._discards
+        try:
+            if self._is_device:
+                ioctl(self._fd, _BLKDISCARD, struct.pack("QQ", offset, length))
+            else:
+                _punch_hole(self._fd, offset, length)
+        except OSError:
+            self._discards = False  # it does not, or is broken: writes will tell
+        return self._discards
+
+    def advise(self, offset: int, length: int, *, needed: bool) -> None:
+        advice = os.POSIX_FADV_WILLNEED if needed else os.POSIX_FADV_DONTNEED
+        os.posix_fadvise(self._fd, offset, length, advice)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+
+def _punch_hole(fd: int, offset: int, length: int) -> None:
+    """Make a hole in a file (fallocate(2), which Python does not have). Raises OSError."""
+    if _libc.fallocate(fd, _KEEP_SIZE_AND_PUNCH_HOLE, offset, length):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
