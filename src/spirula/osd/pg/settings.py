@@ -1,0 +1,56 @@
+"""The options that placement groups look at, read once and kept up to date.
+
+A look at an option takes microseconds, and some are needed for each request. One record per OSD,
+made with `Settings.watch` by whoever makes the PGs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from spirula.conf.config import Config
+
+_SIZE_UNITS = {"osd_max_write_size": 1 << 20}
+
+
+@dataclass(slots=True, eq=False)
+class Settings:
+    """Options by their names. Sizes in bytes (also those that the option has in MiB)."""
+
+    osd_max_write_size: int = 90 << 20
+    osd_max_object_size: int = 128 << 20
+    osd_max_object_name_len: int = 2048
+    osd_max_object_namespace_len: int = 256
+    osd_max_attr_name_len: int = 100
+    osd_max_attr_size: int = 0
+    osd_max_write_op_reply_len: int = 64
+    osd_backoff_on_peering: bool = False
+    osd_backoff_on_degraded: bool = False
+    osd_backoff_on_unfound: bool = True
+    osd_min_pg_log_entries: int = 250
+    osd_max_pg_log_entries: int = 10000
+    osd_target_pg_log_entries_per_osd: int = 30000 * 10
+    osd_pg_log_trim_min: int = 100
+    osd_pg_log_trim_max: int = 10000
+    osd_pg_log_dups_tracked: int = 3000
+    osd_pg_object_context_cache_count: int = 64
+    osd_heartbeat_grace: float = 20.0
+    osd_pool_default_read_lease_ratio: float = 0.8
+    osd_pg_stat_report_interval_max: int = 500
+
+    @classmethod
+    def watch(cls, config: Config) -> Settings:
+        """The options as they are now and whenever they change."""
+        made = cls()
+        names = [each.name for each in fields(cls)]
+
+        def read(changed: object) -> None:
+            del changed
+            for name in names:
+                value = config.get(name)
+                unit = _SIZE_UNITS.get(name)
+                setattr(made, name, int(value) * unit if unit else value)  # type: ignore[call-overload]  # the option is a number
+
+        read(None)
+        config.observe(names, read)
+        return made

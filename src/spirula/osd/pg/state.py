@@ -1,0 +1,153 @@
+"""The record of one placement group on one OSD, and what is asked of it everywhere.
+
+No logic beyond looking at itself: requests are in `pipeline`, agreement with other OSDs in
+`peering`, what is written in `replicated` and `meta`. Made by `create`. Nouns: upstream
+`src/osd/PG.h`, `PeeringState.h`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from spirula.denc.features import PACIFIC
+from spirula.types.base import EVersion
+from spirula.types.past_intervals import PastIntervals
+from spirula.types.pg import Coll, PGShard, PGState, SPGId
+from spirula.types.pg_info import PGInfo
+from spirula.types.pg_log import PGMissing
+from spirula.types.pg_stats import ObjectStatSum
+from spirula.types.snap import SnapContext
+
+if TYPE_CHECKING:
+    from asyncio import TimerHandle
+
+    from spirula.maps.osdmap import OSDMap
+    from spirula.osd.pg.backend import Backend
+    from spirula.osd.pg.log import Log
+    from spirula.osd.pg.meta import Meta
+    from spirula.osd.pg.objects import ObjectContexts
+    from spirula.osd.pg.peering.state import Peering
+    from spirula.osd.pg.repop import RepGather
+    from spirula.osd.pg.settings import Settings
+    from spirula.osd.pg.waiting import Waiting
+    from spirula.osd.services import Services
+    from spirula.store.objectstore import ObjectStore
+    from spirula.types.hobject import GHObject
+    from spirula.types.pg_stats import PGStat
+    from spirula.types.pool import PGPool
+
+
+@dataclass(slots=True, eq=False)
+class PG:
+    """One placement group (a shard of it in erasure-coded pools) as this OSD has it.
+
+    `osdmap` and `pool` are those of the newest map that the PG has taken in. `up` and `acting`
+    are OSDs by place, `role` this OSD's place among the acting ones (-1: none). `state` holds bits
+    of PGState. `last_peering_reset` is the epoch since which nothing but this interval counts:
+    messages and callbacks of earlier ones are stale. `info` and `log` are what this OSD has;
+    `missing` the objects of the log that it lacks.
+    """
+
+    services: Services
+    settings: Settings
+    store: ObjectStore
+    pgid: SPGId
+    coll: Coll
+    pgmeta: GHObject
+    whoami: PGShard
+    osdmap: OSDMap
+    pool: PGPool
+    info: PGInfo
+    log: Log
+    meta: Meta
+    objects: ObjectContexts
+    waiting: Waiting
+    peering: Peering
+    past_intervals: PastIntervals = field(default_factory=PastIntervals)
+    missing: PGMissing = field(default_factory=PGMissing)
+    backend: Backend = field(init=False)
+    pool_snapc: SnapContext = field(default_factory=SnapContext)
+
+    up: list[int] = field(default_factory=list)
+    acting: list[int] = field(default_factory=list)
+    up_primary: int = -1
+    acting_primary: int = -1
+    primary: PGShard = field(default_factory=PGShard)
+    role: int = -1
+    is_primary: bool = False
+    state: int = 0
+    last_peering_reset: int = 0
+    acting_features: int = PACIFIC
+    deleted: bool = False
+
+    # --- what is under way ---
+    projected_last_update: EVersion = field(default_factory=EVersion)
+    """The newest version given out; `info.last_update` once submitted."""
+    last_update_ondisk: EVersion = field(default_factory=EVersion)
+    last_complete_ondisk: EVersion = field(default_factory=EVersion)
+    min_last_complete_ondisk: EVersion = field(default_factory=EVersion)
+    """What every OSD of the acting set has on disk: how far the log may be trimmed."""
+    peer_last_complete_ondisk: dict[PGShard, EVersion] = field(default_factory=dict)
+    trim_to: EVersion = field(default_factory=EVersion)
+    repops: deque[RepGather] = field(default_factory=deque)
+    """Writes that are not committed everywhere, oldest first."""
+    acting_recovery_backfill: list[PGShard] = field(default_factory=list)
+    """Who gets every write: the acting set, and who is brought up to date beside it."""
+    replicas: list[PGShard] = field(default_factory=list)
+    """`acting_recovery_backfill` without this OSD."""
+
+    # --- statistics ---
+    unstable_stats: ObjectStatSum = field(default_factory=ObjectStatSum)
+    """Reads since the statistics were reported last; they are not stored."""
+    stats_changed: bool = False
+    published: PGStat | None = None
+
+    # --- leases: seconds of this OSD's monotonic clock ---
+    readable_until: float = 0.0
+    readable_until_ub: float = 0.0
+    readable_until_ub_sent: float = 0.0
+    readable_until_ub_from_primary: float = 0.0
+    prior_readable_until_ub: float = 0.0
+    acting_readable_until_ub: dict[int, float] = field(default_factory=dict)
+    lease_timer: TimerHandle | None = None
+    readable_timer: TimerHandle | None = None
+
+    def __str__(self) -> str:
+        return f"pg {self.pgid}"
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the newest map that the PG has taken in."""
+        return self.osdmap.epoch
+
+    @property
+    def is_active(self) -> bool:
+        """Requests may be carried out."""
+        return bool(self.state & PGState.ACTIVE)
+
+    @property
+    def is_peered(self) -> bool:
+        """The members agree; too few of them for requests unless it is active as well."""
+        return bool(self.state & (PGState.ACTIVE | PGState.PEERED))
+
+    @property
+    def is_nonprimary(self) -> bool:
+        """This OSD serves the PG, but not as its primary."""
+        return self.role >= 0 and not self.is_primary
+
+    def has_reset_since(self, epoch: int) -> bool:
+        """True when what began in `epoch` is of an interval that is over."""
+        return self.deleted or epoch < self.last_peering_reset
+
+    def next_version(self) -> EVersion:
+        """The version of the next change; the map's epoch is part of it."""
+        return EVersion(self.projected_last_update.version + 1, self.osdmap.epoch)
+
+    def set_state(self, *, on: int = 0, off: int = 0) -> None:
+        """Sets and clears bits; PGs are reported when one changed."""
+        state = (self.state | on) & ~off
+        if state != self.state:
+            self.state = state
+            self.stats_changed = True
