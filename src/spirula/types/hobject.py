@@ -28,6 +28,7 @@ NO_SHARD = -1
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _NIBBLES_SWAPPED = bytes((byte & 15) << 4 | byte >> 4 for byte in range(256))
 _PLAIN = re.compile(rb"[^%:/\x00-\x1f\x7f-\xff]*")
+_KEY_ESCAPES = str.maketrans({"%": "%p", ".": "%e", "_": "%u"})
 _TEXT = re.compile(r"(-?\d+):([0-9a-fA-F]+):([^:]*):([^:]*):([^:]*):([0-9a-fA-F]+|head|snapdir)")
 
 
@@ -227,6 +228,15 @@ class HObject(_Ordered):
         The PG that it falls in.
         """
         return (self.hash ^ seed) & ((1 << bits) - 1) == 0
+
+    def key_text(self) -> str:
+        """How the name stands in omap keys of an OSD (upstream hobject_t::to_str).
+
+        With the hash in nibbles, as names sorted in releases long gone. Not for the end of names.
+        """
+        pool = self.pool & 0xFFFFFFFFFFFFFFFF
+        names = ".".join(text.translate(_KEY_ESCAPES) for text in (self.oid, self.key, self.nspace))
+        return f"{pool:016X}.{reverse_nibbles(self.hash):08X}.{snap_name(self.snap)}.{names}"
 
     def __str__(self) -> str:
         if self.max:
