@@ -112,6 +112,8 @@ class MonClient:
     _pending: dict[int, _Pending] = field(default_factory=dict)
     _subscriptions: dict[str, _Subscription] = field(default_factory=dict)
     _last_tid: int = 0
+    _unsent: list[Message] = field(default_factory=list)
+    _rotating: list[asyncio.Future[None]] = field(default_factory=list)
 
     # ------------------------------------------------------------------------------------- session
 
@@ -143,6 +145,10 @@ class MonClient:
                 pending.future.set_exception(NotConnected("the session was ended"))
         if self._ready is not None and not self._ready.done():
             self._ready.cancel()
+        self._unsent.clear()
+        for waiter in self._rotating:
+            waiter.cancel()
+        self._rotating.clear()
 
     @property
     def fsid(self) -> bytes:
@@ -195,12 +201,27 @@ class MonClient:
             self._hunt_timer.cancel()
             self._hunt_timer = None
         self._tick_timer = self.loop.call_later(self.timings.ping_interval_s, self._tick)
-        self._schedule_renewal()
+        # A daemon has no use for clients before it has the secrets of its service.
+        self._renew()
         for subscription in self._subscriptions.values():
             subscription.sent = False
         self._send_subscriptions()
         for pending in list(self._pending.values()):
             connection.send_message(pending.message)
+        unsent, self._unsent = self._unsent, []
+        for message in unsent:
+            connection.send_message(message)
+
+    def send(self, message: Message) -> None:
+        """Sends a message that nobody waits for an answer to: now, or when there is a session.
+
+        Lost when the session breaks before the monitor has it: daemons say again, at each new
+        session, what still holds.
+        """
+        if self.connection is not None and self._open:
+            self.connection.send_message(message)
+        elif not self._stopped:
+            self._unsent.append(message)
 
     def on_reset(self, connection: Connection) -> None:
         """The session broke: go to another monitor, soon."""
@@ -266,7 +287,31 @@ class MonClient:
             return
         if more is not None:
             self._send_auth(more)
+        if self._has_rotating():
+            waiting, self._rotating = self._rotating, []
+            for waiter in waiting:
+                if not waiter.done():
+                    waiter.set_result(None)
         self._schedule_renewal()
+
+    def _has_rotating(self) -> bool:
+        keys, auth = self.auth.rotating, self.auth
+        if keys is None or auth.method == AuthMethod.NONE:
+            return True
+        return not keys.need_new(auth.clock(), auth.service_ticket_ttl_s)
+
+    async def wait_rotating(self, timeout_s: float | None = None) -> None:
+        """Waits until this daemon has the secrets by which it knows its clients. TimedOut."""
+        if self._has_rotating():
+            return
+        waiter: asyncio.Future[None] = self.loop.create_future()
+        self._rotating.append(waiter)
+        try:
+            await asyncio.wait_for(waiter, timeout_s)
+        except TimeoutError:
+            raise TimedOut(
+                f"the monitors gave no rotating keys in {timeout_s:g} s: are the clocks right?"
+            ) from None
 
     # -------------------------------------------------------------------------------- subscriptions
 

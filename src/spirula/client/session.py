@@ -7,6 +7,7 @@ Built from a configuration and a key by `open_session`; used by the commands and
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,13 +17,16 @@ from spirula.auth.client import AuthClient
 from spirula.auth.registry import DEFAULTS, AuthRegistry
 from spirula.client.mon_client import MonClient, MonTimings, Reply
 from spirula.client.mon_hosts import Resolve, parse_mon_host
+from spirula.client.objecter.linger import Lingers
+from spirula.client.objecter.objecter import Objecter
 from spirula.conf.config import Config
 from spirula.errors import InvalidArgument, NotConnected, NotFound, SpirulaError, TimedOut
-from spirula.maps.osdmap import OSDMap
 from spirula.messages.base import Message
 from spirula.messages.command import MCommand, MCommandReply, MMgrCommand, MMgrCommandReply
 from spirula.messages.mgr import MMgrMap
+from spirula.messages.osd_client import MOSDBackoff, MWatchNotify
 from spirula.messages.osd_map import MOSDMap
+from spirula.messages.osd_op import MOSDOpReply
 from spirula.msgr.configured import handshake_config
 from spirula.msgr.connection import Connection
 from spirula.msgr.policies import client_policies
@@ -48,21 +52,35 @@ class _Command:
 class ClusterSession:
     """What a client holds of a cluster. Made by `open_session`; a dispatcher of its messenger.
 
-    `osdmap` and `mgrmap` are the newest seen; None until somebody has needed them.
+    `objecter` carries out requests on objects, `lingers` keeps watches on them; `mgrmap` is the
+    newest seen, None until somebody has needed it.
     """
 
     loop: asyncio.AbstractEventLoop
+    wall: Callable[[], float]
+    random_bytes: Callable[[int], bytes]
     messenger: Messenger = field(init=False)
     monitors: MonClient = field(init=False)
-    osdmap: OSDMap | None = None
+    objecter: Objecter = field(init=False)
+    lingers: Lingers = field(init=False)
     mgrmap: MgrMap | None = None
+    _wanted_map: int | None = None
     _commands: dict[int, _Command] = field(default_factory=dict)
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
     _last_tid: int = 0
+    _asking: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.objecter = Objecter(self)
+        self.lingers = Lingers(self.objecter)
 
     async def close(self) -> None:
         """Ends the session; on return nothing of it is left in the loop."""
+        self.lingers.stop()
+        self.objecter.stop()
         self.monitors.stop()
+        if self._asking:
+            await asyncio.wait(self._asking)
         for command in self._commands.values():
             if not command.future.done():
                 command.future.set_exception(NotConnected("the session was ended"))
@@ -149,10 +167,9 @@ class ClusterSession:
     async def _osd_addrs(self, which: str) -> EntityAddrVec:
         if not which.isdecimal():
             raise InvalidArgument(f"osd.{which} is not an OSD: its number is missing")
-        self.monitors.subscribe("osdmap", 0, onetime=True)
-        await self._hear()
-        osdmap, number = self.osdmap, int(which)
-        if osdmap is None or number >= len(osdmap.client_addrs) or not osdmap.osd_state[number]:
+        await self.objecter.newest_map()
+        osdmap, number = self.objecter.maps.osdmap, int(which)
+        if number >= len(osdmap.client_addrs) or not osdmap.osd_state[number]:
             raise NotFound(f"there is no osd.{number}")
         addrs = osdmap.client_addrs[number]
         if addrs.msgr2 is None or addrs.msgr2.is_blank_ip:
@@ -179,12 +196,11 @@ class ClusterSession:
                 future.set_result(None)
 
     def on_osdmap(self, message: Message) -> None:
-        """Takes the newest full map out of an MOSDMap."""
-        if isinstance(message, MOSDMap) and message.maps:
-            newest = max(message.maps)
-            self.osdmap = OSDMap.decode(message.maps[newest])
-            self.monitors.got("osdmap", newest)
-            self._heard()
+        """Takes OSD maps that a monitor sent because they were asked for."""
+        if isinstance(message, MOSDMap):
+            self._wanted_map = None
+            self.objecter.on_osdmap(message)
+            self.monitors.got("osdmap", self.objecter.maps.epoch)
 
     def on_mgrmap(self, message: Message) -> None:
         """Takes the manager map."""
@@ -192,6 +208,35 @@ class ClusterSession:
             self.mgrmap = message.map
             self.monitors.got("mgrmap", self.mgrmap.epoch)
             self._heard()
+
+    # ---------------------------------------------------------------- what the objecter is lent
+
+    def draw(self, count: int) -> int:
+        """A number below `count`, at random."""
+        return int.from_bytes(self.random_bytes(4), "little") % count
+
+    def connect(self, osd: int, addrs: EntityAddrVec) -> Connection:
+        """A session with an OSD, a new one if the last one broke."""
+        del osd
+        return self.messenger.get_connection(EntityType.OSD, addrs)
+
+    def want_map(self, start: int) -> None:
+        """Asks for OSD maps from this epoch on; 0: the newest."""
+        if self._wanted_map is None or start < self._wanted_map:
+            self._wanted_map = start
+            self.monitors.subscribe("osdmap", start, onetime=True)
+
+    def ask_newest_epoch(self, answer: Callable[[int], None]) -> None:
+        """Asks for the epoch of the newest OSD map."""
+
+        async def ask() -> None:
+            with contextlib.suppress(NotConnected):  # the session has ended: nobody waits
+                newest, _ = await self.monitors.get_version("osdmap")
+                answer(newest)
+
+        asking = self.loop.create_task(ask())
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
 
     # ------------------------------------------------------------------------ from the messenger
 
@@ -202,6 +247,14 @@ class ClusterSession:
             if command is not None and not command.future.done():
                 reply = Reply(message.r, message.rs, bytes(message.data))
                 command.future.set_result(reply)
+        elif isinstance(message, MOSDOpReply):
+            self.objecter.on_reply(connection, message)
+        elif isinstance(message, MWatchNotify):
+            self.lingers.on_watch_notify(message)
+        elif isinstance(message, MOSDBackoff):
+            self.objecter.on_backoff(connection, message)
+        elif isinstance(message, MOSDMap) and connection is not self.monitors.connection:
+            self.objecter.on_osdmap(message)
         else:
             self.monitors.on_message(connection, message)
 
@@ -215,6 +268,7 @@ class ClusterSession:
     def ms_handle_reset(self, connection: Connection) -> None:
         """A session is over: who waited for its answers is told."""
         self.monitors.on_reset(connection)
+        self.objecter.on_reset(connection)
         self._fail(connection, NotConnected("the daemon went away before it answered"))
 
     def ms_handle_remote_reset(self, connection: Connection) -> None:
@@ -257,7 +311,7 @@ async def open_session(
     hosts = config.get_str("mon_host")
     monitors = parse_mon_host(hosts, resolve) if resolve else parse_mon_host(hosts)
 
-    session = ClusterSession(loop)
+    session = ClusterSession(loop, clock, random_bytes)
     endpoint = Endpoint(
         EntityName(name.type, -1),
         client_policies(),

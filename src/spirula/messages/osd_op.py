@@ -54,6 +54,11 @@ class _WithOps(Message):
         """Takes over what an answer shares with its question."""
         self.tid = other.tid
 
+    def numbered(self, tid: int) -> Self:
+        """Itself, as number `tid` of its sender's requests."""
+        self.tid = tid
+        return self
+
     @property
     def data(self) -> Buffer:
         """The operations' data, joined when it was not received in one piece."""

@@ -1,0 +1,78 @@
+"""Follows the OSD map: takes full maps and incrementals as they come, says what is missing.
+
+Pure: who owns it subscribes and asks. Used by the objecter. Behaviour follows upstream
+`Objecter::handle_osd_map` (`src/osdc/Objecter.cc`).
+"""
+
+from __future__ import annotations
+
+from spirula.maps.apply import apply_incremental
+from spirula.maps.osdmap import Incremental, OSDMap
+from spirula.maps.placement import PGMapping, Placement
+from spirula.messages.osd_map import MOSDMap
+from spirula.types.pg import PGId
+
+
+class OSDMaps:
+    """The newest map that was seen, and where its PGs are.
+
+    `skipped` tells whether the last `take` had to leave out epochs: a PG may have moved away and
+    back meanwhile, so whatever is under way has to be sent again.
+    """
+
+    def __init__(self) -> None:
+        self.osdmap = OSDMap()
+        self.placement = Placement(self.osdmap)
+        self.skipped = False
+        self._places: dict[PGId, PGMapping] = {}
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the map; 0 before the first."""
+        return self.osdmap.epoch
+
+    def take(self, message: MOSDMap) -> int | None:
+        """Go on as far as the maps in a message reach; the epoch that is missing then, or None."""
+        self.skipped = False
+        newest = max([*message.maps, *message.incremental_maps], default=0)
+        if newest <= self.epoch:
+            return None
+        osdmap, missing = self.osdmap, None
+        if not osdmap.epoch:
+            if not message.maps:
+                return 1
+            osdmap = OSDMap.decode(message.maps[max(message.maps)])
+        while osdmap.epoch < newest:
+            wanted = osdmap.epoch + 1
+            if wanted in message.incremental_maps:
+                change = Incremental.decode(message.incremental_maps[wanted])
+                osdmap = apply_incremental(osdmap, change)
+            elif wanted in message.maps:
+                osdmap = OSDMap.decode(message.maps[wanted])
+            elif wanted < message.oldest_map:
+                # The monitors have trimmed it: go on where they begin.
+                later = [epoch for epoch in message.maps if epoch > wanted]
+                if not later:
+                    missing = message.oldest_map
+                    break
+                osdmap = OSDMap.decode(message.maps[min(later)])
+                self.skipped = True
+            else:
+                missing = wanted
+                break
+        self.use(osdmap)
+        return missing
+
+    def use(self, osdmap: OSDMap) -> None:
+        """Go over to another map, which must not be changed afterwards."""
+        if osdmap is not self.osdmap:
+            self.osdmap = osdmap
+            self.placement = Placement(osdmap)
+            self._places = {}
+
+    def places(self, pg: PGId) -> PGMapping:
+        """Where a PG is; `pg` is one of the pool's, not a hash in full."""
+        found = self._places.get(pg)
+        if found is None:
+            found = self._places[pg] = self.placement.pg_to_up_acting_osds(pg)
+        return found
