@@ -8,11 +8,12 @@ process of users' classes, and in memory for tests.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Collection, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 from spirula.denc import Struct
-from spirula.errors import InputOutput, WireError
+from spirula.errors import CephError, InputOutput, WireError
 from spirula.types.base import UTime
 from spirula.types.entity import EntityInst
 from spirula.types.object_info import WatchItem
@@ -197,6 +198,16 @@ class ObjectHandle(Protocol):
 def subop_version(handle: ObjectHandle) -> str:
     """A text that no other operation on the PG's objects has: `VERSION.SUBOP`."""
     return f"{handle.current_version()}.{handle.current_subop_num()}"
+
+
+def getxattr_if_set(handle: ObjectHandle, name: str) -> bytes | None:
+    """An attribute, None if the object has none of this name; NotFound without the object."""
+    try:
+        return handle.getxattr(name)
+    except CephError as error:
+        if error.errno == errno.ENODATA:
+            return None
+        raise
 
 
 def decoded(handle: ObjectHandle, kind: type[_S], data: bytes, what: str) -> _S:

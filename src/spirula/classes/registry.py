@@ -24,7 +24,10 @@ from spirula.errors import CephError, NotFound, NotPermitted, NotSupported
 ENTRY_POINTS: Final = "spirula.classes"
 """The group of entry points by which packages offer classes: `NAME = "package.module"`."""
 
-BUILT_IN: Final = {name: f"spirula.classes.{name}" for name in ("hello",)}
+BUILT_IN: Final = {
+    name: f"spirula.classes.{name}"
+    for name in ("hello", "lock", "log", "numops", "refcount", "timeindex", "version")
+}
 """The modules of the classes that come with Spirula and run in the OSD's process."""
 
 ISOLATED: Final[dict[str, str]] = {}

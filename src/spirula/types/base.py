@@ -6,6 +6,7 @@ Formats: upstream `src/include/utime.h`, `src/include/types.h`, `src/osd/osd_typ
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import Final, Self
 
 from spirula.denc import Struct, struct, u32, u64
@@ -24,10 +25,11 @@ _SPANS: Final = (
 """Unit, its seconds, and from where on the next one is used (upstream `timespan_str`)."""
 
 
-def local_time(seconds: float) -> tuple[str, str]:
+@lru_cache(maxsize=16)
+def local_time(seconds: int) -> tuple[str, str]:
     """A time since 1970 as `2021-04-01T12:00:00`, and the zone as `+0000`.
 
-    By hand, because log lines need it thousands of times a second.
+    By hand and kept, because log lines need it thousands of times a second.
     """
     at = time.localtime(seconds)
     offset = at.tm_gmtoff // 60
@@ -52,6 +54,18 @@ class UTime(Struct):
 
     def __float__(self) -> float:
         return self.sec + self.nsec / 1e9
+
+    def __lt__(self, other: UTime) -> bool:
+        return (self.sec, self.nsec) < (other.sec, other.nsec)
+
+    def __le__(self, other: UTime) -> bool:
+        return (self.sec, self.nsec) <= (other.sec, other.nsec)
+
+    def __gt__(self, other: UTime) -> bool:
+        return (self.sec, self.nsec) > (other.sec, other.nsec)
+
+    def __ge__(self, other: UTime) -> bool:
+        return (self.sec, self.nsec) >= (other.sec, other.nsec)
 
     def __bool__(self) -> bool:
         return bool(self.sec or self.nsec)
