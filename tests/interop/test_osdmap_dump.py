@@ -15,7 +15,7 @@ from spirula.maps.dump.plain import print_osdmap
 from spirula.maps.dump.tree import print_tree, tree_document
 from spirula.maps.osdmap import OSDMap
 from spirula.maps.state import OSDMapFlag, Release
-from spirula.types.base import UTime
+from spirula.types.base import UTime, local_time
 from spirula.types.entity import AddrType, EntityAddr
 from spirula.types.hit_set import BloomParams, HitSetParams
 from spirula.types.interval_set import IntervalSet
@@ -108,9 +108,11 @@ def same_zone(monkeypatch):
 
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     time.tzset()
+    local_time.cache_clear()
     yield
     monkeypatch.undo()
     time.tzset()
+    local_time.cache_clear()
 
 
 def compare(path, osdmap: OSDMap, formats=FORMATS) -> None:

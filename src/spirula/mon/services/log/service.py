@@ -43,6 +43,8 @@ _GATHER_S = 0.1
 """How long a peon gathers entries before it sends them: every command that it answers is one."""
 _DECODED = 32
 """Versions whose entries are kept decoded, for subscribers."""
+_MOST_DECODED = 4096
+"""How many entries these may have together, but for the newest version."""
 
 
 class LogService(PaxosService):
@@ -66,6 +68,7 @@ class LogService(PaxosService):
         self._own: OrderedDict[Key, LogEntry] = OrderedDict()
         self._fresh: dict[Key, LogEntry] = {}
         self._gathering = False
+        self._untold: list[tuple[UTime, str, str]] = []
         self._decoded: OrderedDict[int, list[LogEntry]] = OrderedDict()
         self._loaded = False
         self._proposed: tuple[bytes, list[LogEntry]] | None = None
@@ -74,10 +77,29 @@ class LogService(PaxosService):
     # --- this monitor's own entries
 
     def write(self, level: LogLevel, text: str, channel: str = CHANNEL_CLUSTER) -> None:
-        """Log as this monitor, an entry for each line. It is committed sooner or later."""
-        for line in text.split("\n"):
-            if line:
-                self._write_line(level, line, channel)
+        """Log as this monitor, an entry for each line. It is committed sooner or later.
+
+        For debugging it is in the next turn of the event loop: every command that only reads is
+        such a line, and its answer does not wait for it.
+        """
+        stamp = UTime.at(self.monitor.wall())
+        if level == LogLevel.DEBUG:
+            if not self._untold:
+                self.monitor.loop.call_soon(self._tell)
+            self._untold.append((stamp, text, channel))
+        else:
+            self._tell()
+            self._write_lines(stamp, level, text, channel)
+            self._gather()
+
+    def _tell(self) -> None:
+        untold, self._untold = self._untold, []
+        for stamp, text, channel in untold:
+            self._write_lines(stamp, LogLevel.DEBUG, text, channel)
+        if untold:
+            self._gather()
+
+    def _gather(self) -> None:
         if self.monitor.is_leader:
             self._send_own()
         elif not self._gathering:
@@ -89,7 +111,12 @@ class LogService(PaxosService):
         if self.monitor.running:
             self._send_own()
 
-    def _write_line(self, level: LogLevel, line: str, channel: str) -> None:
+    def _write_lines(self, stamp: UTime, level: LogLevel, text: str, channel: str) -> None:
+        for line in text.split("\n") if "\n" in text else (text,):
+            if line:
+                self._write_line(stamp, level, line, channel)
+
+    def _write_line(self, stamp: UTime, level: LogLevel, line: str, channel: str) -> None:
         monitor = self.monitor
         monitor.log(0, f"log_channel({channel}) log {level.tag} : {line}")
         self._seq += 1
@@ -97,7 +124,7 @@ class LogService(PaxosService):
             name=PrincipalName(EntityType.MON, monitor.name),
             rank=EntityName(EntityType.MON, monitor.rank),
             addrs=monitor.member.state.addrs,
-            stamp=UTime.at(monitor.wall()),
+            stamp=stamp,
             seq=self._seq,
             prio=level,
             msg=line,
@@ -130,7 +157,8 @@ class LogService(PaxosService):
 
     def create_initial(self) -> None:
         fsid = uuid.UUID(bytes=bytes(self.monitor.monmap.fsid))
-        self._write_line(LogLevel.INFO, f"mkfs {fsid}", CHANNEL_CLUSTER)
+        stamp = UTime.at(self.monitor.wall())
+        self._write_line(stamp, LogLevel.INFO, f"mkfs {fsid}", CHANNEL_CLUSTER)
         for entry in self._own.values():
             self.append(entry)
         self._fresh.clear()
@@ -174,9 +202,14 @@ class LogService(PaxosService):
             else:
                 known = decode_version(encoded) if encoded else []
             self._decoded[version] = known
-            while len(self._decoded) > _DECODED:
-                self._decoded.popitem(last=False)
+            self._forget_decoded()
         return known
+
+    def _forget_decoded(self) -> None:
+        decoded = self._decoded
+        held = sum(map(len, decoded.values()))
+        while len(decoded) > _DECODED or (len(decoded) > 1 and held > _MOST_DECODED):
+            held -= len(decoded.popitem(last=False)[1])
 
     def create_pending(self) -> None:
         self.pending = []

@@ -6,16 +6,26 @@ Called by the service and its commands. Formats: upstream `src/mon/LogMonitor.cc
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from collections.abc import Iterable
 
 from spirula.denc.features import PACIFIC
 from spirula.errors import WireError
 from spirula.mon.services.monmap.show import addrs_document
+from spirula.types.base import UTime
 from spirula.types.log import LogEntry, LogLevel, LogSummary
 
 _VERSION = 1
 """The byte that each stored version begins with."""
+_ENVELOPE = struct.Struct("<BBI")
+_AFTER_SENDER = struct.Struct("<IIQHI")
+"""Of an encoded entry: seconds, nanoseconds, number, level, and how long the message is."""
+_ENTRY = 5
+"""The version of an entry's encoding of which `_Senders` knows where things stand."""
+_LENGTH = 4
+"""Bytes that say how long a text is."""
+_MOST_SENDERS = 16
 
 LEVELS = {
     "debug": LogLevel.DEBUG,
@@ -85,11 +95,73 @@ def decode_version(encoded: bytes) -> list[LogEntry]:
     """The entries of a version. Raises WireError."""
     if not encoded:
         raise WireError("a version of the log is empty", offset=0)
+    senders = _Senders()
     entries, pos = [], 1
     while pos < len(encoded):
-        entry, pos = LogEntry._dec(encoded, pos, len(encoded), PACIFIC)
+        found = senders.decode(encoded, pos)
+        if found is None:
+            entry, pos = LogEntry._dec(encoded, pos, len(encoded), PACIFIC)
+            senders.remember(entry)
+        else:
+            entry, pos = found
         entries.append(entry)
     return entries
+
+
+class _Senders:
+    """Who has sent the entries of a version, by how that is encoded.
+
+    A version holds thousands of entries (each command is one), and they come from a few senders,
+    which take most of the time if they are decoded again for each.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, LogEntry] = {}
+
+    def remember(self, entry: LogEntry) -> None:
+        """This one has sent something, and will again."""
+        encoded = bytearray()
+        for part in (entry.name, entry.rank, entry.addrs):
+            part._enc(encoded, PACIFIC)
+        if len(self._known) < _MOST_SENDERS:
+            self._known[bytes(encoded)] = entry
+
+    def decode(self, encoded: bytes, pos: int) -> tuple[LogEntry, int] | None:
+        """The entry at `pos` and where it ends; None if it takes the general way to read it."""
+        start = pos + _ENVELOPE.size
+        for sender, known in self._known.items():
+            if encoded.startswith(sender, start):
+                return _decode_of(known, encoded, pos, start + len(sender))
+        return None
+
+
+def _decode_of(known: LogEntry, encoded: bytes, pos: int, at: int) -> tuple[LogEntry, int] | None:
+    """The entry at `pos`, whose sender is that of `known` and ends at `at`; None as above."""
+    message = at + _AFTER_SENDER.size
+    if message > len(encoded):
+        return None
+    version, compat, length = _ENVELOPE.unpack_from(encoded, pos)
+    sec, nsec, seq, prio, size = _AFTER_SENDER.unpack_from(encoded, at)
+    channel = message + size + _LENGTH
+    end = pos + _ENVELOPE.size + length
+    if (
+        version != _ENTRY
+        or compat != _ENTRY
+        or end > len(encoded)
+        or channel + int.from_bytes(encoded[channel - _LENGTH : channel], "little") != end
+    ):
+        return None
+    entry = LogEntry(
+        name=known.name,
+        rank=known.rank,
+        addrs=known.addrs,
+        stamp=UTime(sec, nsec),
+        seq=seq,
+        prio=prio,
+        msg=str(encoded[message : channel - _LENGTH], "utf-8", "surrogateescape"),
+        channel=str(encoded[channel:end], "utf-8", "surrogateescape"),
+    )
+    return entry, end
 
 
 class Tail:

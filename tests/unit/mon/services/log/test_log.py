@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import random
+import struct
+
 import pytest
 
-from spirula.messages.mon_client import MLog, MLogAck
+from spirula.denc.features import PACIFIC
+from spirula.errors import WireError
+from spirula.messages.mon_client import MLog, MLogAck, MMonCommand
+from spirula.mon.request import Request
 from spirula.mon.services.log import files
 from spirula.mon.services.log.tail import Tail, decode_version, encode_version
 from spirula.types.auth import PrincipalName
 from spirula.types.base import UTime
-from spirula.types.entity import EntityName
+from spirula.types.entity import EntityAddrVec, EntityName
 from spirula.types.log import LogEntry, LogLevel, LogSummary
 from tests.unit.mon.harness import FSID, HarnessMonitor, make_config
 
@@ -167,6 +173,100 @@ def test_a_version_holds_its_entries_by_time():
     encoded = encode_version(entries)
     assert encoded[0] == 1
     assert [one.msg for one in decode_version(encoded)] == ["early", "late"]
+
+
+def mixed_entries(rng):
+    """Of several senders in turn, whose texts are of all kinds, as a version holds them."""
+    senders = [
+        (PrincipalName.parse(name), EntityName(kind, number), EntityAddrVec.parse(addrs))
+        for name, kind, number, addrs in (
+            ("mon.a", 1, 0, "[v2:127.0.0.1:3300/0,v1:127.0.0.1:6789/0]"),
+            ("mon.b", 1, 1, "v2:[::1]:3300/7"),
+            ("mon.ab", 1, 2, "v2:127.0.0.1:3300/0"),
+            ("client.admin", 8, -1, ""),
+        )
+    ]
+    texts = ["", "plain", "ä\udcff", "x" * 300, '[{"prefix": "osd pool ls"}]: dispatch']
+    for seq in range(40):
+        name, rank, addrs = rng.choice(senders)
+        yield LogEntry(
+            name=name,
+            rank=rank,
+            addrs=addrs,
+            stamp=UTime(1_800_000_000 + seq, rng.randrange(10**9)),
+            seq=rng.getrandbits(64),
+            prio=rng.choice(list(LogLevel)),
+            msg=rng.choice(texts),
+            channel=rng.choice(["cluster", "audit", "ä"]),
+        )
+
+
+def one_by_one(encoded):
+    """What is in a version, each entry read for itself; the error where it cannot be read."""
+    entries, pos = [], 1
+    try:
+        while pos < len(encoded):
+            entry, pos = LogEntry._dec(encoded, pos, len(encoded), PACIFIC)
+            entries.append(entry)
+    except (WireError, struct.error, IndexError, UnicodeDecodeError) as error:
+        return type(error)
+    return entries
+
+
+def test_a_version_of_many_senders_is_read_back():
+    entries = list(mixed_entries(random.Random(1)))
+    assert decode_version(encode_version(entries)) == entries
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_damaged_version_is_read_as_if_each_entry_stood_alone(seed):
+    """Senders are remembered; that must neither hide damage nor mistake one for another."""
+    rng = random.Random(seed)
+    intact = encode_version(mixed_entries(rng))
+    for _ in range(400):
+        damaged = bytearray(intact)
+        if rng.random() < 0.3:
+            del damaged[rng.randrange(1, len(damaged)) :]
+        for _ in range(rng.randrange(3)):
+            damaged[rng.randrange(len(damaged))] = rng.choice([0, 1, 4, 5, 6, 255])
+        expected = one_by_one(bytes(damaged))
+        try:
+            found = decode_version(bytes(damaged))
+        except (WireError, struct.error, IndexError, UnicodeDecodeError) as error:
+            found = type(error)
+        assert found == expected
+
+
+def test_an_answer_does_not_wait_for_its_line_in_the_log(mon):
+    order = []
+    mon.mon.ports.log = mon.mon.log = lambda level, text: order.append(text)
+    mon.admin.connection.send_message = order.append
+    request = MMonCommand(version=0, fsid=FSID.bytes, cmd=['{"prefix": "fsid"}'])
+    mon.mon.dispatch(Request(mon.mon, request, mon.admin, mon.wall()))
+    (answer,) = order
+    assert answer.r == 0
+    mon.advance(0.0)
+    assert '"prefix": "fsid"' in order[1]
+    assert order[1].startswith("log_channel(audit) log [DBG] : from=")
+
+
+def test_lines_are_in_the_order_in_which_they_were_said(mon):
+    mon.mon.clog(LogLevel.DEBUG, "first")
+    mon.mon.clog(LogLevel.INFO, "second")
+    mon.mon.clog(LogLevel.DEBUG, "third\nfourth")
+    mon.advance(2.0)
+    said = messages_of(mon, level="debug", num=4)
+    assert said[-4:] == ["first", "second", "third", "fourth"]
+
+
+def test_of_thousands_of_entries_few_are_kept_in_memory(mon):
+    service = mon.mon.log_service
+    for version in range(6):
+        for number in range(3000):
+            mon.mon.clog(LogLevel.DEBUG, f"{version} {number}")
+        mon.advance(2.0)
+    assert sum(map(len, service._decoded.values())) < 7000
+    assert messages_of(mon, level="debug", num=1)[-1] == "5 2999"
 
 
 def test_files_by_channel_and_level():
