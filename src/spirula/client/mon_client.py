@@ -28,6 +28,8 @@ from spirula.messages.mon_client import (
     MMonMap,
     MMonSubscribe,
     MMonSubscribeAck,
+    MPoolOp,
+    MPoolOpReply,
     SubscribeItem,
 )
 from spirula.msgr.connection import Connection
@@ -364,6 +366,20 @@ class MonClient:
         answer: MMonGetVersionReply = await self._ask(message, timeout_s)
         return answer.map_version, answer.oldest_version
 
+    async def pool_op(
+        self, op: int, pool: int, name: str = "", snapid: int = 0, timeout_s: float | None = None
+    ) -> tuple[bytes, int]:
+        """Has a pool, or a snapshot of one, made or removed; `op` is one of POOL_OP_*.
+
+        What the operation returns (the id of a new snapshot, encoded), and the epoch of the OSD map
+        in which it shows. Raises the CephError that the monitors answer.
+        """
+        message = MPoolOp(fsid=self.fsid, pool=pool, op=op, snapid=snapid, name=name)
+        answer: MPoolOpReply = await self._ask(message, timeout_s)
+        if answer.reply_code < 0:
+            raise CephError.from_errno(answer.reply_code)
+        return bytes(answer.response_data or b""), answer.epoch
+
     async def _ask(self, message: Message, timeout_s: float | None) -> Any:
         self._last_tid += 1
         tid = message.tid = self._last_tid
@@ -393,7 +409,7 @@ class MonClient:
         """Takes a message that is for this session; False for anything else."""
         if connection is not self.connection:
             return isinstance(message, (MMonCommandAck, MMonMap, MMonSubscribeAck, MAuthReply))
-        if isinstance(message, MMonCommandAck):
+        if isinstance(message, (MMonCommandAck, MPoolOpReply)):
             self._answer(message.tid, message)
         elif isinstance(message, MMonGetVersionReply):
             self._answer(message.handle, message)
