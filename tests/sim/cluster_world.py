@@ -1,0 +1,165 @@
+"""A whole cluster in one process and virtual time: monitors, OSDs and clients, as they are.
+
+Every daemon is a host of the simulated network with the real messenger and cephx; stores are in
+memory and keep, when their host crashes, what was committed. A test makes a `World` from the
+history's simulation, starts it, and kills and cuts what it likes.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from spirula.auth.keyring import KeyRing
+from spirula.auth.crypto import KeyType, generate_key
+from spirula.client.session import open_session
+from spirula.conf.config import Config
+from spirula.conf.config import Source as From
+from spirula.conf.expand import Identity
+from spirula.mon.daemon import make_monitor
+from spirula.mon.mkfs import make_store
+from spirula.mon.monitor import Ports
+from spirula.store.keyvalue import MemoryKeyValueStore
+from spirula.types.auth import PrincipalName
+from spirula.types.base import UTime
+from spirula.types.entity import EntityAddrVec
+from spirula.types.mon import MonInfo, MonMap
+
+FSID = uuid.UUID("5b1c0e0a-4a4b-4c8e-9f3a-2b6f0d1c7e88")
+ADMIN, MON = PrincipalName.parse("client.admin"), PrincipalName.parse("mon.")
+_PACIFIC = 16
+_ALL = dict.fromkeys(("mds", "mgr", "mon", "osd"), "allow *")
+DISK_S = 0.0005
+"""How long a simulated disk takes to make something durable."""
+
+OPTIONS = {
+    "osd_pool_default_size": "3",
+    "osd_pool_default_min_size": "2",
+    "osd_pool_default_pg_num": "8",
+    "osd_crush_chooseleaf_type": "0",
+    "mon_allow_pool_delete": "true",
+}
+
+
+class Machine:
+    """A host with one daemon on it. `lives` counts how often it was started."""
+
+    def __init__(self, world, name, address):
+        self.world = world
+        self.name = name
+        self.host = world.sim.host(name, address)
+        self.daemon = None
+        self.lives = 0
+
+    def defer(self, call):
+        """The disk's latency; what waits for it dies with the process."""
+        self.world.sim.loop.call_later(DISK_S, call, context=self.host.context())
+
+    @property
+    def is_running(self):
+        return self.daemon is not None
+
+    def log(self, level, line):
+        if level <= self.world.log_level:
+            self.world.log.append(f"{self.world.sim.time():.3f} {self.name}: {line}")
+
+    def config(self, kind, ident, **more):
+        made = Config(Identity(kind, ident), daemon=kind != "client")
+        for name, value in {**self.world.options, **more}.items():
+            made.set(name, value, From.FILE)
+        made.set("mon_host", self.world.mon_host, From.FILE)
+        made.start()
+        return made
+
+
+class MonMachine(Machine):
+    """A monitor."""
+
+    def __init__(self, world, name, address):
+        super().__init__(world, name, address)
+        self.store = MemoryKeyValueStore(self.defer)
+
+    def mkfs(self):
+        self.store.stage(make_store(self.world.monmap, self.world.ring.to_text().encode()))
+        self.store.commit(lambda error: None)
+
+    def start(self):
+        self.lives += 1
+        return self.host.start(self._run())
+
+    async def _run(self):
+        host = self.host
+        ports = Ports(
+            loop=self.world.sim.loop,
+            wall=host.wall_clock,
+            random_bytes=host.random_bytes,
+            log=self.log,
+            stop=lambda why: self.log(0, f"stopped: {why}"),
+            disk=lambda: (1 << 40, 1 << 39, 1 << 20),
+            metadata={"hostname": self.name},
+        )
+        config = self.config("mon", self.name)
+        ring = KeyRing({MON: self.world.ring.keys[MON]})
+        self.daemon = make_monitor(self.name, self.store, config, ring, ports)
+        await self.daemon.start()
+
+    def crash(self):
+        self.host.kill()
+        self.daemon = None
+        self.store = self.store.after_crash(self.defer)
+
+
+class World:
+    """A cluster. `log_level` says what of the daemons' logs is kept in `log`."""
+
+    def __init__(self, sim, mons=3, options=None, log_level=0):
+        self.sim = sim
+        self.log = []
+        self.log_level = log_level
+        self.options = {**OPTIONS, **(options or {})}
+        names = "abcdefg"[:mons]
+        addresses = {name: f"10.0.0.{n + 1}" for n, name in enumerate(names)}
+        self.mon_host = ",".join(f"v2:{address}:3300" for address in addresses.values())
+        self.mons = {name: MonMachine(self, name, address) for name, address in addresses.items()}
+        self.ring = self._keys()
+        self.monmap = self._monmap(addresses)
+        self._clients = 0
+
+    def _keys(self):
+        rng = self.sim.loop.rng("keys")
+        ring = KeyRing()
+        for name, caps in ((MON, {"mon": "allow *"}), (ADMIN, _ALL)):
+            ring.add(name, generate_key(KeyType.AES, 1_700_000_000.0, rng.randbytes))
+            ring.set_caps(name, caps)
+        return ring
+
+    def _monmap(self, addresses):
+        monmap = MonMap(fsid=FSID.bytes, min_mon_release=_PACIFIC)
+        monmap.created = monmap.last_changed = UTime.at(1_700_000_000.0)
+        for name, address in addresses.items():
+            addrs = EntityAddrVec.parse(f"[v2:{address}:3300/0,v1:{address}:6789/0]")
+            monmap.mon_info[name] = MonInfo(name, addrs)
+        monmap.ranks = sorted(monmap.mon_info)
+        return monmap
+
+    async def start(self):
+        """Make the monitors' stores and start them; on return a client can log in."""
+        for mon in self.mons.values():
+            mon.mkfs()
+        await self.sim.sleep(2 * DISK_S)
+        for mon in self.mons.values():
+            await mon.start()
+
+    async def client(self):
+        """A client's session, as client.admin from a host of its own."""
+        self._clients += 1
+        machine = Machine(self, f"client{self._clients}", f"10.0.1.{self._clients}")
+        host = machine.host
+        opening = open_session(
+            machine.config("client", "admin"),
+            self.ring.keys[ADMIN].key,
+            clock=host.wall_clock,
+            random_bytes=host.random_bytes,
+            timeout_s=120,
+            log=machine.log,
+        )
+        return await host.start(opening)
