@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import uuid
 
-from spirula.auth.keyring import KeyRing
 from spirula.auth.crypto import KeyType, generate_key
+from spirula.auth.keyring import KeyRing
 from spirula.client.session import open_session
 from spirula.conf.config import Config
 from spirula.conf.config import Source as From
