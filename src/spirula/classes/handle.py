@@ -153,7 +153,11 @@ class ObjectHandle(Protocol):
         """The version that clients last saw in the object's PG (last_user_version)."""
 
     def current_subop_num(self) -> int:
-        """How many operations of the client's request were done before."""
+        """How many operations were done for the client's request so far.
+
+        What methods do counts as well: each function of the handle that is an operation of its own
+        (not the facts about client and cluster) by one, `replace` by two.
+        """
 
     # --- the cluster ---
 

@@ -6,6 +6,7 @@ Clients: applications. Behaviour: upstream `src/cls/numops/cls_numops.cc`.
 from __future__ import annotations
 
 import errno
+import math
 import re
 from typing import Final
 
@@ -56,7 +57,10 @@ def _stored(handle: ObjectHandle, key: str) -> float:
 
 
 def _store(handle: ObjectHandle, key: str, value: float) -> None:
-    handle.map_set_val(key, f"{value:.{_DIGITS}g}".encode())
+    text = f"{value:.{_DIGITS}g}"
+    if math.isnan(value) and math.copysign(1, value) < 0:
+        text = "-nan"  # as C writes it: the processor gives it a sign
+    handle.map_set_val(key, text.encode())
 
 
 @method("add", read=True, write=True)

@@ -7,6 +7,7 @@ for the object's existence and size; what a call changes is applied if it succee
 from __future__ import annotations
 
 import errno
+import functools
 from copy import deepcopy
 from dataclasses import dataclass, field
 from random import Random
@@ -273,6 +274,26 @@ class MemoryHandle:
     def _must_be_stored(self):
         if not self.stored.exists:
             raise NotFound
+
+
+def _counted(operation):
+    """An operation of a handle, counted as one (`current_subop_num`) once it has succeeded."""
+
+    @functools.wraps(operation)
+    def counted(self, *args, **kwargs):
+        result = operation(self, *args, **kwargs)
+        self.subop += 1
+        return result
+
+    return counted
+
+
+for _name in (
+    "create remove stat read write write_full truncate write_zero getxattr getxattrs setxattr"
+    " map_get_keys map_get_vals map_get_val map_get_vals_by_keys map_read_header map_set_vals"
+    " map_write_header map_remove_key map_remove_range map_clear list_watchers call"
+).split():
+    setattr(MemoryHandle, _name, _counted(getattr(MemoryHandle, _name)))
 
 
 def execute(stored, cls, method, indata=b"", *, registry=None, **facts):

@@ -1,0 +1,38 @@
+"""Object classes: the same calls to real OSDs and to ours, with the same answers and effects."""
+
+from __future__ import annotations
+
+import pytest
+
+from spirula.classes.registry import ClassRegistry
+from tests.interop import class_calls_simple
+from tests.interop.class_scripts import SCRIPTS, client_of, differences, on_real
+
+assert class_calls_simple
+POOL = "spirula-classes"
+
+
+@pytest.fixture(scope="module")
+def answers(real_cluster):
+    """What real OSDs answered to all scripts. One PG, so that its versions are foreseeable."""
+    real_cluster.ceph("osd", "pool", "create", POOL, "1", "1")
+    real_cluster.ceph("osd", "pool", "application", "enable", POOL, "spirula")
+    real_cluster.ceph("config", "set", "osd", "osd_class_load_list", "*")
+    try:
+        yield on_real(real_cluster, POOL, SCRIPTS)
+    finally:
+        real_cluster.ceph("config", "rm", "osd", "osd_class_load_list")
+        real_cluster.ceph("osd", "pool", "rm", POOL, POOL, "--yes-i-really-really-mean-it")
+
+
+@pytest.fixture(scope="module")
+def registry():
+    made = ClassRegistry()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_answers_are_those_of_real_osds(name, answers, registry):
+    rows = answers["rows"][name]
+    assert differences(SCRIPTS[name], rows, client_of(answers), registry) == []
