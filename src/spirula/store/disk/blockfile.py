@@ -13,12 +13,12 @@ import os
 import stat
 import struct
 from collections.abc import Sequence
-from fcntl import ioctl
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock, ioctl
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from spirula.errors import CephError, InputOutput, InvalidArgument, NoSpace
+from spirula.errors import Busy, CephError, InputOutput, InvalidArgument, NoSpace
 from spirula.types.transaction import Buffer
 
 _IOV_MAX = 1024
@@ -78,7 +78,8 @@ def machine_error(error: OSError, doing: str) -> CephError:
 class FileBlockDevice:
     """A file, whose size is the device's, or a block device of the machine.
 
-    Raises as `BlockDevice` says; NotFound if there is none, InvalidArgument if it is neither.
+    It is locked: one process at a time has it, but many may read. Raises as `BlockDevice` says;
+    NotFound if there is none, InvalidArgument if it is neither, Busy if another has it.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -90,10 +91,17 @@ class FileBlockDevice:
         except OSError as error:
             raise machine_error(error, f"open {path}") from error
         try:
+            self._lock(shared=read_only)
             self.size, self._is_device = self._look()
         except BaseException:
             os.close(self._fd)
             raise
+
+    def _lock(self, *, shared: bool) -> None:
+        try:
+            flock(self._fd, (LOCK_SH if shared else LOCK_EX) | LOCK_NB)
+        except OSError:
+            raise Busy(f"{self._name} is in use: stop the process that has it first") from None
 
     def _look(self) -> tuple[int, bool]:
         found = os.fstat(self._fd)

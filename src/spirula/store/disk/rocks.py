@@ -111,7 +111,7 @@ class RocksEngine:
         self._change(lambda database: database.flush_wal(sync=True), "sync")
 
     def flush(self) -> None:
-        """Bring all that was written from the log into tables: the next opening is quicker."""
+        """Bring all that was written from the log into tables, as closing does."""
         self._change(lambda database: database.flush(), "flush")
 
     def compact(self) -> None:

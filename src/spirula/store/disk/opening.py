@@ -1,0 +1,93 @@
+"""Opening what a store on disk consists of, and finding out whether it is whole.
+
+The engine is first looked at without changing it: were its log damaged, then opening it would cut
+the log there for good. Used by the store at mount, and by its tools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from uuid import UUID
+
+from spirula.errors import CephError, InputOutput, InvalidArgument
+from spirula.store.disk.blockfile import BlockDevice, FileBlockDevice
+from spirula.store.disk.engine import Engine
+from spirula.store.disk.folder import Folder
+from spirula.store.disk.freelist import last_group
+from spirula.store.disk.mark import CommitMark, Label, check_recovered, read_label
+from spirula.store.disk.mkfs import TYPE
+from spirula.store.disk.rocks import DEFAULT_MEMORY, RocksEngine
+
+
+@dataclass(slots=True)
+class Parts:
+    """An opened store: nothing of it is open twice, and `close` lets go of all of it."""
+
+    folder: Folder
+    label: Label
+    device: BlockDevice
+    engine: Engine
+    mark: CommitMark
+    _resources: ExitStack
+
+    def close(self) -> None:
+        """Let go of the engine, the block file and the lock."""
+        self._resources.close()
+
+
+def open_parts(
+    folder: Folder,
+    *,
+    memory: int = DEFAULT_MEMORY,
+    read_only: bool = False,
+    damaged: bool = False,
+    wrap_device: Callable[[BlockDevice], BlockDevice] = lambda device: device,
+) -> Parts:
+    """Open a store that mkfs has made.
+
+    `memory`: bytes for the engine. `damaged`: do not refuse a store that has lost groups; such a
+    one can be opened only for reading. `wrap_device` puts a layer around the block file, for tests.
+    Raises NotFound if there is no store, Busy if it is in use, InvalidArgument if it is another's,
+    InputOutput if it is damaged.
+    """
+    with ExitStack() as resources:
+        _check_words(folder)
+        lock = folder.lock(shared=read_only)
+        resources.callback(lock.release)
+        device = wrap_device(FileBlockDevice(folder.block, read_only=read_only))
+        resources.callback(device.close)
+        label = read_label(device)
+        fsid = folder.read_meta("fsid")
+        if fsid != str(label.store):
+            raise InvalidArgument(
+                f"{folder.block} belongs to the store {label.store}, and {folder.path} to {fsid}"
+            )
+        mark = CommitMark(device, label.store)
+        engine: Engine = RocksEngine(folder.database, memory=memory, read_only=True)
+        try:
+            if not (read_only and damaged):
+                check_recovered(last_group(engine), mark.read())
+        except BaseException:
+            engine.close()
+            raise
+        if not read_only:
+            engine.close()
+            engine = RocksEngine(folder.database, memory=memory)
+        resources.callback(engine.close)
+        return Parts(folder, label, device, engine, mark, resources.pop_all())
+
+
+def _check_words(folder: Folder) -> None:
+    kind = folder.read_meta("type")
+    if kind != TYPE:
+        raise InvalidArgument(f"{folder.path} has a store of type {kind}, not of {TYPE}")
+    if folder.read_meta("mkfs_done") != "yes":
+        raise InvalidArgument(f"the store in {folder.path} is not done: run mkfs again")
+    try:
+        UUID(folder.read_meta("fsid"))
+    except CephError:
+        raise
+    except ValueError as error:
+        raise InputOutput(f"{folder.path / 'fsid'} is no UUID") from error
