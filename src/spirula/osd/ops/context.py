@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from spirula.types.base import EVersion, UTime
 from spirula.types.hobject import NO_GEN, GHObject, HObject
-from spirula.types.interval_set import IntervalSet
 from spirula.types.object_info import ObjectInfo, OSDReqId, WatchInfo
-from spirula.types.pg_log import ObjectCleanRegions, PGLogEntry
+from spirula.types.pg_log import PGLogEntry
 from spirula.types.pg_stats import ObjectStatSum
 from spirula.types.snap import SnapContext, SnapSet
 from spirula.types.transaction import Transaction
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from spirula.messages.osd_op import MOSDOp
     from spirula.osd.ops.caps import OpNeeds
     from spirula.osd.ops.watch import NotifyRequest, Watch
+    from spirula.osd.pg.backoff import Backoff
     from spirula.osd.services import Services
     from spirula.store.objectstore import ObjectStore
     from spirula.types.entity import EntityAddr, EntityName
@@ -86,8 +86,8 @@ class SnapSetContext:
 class ObjectContext:
     """An object as the PG knows it: what is applied to the store, locks, watchers.
 
-    `info` and `exists` change when a transaction has been queued, never while one is put
-    together (see OpContext). `watchers` by (cookie, client).
+    `info`, `exists` and `ssc.snapset` are those of the newest change that was submitted, committed
+    or not; they never change in place (see OpContext). `watchers` by (cookie, client).
     """
 
     info: ObjectInfo
@@ -200,9 +200,14 @@ class OpContext:
 
     Nothing that is shared changes while the request runs: `info` is a copy of the object's info
     (for a vector that only reads it is that info itself), `exists` and `snapset` likewise,
-    `transaction` what the store will be asked to do. `reset` puts all that back, so that a vector
-    which had to wait (`-EINPROGRESS`) is run again from its beginning; the operations that waited
-    find their `finishers` then. `resume` is called when one can go on.
+    `transaction` what the store will be asked to do, `touched` that the object's info is to be
+    written even without that. `modified` and `dirty` are (offset, length) of changed bytes, what
+    clones no longer share and what recovery must copy. `result` is the last operation's code:
+    operations that upstream gives none of their own keep it.
+
+    `reset` puts all that back, so that a vector which had to wait (`-EINPROGRESS`) is run again
+    from its beginning; the operations that waited find their `finishers` then. `resume` is called
+    when it can go on.
     """
 
     __slots__ = (
@@ -210,18 +215,24 @@ class OpContext:
         "bytes_read",
         "bytes_written",
         "cache_operation",
-        "clean_regions",
         "clone_obc",
+        "coll",
+        "created",
         "delta",
+        "dirty",
         "exists",
+        "extra_reqid_codes",
+        "extra_reqids",
         "finishers",
         "flags",
+        "gh",
         "head_obc",
         "ignore_cache",
         "ignore_log_op_stats",
         "info",
+        "lock_kind",
         "log",
-        "modified_ranges",
+        "modified",
         "modify",
         "mtime",
         "needs",
@@ -230,6 +241,7 @@ class OpContext:
         "num_read",
         "num_write",
         "obc",
+        "omap_dirty",
         "op_index",
         "ops",
         "pg",
@@ -243,6 +255,8 @@ class OpContext:
         "snapset",
         "snapset_changed",
         "soid",
+        "store",
+        "touched",
         "transaction",
         "undirty",
         "update_log_only",
@@ -271,22 +285,27 @@ class OpContext:
         self.session = session
         self.reqid = reqid if reqid is not None else OSDReqId()
         self.soid = obc.info.soid
+        self.store = pg.store
+        self.coll = pg.coll
+        self.gh = obc.ghobject(pg.pgid.shard)
         self.flags = 0 if request is None else request.flags
         self.finishers: dict[int, Finisher] | None = None
         self.resume: Callable[[], None] | None = None
         self.mtime = UTime(0, 0) if request is None else request.mtime
         self.at_version = EVersion(0, 0)
-        self.user_at_version = 0
         self.snapc: SnapContext | None = None
         """The snapshots a write is under; None for a vector that only reads."""
         self.ignore_cache = False
         self.update_log_only = False
+        self.lock_kind: int = LockKind.NONE
+        """Which lock of the object the request holds (`osd.pg.pipeline` sets it)."""
         self.head_obc: ObjectContext | None = None
         self.reset()
 
     def reset(self) -> None:
         """Puts back what a run of the vector changed."""
         obc, writes = self.obc, self.needs.may_write
+        self.user_at_version = obc.info.user_version
         self.info = copy_info(obc.info) if writes else obc.info
         self.exists = obc.exists
         self.snapset: SnapSet | None = None if obc.ssc is None else obc.ssc.snapset
@@ -298,14 +317,16 @@ class OpContext:
         self.ignore_log_op_stats = False
         self.bytes_read = self.bytes_written = self.num_read = self.num_write = 0
         self.op_index = self.processed = self.result = 0
+        self.touched = self.created = self.omap_dirty = False
+        self.modified: list[tuple[int, int]] = []
+        self.dirty: list[tuple[int, int]] = []
         self.clone_obc: ObjectContext | None = None
+        self.extra_reqids: list[tuple[OSDReqId, int]] | None = None
+        self.extra_reqid_codes: dict[int, int] | None = None
         self.watch_connects: list[tuple[WatchInfo, bool]] | None = None
         self.watch_disconnects: list[tuple[int, EntityName, bool]] | None = None
         self.notifies: list[NotifyRequest] | None = None
         self.notify_acks: list[NotifyAck] | None = None
-        if writes:
-            self.modified_ranges = IntervalSet()
-            self.clean_regions = ObjectCleanRegions()
 
     def own_snapset(self) -> SnapSet:
         """The object's clones, to be changed: a copy from the first call on."""
@@ -319,6 +340,7 @@ class ClientSession(Protocol):
     """A client's connection as operations see it.
 
     `watches`: what it watches by this connection; the session's end goes to `watch.on_reset`.
+    `backoffs`: what it was asked to hold back, by PG; the end goes to `osd.pg.backoff.on_reset`.
     """
 
     name: EntityName
@@ -326,6 +348,8 @@ class ClientSession(Protocol):
     features: int
     caps: OsdCaps
     watches: set[Watch]
+    backoffs: dict[SPGId, list[Backoff]]
+    backoff_seq: int
 
     def send(self, message: Message) -> None:
         """Sends to the client; does nothing when the connection is gone."""
