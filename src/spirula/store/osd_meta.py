@@ -115,8 +115,9 @@ def _sets(features: CompatSet) -> tuple[FeatureSet, FeatureSet, FeatureSet]:
 
 
 def _without(features: FeatureSet, others: FeatureSet) -> FeatureSet:
-    left = {number: name for number, name in features.names.items() if number not in others.names}
-    return FeatureSet.of(left)
+    mask = features.mask & ~others.mask  # what may be damaged has names with numbers beyond reason
+    numbers = (number for number in range(1, 64) if mask >> number & 1)
+    return FeatureSet.of({number: features.names.get(number, "") for number in numbers})
 
 
 def features_text(features: CompatSet) -> str:

@@ -429,8 +429,7 @@ def log_changes(
         if item is None:
             made.remove.add(missing_key(hobj))
         else:
-            # without clean regions, whatever the release: upstream names too few features here
-            made.set[missing_key(hobj)] = hobj.encode() + item.encode(0)
+            made.set[missing_key(hobj)] = hobj.encode() + item.encode()
     if require_rollback:
         made.set |= _rollback_entries(log)
     return made

@@ -164,6 +164,7 @@ class Metadata:
             self.past_intervals.encode(),
             self.osdmap_raw,
             _Priors(self.divergent_priors).encode(),
+            # without clean regions, as upstream has it: what is missing is copied whole
             self.missing.encode(0),
         ]
         size = sum(map(len, parts))

@@ -110,7 +110,7 @@ def import_pg(
         metadata = _metadata_and_objects(job)
     except WireError as error:
         text = f"the export is damaged or cut off, in the section at byte {job.reader.section_at}"
-        raise WireError(f"{text}: {error}") from error
+        raise type(error)(f"{text}: {error}") from error
     done.size = job.reader.position
     if job.changes is not None:
         _complete(job, metadata, job.changes)
