@@ -1,0 +1,70 @@
+"""Which objects there are: what the engine has, and what was queued and is not committed.
+
+Names are keys of the engine (`layout.OBJECT`), whose order is that of the objects. For `content`
+and the listings of `store`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+
+from spirula.store.disk.engine import Engine
+
+
+class Names:
+    """Objects made and removed since the last commit.
+
+    `pending`: whether it is there, and since which entry.
+    """
+
+    def __init__(self) -> None:
+        self.pending: dict[bytes, tuple[bool, int]] = {}
+        self._order: list[bytes] = []
+
+    def set(self, key: bytes, change: tuple[bool, int] | None) -> tuple[bool, int] | None:
+        """Note that an object is there or not, or (None) ask the engine; what was noted before."""
+        before = self.pending.get(key)
+        if change is None:
+            if before is not None:
+                del self.pending[key]
+                del self._order[bisect_left(self._order, key)]
+            return before
+        if before is None:
+            insort(self._order, key)
+        self.pending[key] = change
+        return before
+
+    def landed(self, key: bytes, sequence: int) -> None:
+        """The engine has what an entry said of this name."""
+        found = self.pending.get(key)
+        if found is not None and found[1] == sequence:
+            self.set(key, None)
+
+    def between(self, engine: Engine, start: bytes, end: bytes) -> Iterator[bytes]:
+        """The keys of all objects from `start` on and before `end`, in order."""
+        low, high = bisect_left(self._order, start), bisect_left(self._order, end)
+        changes = [(key, self.pending[key][0]) for key in self._order[low:high]]
+        return _merged(engine.iterate(start, end), changes)
+
+
+def _merged(
+    stored: Iterator[tuple[bytes, bytes]], changes: list[tuple[bytes, bool]]
+) -> Iterator[bytes]:
+    waiting = iter(changes)
+    change = next(waiting, None)
+    for key, _ in stored:
+        while change is not None and change[0] < key:
+            if change[1]:
+                yield change[0]
+            change = next(waiting, None)
+        if change is not None and change[0] == key:
+            if change[1]:
+                yield key
+            change = next(waiting, None)
+        else:
+            yield key
+    while change is not None:
+        if change[1]:
+            yield change[0]
+        change = next(waiting, None)

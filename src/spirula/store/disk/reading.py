@@ -1,0 +1,218 @@
+"""Reading an object's data: where it is on the disk, whether it is what was written.
+
+Every block that comes from the disk is checked against the checksum in its shard; what does not
+match is an error that says where, and never data. For the reads of `store`, and for `writing` where
+a part of a block changes.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+
+from spirula.errors import CephError, InputOutput
+from spirula.kernels.crc32c import crc32c
+from spirula.store.checksums import ChecksumType
+from spirula.store.disk.layout import SHARD_BLOCKS, damaged, shard_key
+from spirula.store.disk.onode import COMPRESSED, SHARED, Onode, Shard, decode_shard
+from spirula.store.disk.state import State
+from spirula.store.objectstore import BLOCK_SIZE
+from spirula.types.interval_set import IntervalSet
+from spirula.types.transaction import Buffer
+
+SEED = 0xFFFFFFFF
+"""What checksums of blocks start from, as BlueStore's."""
+MASKS = {
+    ChecksumType.NONE: 0,
+    ChecksumType.CRC32C: 0xFFFFFFFF,
+    ChecksumType.CRC32C_16: 0xFFFF,
+    ChecksumType.CRC32C_8: 0xFF,
+}
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Blocks of an object that follow one another on the disk, too."""
+
+    block: int
+    address: int
+    count: int
+    sums: list[tuple[ChecksumType, array[int]]] = field(default_factory=list)
+    shard: Shard | None = None
+    """Where the blob is, if it is compressed."""
+
+
+def shard_of(state: State, onode: Onode, number: int) -> Shard | None:
+    """A shard of an object, None if all of it is a hole."""
+    shard = onode.shards.get(number)
+    if shard is None and onode.present >> number & 1:
+        what = f"blocks {number * SHARD_BLOCKS:#x} of object {onode.oid}"
+        value = state.engine.get(shard_key(onode.nid, number))
+        if value is None:
+            raise damaged(what, "it is not there")
+        shard = onode.shards[number] = decode_shard(what, value)
+        state.cache.grown(onode, 500 + 12 * len(shard.addresses))
+    return shard
+
+
+def read(state: State, onode: Onode, offset: int, end: int) -> bytes:
+    """The data from `offset` on and before `end`, which is not behind the object's."""
+    if end <= offset:
+        return b""
+    first, skip = divmod(offset, BLOCK_SIZE)
+    last = (end - 1) // BLOCK_SIZE
+    if first == last:
+        data = read_block(state, onode, first)
+        if data is None:
+            return bytes(end - offset)
+        if end - offset == BLOCK_SIZE:
+            return data
+        return data[skip : skip + end - offset]
+    parts = _read_blocks(state, onode, first, last + 1)
+    if skip:
+        parts[0] = memoryview(parts[0])[skip:]
+    behind = (last + 1) * BLOCK_SIZE - end
+    if behind:
+        parts[-1] = memoryview(parts[-1])[:-behind]
+    return b"".join(parts)
+
+
+def read_block(state: State, onode: Onode, block: int) -> bytes | None:
+    """One block of an object, None if it is a hole."""
+    number, slot = divmod(block, SHARD_BLOCKS)
+    shard = onode.shards.get(number) or shard_of(state, onode, number)
+    if shard is None or slot >= len(shard.addresses):
+        return None
+    address = shard.addresses[slot]
+    if not address:
+        return None
+    if address & COMPRESSED:
+        piece = _Piece(block, address, 1, [(shard.kind, shard.sums[slot : slot + 1])], shard)
+        return _fetched(state, onode, piece)
+    address &= ~SHARED
+    data = state.unwritten.blocks.get(address)
+    if data is None:
+        data = _from_disk(state, onode, block, address, 1)
+    kind = shard.kind
+    if kind == ChecksumType.CRC32C:
+        found = crc32c(SEED, data)
+        if found != shard.sums[slot]:
+            raise _mismatch(state, onode, block, shard.sums[slot], found)
+    elif kind != ChecksumType.NONE:
+        _verify(state, onode, block, data, [(kind, shard.sums[slot : slot + 1])])
+    return data
+
+
+def _read_blocks(state: State, onode: Onode, first: int, stop: int) -> list[Buffer]:
+    parts: list[Buffer] = []
+    at = first
+    for piece in _pieces(state, onode, first, stop):
+        if piece.block > at:
+            parts.append(bytes((piece.block - at) * BLOCK_SIZE))
+        parts.append(_fetched(state, onode, piece))
+        at = piece.block + piece.count
+    if at < stop:
+        parts.append(bytes((stop - at) * BLOCK_SIZE))
+    return parts
+
+
+def _pieces(state: State, onode: Onode, first: int, stop: int) -> list[_Piece]:
+    """What is no hole, in as few pieces as the disk allows."""
+    found: list[_Piece] = []
+    for number in range(first // SHARD_BLOCKS, (stop - 1) // SHARD_BLOCKS + 1):
+        shard = onode.shards.get(number) or shard_of(state, onode, number)
+        if shard is None:
+            continue
+        base = number * SHARD_BLOCKS
+        for slot, run, count in shard.runs_between(first - base, stop - base):
+            address = run & ~SHARED
+            sums = shard.sums
+            if slot or count != len(sums):
+                sums = sums[slot : slot + count]
+            block = base + slot
+            if found and not address & COMPRESSED:
+                last = found[-1]
+                if last.block + last.count == block and last.address + last.count == address:
+                    last.count += count
+                    last.sums.append((shard.kind, sums))
+                    continue
+            within = shard if address & COMPRESSED else None
+            found.append(_Piece(block, address, count, [(shard.kind, sums)], within))
+    return found
+
+
+def _fetched(state: State, onode: Onode, piece: _Piece) -> bytes:
+    """The blocks of a piece, checked."""
+    if piece.shard is not None:
+        raise damaged(f"object {onode.oid}", "it is compressed")
+    data = _from_disk(state, onode, piece.block, piece.address, piece.count)
+    _verify(state, onode, piece.block, data, piece.sums)
+    return data
+
+
+def _from_disk(state: State, onode: Onode, block: int, address: int, count: int) -> bytes:
+    try:
+        return state.unwritten.read(state.device, address, count)
+    except CephError as error:
+        state.count("read_errors")
+        where = f"object {onode.oid} offset {block * BLOCK_SIZE:#x}"
+        raise InputOutput(f"{where} cannot be read: {error}") from error
+
+
+def _verify(
+    state: State,
+    onode: Onode,
+    block: int,
+    data: bytes,
+    sums: list[tuple[ChecksumType, array[int]]],
+) -> None:
+    view, at = memoryview(data), 0
+    for kind, expected in sums:
+        end = at + len(expected) * BLOCK_SIZE
+        if kind != ChecksumType.NONE:
+            found = checksums(kind, view[at:end])
+            if found != expected:
+                for number, (wanted, got) in enumerate(zip(expected, found, strict=True)):
+                    if wanted != got:
+                        place = block + at // BLOCK_SIZE + number
+                        raise _mismatch(state, onode, place, wanted, got)
+        at = end
+
+
+def checksums(kind: ChecksumType, data: Buffer) -> array[int]:
+    """The checksum of each block of whole blocks of data."""
+    if kind == ChecksumType.NONE:
+        return array("I", bytes(len(data) // BLOCK_SIZE * 4))
+    size = len(data)
+    view = memoryview(data)
+    if kind == ChecksumType.CRC32C:
+        return array(
+            "I", [crc32c(SEED, view[at : at + BLOCK_SIZE]) for at in range(0, size, BLOCK_SIZE)]
+        )
+    mask = MASKS[kind]
+    return array(
+        "I", [crc32c(SEED, view[at : at + BLOCK_SIZE]) & mask for at in range(0, size, BLOCK_SIZE)]
+    )
+
+
+def _mismatch(state: State, onode: Onode, block: int, expected: int, found: int) -> InputOutput:
+    state.count("checksum_errors")
+    return InputOutput(
+        f"object {onode.oid} offset {block * BLOCK_SIZE:#x}: checksum is {found:#010x}, expected "
+        f"{expected:#010x}: restore it from another copy, or remove the object"
+    )
+
+
+def fiemap(state: State, onode: Onode, offset: int, end: int) -> IntervalSet:
+    """Where there is data from `offset` on and before `end`, in whole blocks cut to these."""
+    found = IntervalSet()
+    if end <= offset:
+        return found
+    first, stop = offset // BLOCK_SIZE, (end - 1) // BLOCK_SIZE + 1
+    for number in range(first // SHARD_BLOCKS, (stop - 1) // SHARD_BLOCKS + 1):
+        shard = shard_of(state, onode, number)
+        base = number * SHARD_BLOCKS
+        for slot, _, count in shard.runs_between(first - base, stop - base) if shard else ():
+            start = max((base + slot) * BLOCK_SIZE, offset)
+            found.insert(start, min((base + slot + count) * BLOCK_SIZE, end) - start)
+    return found

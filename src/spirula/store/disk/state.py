@@ -1,0 +1,147 @@
+"""What the parts of the store on disk share: its ports, its caches, and the entry being made.
+
+`content`, `writing` and `reading` are functions over this record; `store` makes it at mount. All of
+it belongs to the thread that calls the store; the commit thread gets finished entries and nothing
+else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from spirula.store.allocator import Allocator, Extent
+from spirula.store.checksums import ChecksumType
+from spirula.store.disk.blockfile import BlockDevice
+from spirula.store.disk.cache import OnodeCache
+from spirula.store.disk.engine import Batch, Engine
+from spirula.store.disk.layout import NEXT_ID, PoolSpace, encode_number
+from spirula.store.disk.names import Names
+from spirula.store.disk.omaps import PendingOmaps
+from spirula.store.disk.onode import Onode, Shard, state_of
+from spirula.store.disk.shared import SharedBlocks
+from spirula.store.disk.unwritten import Unwritten
+from spirula.store.keyvalue import Done
+from spirula.types.hobject import GHObject
+from spirula.types.pg import Coll
+from spirula.types.transaction import Buffer
+
+_ID_STEP = 1 << 12
+"""Ids that are taken at once: so often the record of the next one is written."""
+
+
+@dataclass(slots=True)
+class Options:
+    """How a store behaves; may differ at every mount."""
+
+    checksums: ChecksumType = ChecksumType.CRC32C
+    """Of what is written from now on."""
+    direct_from: int = 64 << 10
+    """Bytes: writes from this size on go to new space, smaller ones over data through the log."""
+    log_new_blocks: bool = True
+    """Small writes to new blocks go through the log, too: one sync less, data written twice."""
+    log_bytes: int = 16 << 20
+    """The log is trimmed, with a sync of the block file, when it has this many bytes."""
+    memory_target: int = 32 << 20
+    """Bytes that caches may have, those of the engine apart."""
+    discard_from: int = 64 << 10
+    """Bytes: freed pieces from this size on are given back to the file system below."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """What one call of `queue_transactions` changes: for the commit, and to undo it on failure.
+
+    The fields named `was` have what was there before, noted when it is first touched.
+    """
+
+    cid: Coll
+    sequence: int
+    batch: Batch = field(default_factory=Batch)
+    direct: list[tuple[int, list[Buffer]]] = field(default_factory=list)
+    """Offsets on the disk, and what goes there before the metadata is written."""
+    log: dict[int, bytes] = field(default_factory=dict)
+    """Blocks of the disk, and what goes there afterwards."""
+    allocated: list[Extent] = field(default_factory=list)
+    freed: list[Extent] = field(default_factory=list)
+    on_applied: Callable[[], None] | None = None
+    on_commit: list[Done] = field(default_factory=list)
+    dirty: set[Onode] = field(default_factory=set)
+    """Objects whose records are to be written."""
+    onodes_was: dict[Onode, tuple[object, ...]] = field(default_factory=dict)
+    shards_was: dict[tuple[Onode, int], tuple[Shard, Shard] | None] = field(default_factory=dict)
+    """The shard and a copy of what it was; None if there was none."""
+    names_was: list[tuple[GHObject, Onode | None, bytes, tuple[bool, int] | None]] = field(
+        default_factory=list
+    )
+    omaps_was: list[tuple[int, bytes, tuple[bytes | None, int] | None]] = field(
+        default_factory=list
+    )
+    log_was: dict[int, bytes | None] = field(default_factory=dict)
+    spaces_was: dict[int, PoolSpace] = field(default_factory=dict)
+    collections_was: list[tuple[Coll, int | None]] = field(default_factory=list)
+    regions: list[int] = field(default_factory=list)
+    """Regions of the disk whose counts of sharers it changes."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of data, about."""
+        direct = sum([len(part) for _, parts in self.direct for part in parts])
+        return direct + sum(map(len, self.log.values()))
+
+
+@dataclass(slots=True, eq=False)
+class State:
+    """A mounted store."""
+
+    engine: Engine
+    device: BlockDevice
+    allocator: Allocator
+    options: Options
+    cache: OnodeCache
+    names: Names
+    omaps: PendingOmaps
+    shared: SharedBlocks
+    unwritten: Unwritten
+    entry: Entry
+    """The one that is being made; between calls one that is not used."""
+    collections: dict[Coll, int] = field(default_factory=dict)
+    spaces: dict[int, PoolSpace] = field(default_factory=dict)
+    next_id: int = 1
+    id_limit: int = 1
+    counters: dict[str, int] = field(default_factory=dict)
+
+    def new_id(self) -> int:
+        """An id that no object and no omap ever had."""
+        given = self.next_id
+        if given >= self.id_limit:
+            self.id_limit = given + _ID_STEP
+        # Each entry that takes one says so: the one before may be undone, or lost.
+        self.entry.batch.put(NEXT_ID, encode_number(self.id_limit))
+        self.next_id = given + 1
+        return given
+
+    def touch(self, onode: Onode) -> None:
+        """Note what an object is, before it is changed."""
+        if onode not in self.entry.onodes_was:
+            self.entry.onodes_was[onode] = state_of(onode)
+
+    def change(self, onode: Onode) -> None:
+        """Note what an object is, and that its record is to be written."""
+        entry = self.entry
+        if onode not in entry.onodes_was:
+            entry.onodes_was[onode] = state_of(onode)
+        entry.dirty.add(onode)
+
+    def space(self, pool: int) -> PoolSpace:
+        """The space of a pool, to be changed."""
+        found = self.spaces.get(pool)
+        if found is None:
+            found = self.spaces[pool] = PoolSpace()
+        if pool not in self.entry.spaces_was:
+            self.entry.spaces_was[pool] = found.copy()
+        return found
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to a counter."""
+        self.counters[name] = self.counters.get(name, 0) + by

@@ -1,0 +1,453 @@
+"""Changing an object's data: to new space, or over what is there through the log.
+
+A write of `Options.direct_from` bytes or more goes to newly allocated blocks and is durable before
+the metadata that names it. A smaller one over blocks that are the object's alone goes into the log
+with its metadata, and to its place afterwards. Bytes behind an object's end in its last block are
+zeros. For `content`; everything notes in the state's entry how it is undone.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+from spirula.kernels.crc32c import crc32c
+from spirula.store.allocator import Extent
+from spirula.store.checksums import ChecksumType
+from spirula.store.disk.layout import SHARD_BLOCKS
+from spirula.store.disk.onode import COMPRESSED, FLAGS, SHARED, Blob, Onode, Shard
+from spirula.store.disk.reading import MASKS, SEED, checksums, fiemap, read, read_block, shard_of
+from spirula.store.disk.state import State
+from spirula.store.disk.unwritten import cut
+from spirula.store.objectstore import BLOCK_SIZE
+from spirula.types.transaction import Buffer
+
+
+def write(state: State, onode: Onode, offset: int, data: Buffer) -> None:
+    """Put data, at least a byte; the object grows as needed."""
+    length = len(data)
+    end = offset + length
+    if end > onode.size:
+        grow(state, onode, end)
+    first, skip = divmod(offset, BLOCK_SIZE)
+    stop = -(-end // BLOCK_SIZE)
+    behind = stop * BLOCK_SIZE - end
+    if length < state.options.direct_from:
+        content = data if type(data) is bytes else bytes(data)
+        if skip or behind:
+            content = _whole(state, onode, first, stop, skip, content, behind)
+        _write_small(state, onode, first, content)
+        return
+    buffers: list[Buffer] = []
+    view = memoryview(_owned(data))
+    head = BLOCK_SIZE - skip if skip else 0
+    tail = BLOCK_SIZE - behind if behind else 0
+    if head:
+        buffers.append(_whole(state, onode, first, first + 1, skip, bytes(view[:head]), 0))
+    if head + tail < length:
+        buffers.append(view[head : length - tail])
+    if tail:
+        last = bytes(view[length - tail :])
+        buffers.append(_whole(state, onode, stop - 1, stop, 0, last, behind))
+    _write_direct(state, onode, first, stop, buffers)
+
+
+def _owned(data: Buffer) -> Buffer:
+    """The data, copied if somebody might change it."""
+    if type(data) is bytes:
+        return data
+    view = memoryview(data)
+    return view if view.readonly and type(view.obj) is bytes else bytes(view)
+
+
+def _whole(
+    state: State, onode: Onode, first: int, stop: int, skip: int, data: bytes, behind: int
+) -> bytes:
+    """Data in whole blocks, with what stands before and behind it in them."""
+    parts = [data]
+    if skip:
+        old = read_block(state, onode, first)
+        parts.insert(0, bytes(skip) if old is None else old[:skip])
+    if behind:
+        old = read_block(state, onode, stop - 1)
+        parts.append(bytes(behind) if old is None else old[BLOCK_SIZE - behind :])
+    return b"".join(parts)
+
+
+def _changed_shard(state: State, onode: Onode, number: int) -> Shard:
+    """A shard to be changed, noted as it is now; made if there is none."""
+    was = state.entry.shards_was
+    place = (onode, number)
+    if place not in was:
+        shard = shard_of(state, onode, number)
+        was[place] = None if shard is None else (shard, shard.copy())
+        state.touch(onode)
+    else:
+        shard = onode.shards.get(number)
+    if shard is None:
+        shard = onode.shards[number] = Shard(state.options.checksums)
+        state.change(onode)
+        onode.present |= 1 << number
+    elif shard.kind != state.options.checksums:
+        _let_kind_follow(shard, state.options.checksums)
+    return shard
+
+
+def _let_kind_follow(shard: Shard, kind: ChecksumType) -> None:
+    """Another kind of checksums is wanted by now: have it if what there is allows that."""
+    if MASKS[kind] <= MASKS[shard.kind]:
+        shard.kind = kind
+        shard.sums = _narrowed(shard, shard.sums)
+
+
+def _write_small(state: State, onode: Onode, first: int, content: bytes) -> None:
+    """Put whole blocks, each over what is there if it is the object's alone."""
+    fresh: list[tuple[Shard, int, int, bytes]] = []
+    size = len(content)
+    for at in range(0, size, BLOCK_SIZE):
+        block = first + at // BLOCK_SIZE
+        number, slot = divmod(block, SHARD_BLOCKS)
+        shard = _changed_shard(state, onode, number)
+        piece = content if size == BLOCK_SIZE else content[at : at + BLOCK_SIZE]
+        address = shard.addresses[slot] if slot < len(shard.addresses) else 0
+        if address and not address & FLAGS:
+            shard.sums[slot] = crc32c(SEED, piece) & MASKS[shard.kind]
+            log(state, address, piece)
+        else:
+            fresh.append((shard, slot, block, piece))
+    if fresh:
+        _write_fresh(state, onode, fresh)
+
+
+def log(state: State, address: int, piece: bytes) -> None:
+    """Let the log bring a block of the disk this content."""
+    entry, blocks = state.entry, state.unwritten.blocks
+    if address not in entry.log_was:
+        entry.log_was[address] = blocks.get(address)
+    entry.log[address] = blocks[address] = piece
+
+
+def _write_fresh(state: State, onode: Onode, fresh: list[tuple[Shard, int, int, bytes]]) -> None:
+    """Put blocks to new space; what was there before goes away."""
+    addresses = [
+        address + at for address, count in allocate(state, onode, len(fresh)) for at in range(count)
+    ]
+    for (shard, slot, block, piece), address in zip(fresh, addresses, strict=True):
+        if slot < len(shard.addresses) and shard.addresses[slot]:
+            _free_slots(state, onode, shard, slot, slot + 1)
+        else:
+            onode.stored += min(BLOCK_SIZE, onode.size - block * BLOCK_SIZE)
+        shard.reach(slot + 1)
+        shard.addresses[slot] = address
+        shard.sums[slot] = crc32c(SEED, piece) & MASKS[shard.kind]
+        shard.runs_ = None
+        if state.options.log_new_blocks:
+            log(state, address, piece)
+        else:
+            state.entry.direct.append((address * BLOCK_SIZE, [piece]))
+            state.unwritten.add(address, 1, [piece])
+    state.change(onode)
+
+
+def _write_direct(state: State, onode: Onode, first: int, stop: int, buffers: list[Buffer]) -> None:
+    """Put whole blocks to new space; what was there before goes away."""
+    extents = allocate(state, onode, stop - first)
+    drop_blocks(state, onode, first, stop)
+    onode.stored += stop * BLOCK_SIZE - first * BLOCK_SIZE
+    onode.stored -= max(0, stop * BLOCK_SIZE - onode.size)
+    state.change(onode)
+    block, done = first, 0
+    for address, count in extents:
+        parts = cut(buffers, done * BLOCK_SIZE, count * BLOCK_SIZE)
+        state.entry.direct.append((address * BLOCK_SIZE, parts))
+        state.unwritten.add(address, count, parts)
+        map_blocks(state, onode, block, address, _sums(parts))
+        block += count
+        done += count
+
+
+def _sums(parts: list[Buffer]) -> array[int]:
+    found = checksums(ChecksumType.CRC32C, parts[0])
+    for part in parts[1:]:
+        found += checksums(ChecksumType.CRC32C, part)
+    return found
+
+
+def map_blocks(state: State, onode: Onode, block: int, address: int, sums: array[int]) -> None:
+    """Let holes from `block` on be where the disk has blocks from `address` on."""
+    done, count = 0, len(sums)
+    while done < count:
+        number, slot = divmod(block + done, SHARD_BLOCKS)
+        taken = min(count - done, SHARD_BLOCKS - slot)
+        shard = _changed_shard(state, onode, number)
+        shard.reach(slot + taken)
+        low = address + done
+        shard.addresses[slot : slot + taken] = array("Q", range(low, low + taken))
+        shard.sums[slot : slot + taken] = _narrowed(shard, sums[done : done + taken])
+        shard.runs_ = None
+        done += taken
+
+
+def _narrowed(shard: Shard, sums: array[int]) -> array[int]:
+    """CRC-32Cs as a shard keeps them."""
+    mask = MASKS[shard.kind]
+    return sums if mask == MASKS[ChecksumType.CRC32C] else array("I", [s & mask for s in sums])
+
+
+def allocate(state: State, onode: Onode, blocks: int) -> list[tuple[int, int]]:
+    """New blocks for an object: first ones and counts."""
+    entry = state.entry
+    extents = state.allocator.allocate(blocks * BLOCK_SIZE)
+    entry.allocated += extents
+    state.space(onode.pool).allocated += blocks * BLOCK_SIZE
+    return [(offset // BLOCK_SIZE, length // BLOCK_SIZE) for offset, length in extents]
+
+
+def _free(state: State, onode: Onode, extents: list[tuple[int, int]]) -> None:
+    """Blocks are no object's any more."""
+    freed = state.entry.freed
+    blocks = 0
+    for address, count in extents:
+        blocks += count
+        extent: Extent = (address * BLOCK_SIZE, count * BLOCK_SIZE)
+        if freed and sum(freed[-1]) == extent[0]:
+            freed[-1] = (freed[-1][0], freed[-1][1] + extent[1])
+        else:
+            freed.append(extent)
+    if blocks:
+        state.space(onode.pool).allocated -= blocks * BLOCK_SIZE
+
+
+def _free_slots(state: State, onode: Onode, shard: Shard, start: int, stop: int) -> int:
+    """Make holes of blocks of a shard, which is noted as changed; how many were none."""
+    count, blobs = 0, False
+    for _, address, length in shard.runs_between(start, stop):
+        count += length
+        if address & COMPRESSED:
+            blobs = True
+        elif address & SHARED:
+            _free(state, onode, state.shared.drop(address & ~SHARED, length))
+        else:
+            _free(state, onode, [(address, length)])
+    end = min(stop, len(shard.addresses))
+    if count:
+        shard.addresses[start:end] = array("Q", bytes(8 * (end - start)))
+        shard.sums[start:end] = array("I", bytes(4 * (end - start)))
+        shard.runs_ = None
+    if blobs:
+        kept = {blob_number(address) for _, address, _ in shard.runs() if address & COMPRESSED}
+        for number in [number for number in shard.blobs if number not in kept]:
+            _free_blob(state, onode, shard.blobs.pop(number))
+    return count
+
+
+def _free_blob(state: State, onode: Onode, blob: Blob) -> None:
+    if blob.shared and not state.shared.drop(blob.extents[0][0], 1):
+        return
+    _free(state, onode, list(blob.extents))
+    space = state.space(onode.pool)
+    space.compressed -= blob.stored
+    space.compressed_allocated -= blob.allocated * BLOCK_SIZE
+    space.original -= blob.blocks * BLOCK_SIZE
+
+
+def blob_number(address: int) -> int:
+    """Which blob of its shard an address with `COMPRESSED` is in."""
+    return (address & ~FLAGS) >> 8
+
+
+def drop_blocks(state: State, onode: Onode, first: int, stop: int) -> None:
+    """Make holes of whole blocks."""
+    low, high = first // SHARD_BLOCKS, (stop - 1) // SHARD_BLOCKS
+    if stop <= first:
+        return
+    shards = onode.present >> low & (1 << high - low + 1) - 1
+    if not shards:
+        return
+    last = (onode.size - 1) // BLOCK_SIZE
+    while shards:
+        number = low + (shards & -shards).bit_length() - 1
+        shards &= shards - 1
+        base = number * SHARD_BLOCKS
+        shard = _changed_shard(state, onode, number)
+        start, end = max(first - base, 0), min(stop - base, SHARD_BLOCKS)
+        at_end = last - base
+        if start <= at_end < end and at_end < len(shard.addresses) and shard.addresses[at_end]:
+            onode.stored += (last + 1) * BLOCK_SIZE - onode.size  # it counted for less
+        dropped = _free_slots(state, onode, shard, start, end)
+        if dropped:
+            onode.stored -= dropped * BLOCK_SIZE
+            state.change(onode)
+            shard.trim()
+            if not shard.addresses:
+                del onode.shards[number]
+                onode.present &= ~(1 << number)
+
+
+def grow(state: State, onode: Onode, size: int) -> None:
+    """Let the object end later."""
+    state.change(onode)
+    rest = onode.size % BLOCK_SIZE
+    if rest and _is_data(state, onode, onode.size // BLOCK_SIZE):
+        onode.stored += min(size - onode.size, BLOCK_SIZE - rest)
+    onode.size = size
+
+
+def _is_data(state: State, onode: Onode, block: int) -> bool:
+    number, slot = divmod(block, SHARD_BLOCKS)
+    shard = shard_of(state, onode, number)
+    return shard is not None and slot < len(shard.addresses) and shard.addresses[slot] != 0
+
+
+def punch(state: State, onode: Onode, offset: int, length: int) -> None:
+    """Make zeros of a range: holes of the blocks that are within."""
+    end = min(offset + length, onode.size)
+    if end <= offset:
+        return
+    first = -(-offset // BLOCK_SIZE)
+    # What is behind the end is zeros anyway.
+    stop = -(-end // BLOCK_SIZE) if end == onode.size else end // BLOCK_SIZE
+    if offset % BLOCK_SIZE:
+        head = min(end, first * BLOCK_SIZE)
+        _put_zeros(state, onode, offset, head)
+    if stop * BLOCK_SIZE < end and stop >= first:
+        _put_zeros(state, onode, stop * BLOCK_SIZE, end)
+    drop_blocks(state, onode, first, stop)
+
+
+def _put_zeros(state: State, onode: Onode, start: int, end: int) -> None:
+    """Zeros within one block, unless it is a hole."""
+    block = start // BLOCK_SIZE
+    if _is_data(state, onode, block):
+        data = bytes(end - start)
+        behind = (block + 1) * BLOCK_SIZE - end
+        skip = start - block * BLOCK_SIZE
+        _write_small(
+            state, onode, block, _whole(state, onode, block, block + 1, skip, data, behind)
+        )
+
+
+def truncate(state: State, onode: Onode, size: int) -> None:
+    """Set the size; what lay behind is gone."""
+    if size >= onode.size:
+        grow(state, onode, size)
+        return
+    state.change(onode)
+    before = onode.size
+    punch(state, onode, size, before - size)
+    block, rest = divmod(size, BLOCK_SIZE)
+    if rest and _is_data(state, onode, block):
+        onode.stored -= min(BLOCK_SIZE, before - block * BLOCK_SIZE) - rest
+    onode.size = size
+
+
+def drop_all(state: State, onode: Onode) -> None:
+    """Make a hole of the whole object, which is empty then."""
+    drop_blocks(state, onode, 0, -(-onode.size // BLOCK_SIZE))
+    state.change(onode)
+    onode.size = 0
+
+
+# --- clones ---
+
+
+def clone(state: State, onode: Onode, dest: Onode) -> None:
+    """Let `dest`, which is empty, have the data of another object, on the same blocks."""
+    state.change(dest)
+    bits = onode.present
+    while bits:
+        number = (bits & -bits).bit_length() - 1
+        bits &= bits - 1
+        _share(state, onode, number, 0, SHARD_BLOCKS)
+        _share_blobs(state, onode.shards[number])
+        copied = onode.shards[number].copy()
+        _changed_shard(state, dest, number).restore(copied)
+    dest.size, dest.stored = onode.size, onode.stored
+
+
+def _share(state: State, onode: Onode, number: int, start: int, stop: int) -> None:
+    """Let one more have blocks of a shard, compressed ones apart."""
+    shard = shard_of(state, onode, number)
+    if shard is None:
+        return
+    for slot, address, count in list(shard.runs_between(start, stop)):
+        if address & COMPRESSED:
+            continue
+        if address & SHARED:
+            state.shared.add(address & ~SHARED, count, 1)
+            continue
+        state.shared.add(address, count, 2)
+        shard = _changed_shard(state, onode, number)
+        marked = address | SHARED
+        shard.addresses[slot : slot + count] = array("Q", range(marked, marked + count))
+        shard.runs_ = None
+
+
+def _share_blobs(state: State, shard: Shard) -> None:
+    for number, blob in shard.blobs.items():
+        first = blob.extents[0][0]
+        state.shared.add(first, 1, 1 if blob.shared else 2)
+        if not blob.shared:
+            made = Blob(blob.algorithm, blob.blocks, blob.stored, blob.crc, blob.extents, True)
+            shard.blobs[number] = made
+
+
+def clone_range(
+    state: State, onode: Onode, dest: Onode, offset: int, length: int, dest_offset: int
+) -> None:
+    """Make a range of `dest` as a range of an object is, with its holes."""
+    end, moved = offset + length, dest_offset - offset
+    first, stop = -(-offset // BLOCK_SIZE), end // BLOCK_SIZE
+    punch(state, dest, dest_offset, length)
+    if dest_offset + length > dest.size:
+        grow(state, dest, dest_offset + length)
+    if moved % BLOCK_SIZE or stop <= first:
+        _copy(state, onode, dest, offset, end, moved)
+        return
+    _copy(state, onode, dest, offset, first * BLOCK_SIZE, moved)
+    _copy(state, onode, dest, stop * BLOCK_SIZE, end, moved)
+    blocks = moved // BLOCK_SIZE
+    for number in range(first // SHARD_BLOCKS, (stop - 1) // SHARD_BLOCKS + 1):
+        base = number * SHARD_BLOCKS
+        low, high = first - base, stop - base
+        _share(state, onode, number, low, high)
+        shard = shard_of(state, onode, number)
+        for slot, address, count in list(shard.runs_between(low, high)) if shard else ():
+            block = base + slot
+            if shard is None or address & COMPRESSED or not _same_kind(state, dest, shard):
+                start = block * BLOCK_SIZE
+                _copy(state, onode, dest, start, start + count * BLOCK_SIZE, moved)
+                continue
+            _map_shared(state, dest, block + blocks, address, shard, slot, count)
+            over = (block + blocks + count) * BLOCK_SIZE - dest.size
+            dest.stored += count * BLOCK_SIZE - max(0, over)
+
+
+def _same_kind(state: State, dest: Onode, shard: Shard) -> bool:
+    """Whether what an object gets of a shard can keep its checksums."""
+    kinds = {other.kind for other in dest.shards.values()} | {state.options.checksums}
+    return dest.present == 0 or kinds == {shard.kind}
+
+
+def _map_shared(
+    state: State, dest: Onode, block: int, address: int, source: Shard, slot: int, count: int
+) -> None:
+    """Let holes of `dest` be where blocks of a shard are."""
+    state.change(dest)
+    done = 0
+    while done < count:
+        number, at = divmod(block + done, SHARD_BLOCKS)
+        taken = min(count - done, SHARD_BLOCKS - at)
+        shard = _changed_shard(state, dest, number)
+        shard.reach(at + taken)
+        low = address + done
+        shard.addresses[at : at + taken] = array("Q", range(low, low + taken))
+        sums = source.sums[slot + done : slot + done + taken]
+        shard.sums[at : at + taken] = _narrowed(shard, sums)
+        shard.runs_ = None
+        done += taken
+
+
+def _copy(state: State, onode: Onode, dest: Onode, start: int, end: int, moved: int) -> None:
+    """Read and write a range, apart from its holes."""
+    for at, length in fiemap(state, onode, start, end):
+        write(state, dest, at + moved, read(state, onode, at, at + length))
