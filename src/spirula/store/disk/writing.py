@@ -150,11 +150,11 @@ def _write_fresh(state: State, onode: Onode, fresh: list[tuple[Shard, int, int, 
 
 def _write_direct(state: State, onode: Onode, first: int, stop: int, buffers: list[Buffer]) -> None:
     """Put whole blocks to new space; what was there before goes away."""
+    state.change(onode)
     extents = allocate(state, onode, stop - first)
     drop_blocks(state, onode, first, stop)
     onode.stored += stop * BLOCK_SIZE - first * BLOCK_SIZE
     onode.stored -= max(0, stop * BLOCK_SIZE - onode.size)
-    state.change(onode)
     block, done = first, 0
     for address, count in extents:
         parts = cut(buffers, done * BLOCK_SIZE, count * BLOCK_SIZE)
