@@ -2,13 +2,15 @@
 
 Why SQLite: docs/adr/0002-monitor-store.md. One thread of its own writes, and puts commits
 that wait together into one sync; reads happen on the caller's thread, from memory for what is not
-yet written.
+yet written, and for small values: a monitor reads the same numbers after each commit, and SQLite
+reads all pages anew when another connection has written.
 This is an edge module: it opens files and starts a thread. Whoever builds a monitor makes one and
 hands it in as a `store.keyvalue.KeyValueStore`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import queue
@@ -34,6 +36,13 @@ _ERASE = "DELETE FROM kv WHERE prefix = ? AND key = ?"
 _GET = "SELECT value FROM kv WHERE prefix = ? AND key = ?"
 _FROM = "SELECT key, value FROM kv WHERE prefix = ? AND key >= ? ORDER BY key LIMIT ?"
 _PAGE = 256
+_PAGE_BYTES = 4096
+_KEPT_BYTES, _KEPT = 256, 4096
+"""How large a value may be to be kept in memory, and how many are."""
+_LOG_BYTES, _LONGEST_LOG_BYTES = 4 << 20, 16 << 20
+"""After so much was written, SQLite's log is copied into the data file: in the next pause, at last
+at once."""
+_PAUSE_S = 0.25
 
 _Commit = tuple[int, list[Change], bool, Done]
 
@@ -43,6 +52,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
     return connection
 
 
@@ -78,8 +88,11 @@ class SqliteKeyValueStore:
         self._path = path
         self._generation = 1
         self._overlay: dict[str, dict[bytes, tuple[int, bytes | None]]] = {}
+        self._kept: dict[tuple[str, bytes], bytes | None] = {}
         self._staged: list[Change] = []
         self._compact = False
+        self._log_bytes = 0
+        self._vacuum = False
         self._commits: queue.SimpleQueue[_Commit | None] = queue.SimpleQueue()
         self._error: CephError | None = None
         self._thread = threading.Thread(target=self._write, name="mon-store", daemon=True)
@@ -92,8 +105,21 @@ class SqliteKeyValueStore:
         waiting = self._overlay.get(prefix)
         if waiting is not None and raw in waiting:
             return waiting[raw][1]
+        if (prefix, raw) in self._kept:
+            return self._kept[prefix, raw]
         row = self._reader.execute(_GET, (key_bytes(prefix), raw)).fetchone()
-        return None if row is None else bytes(row[0])
+        value = None if row is None else bytes(row[0])
+        self._keep(prefix, raw, value)
+        return value
+
+    def _keep(self, prefix: str, key: bytes, value: bytes | None) -> None:
+        """This is what the database holds now."""
+        if value is not None and len(value) > _KEPT_BYTES:
+            self._kept.pop((prefix, key), None)
+            return
+        if len(self._kept) >= _KEPT:
+            self._kept.clear()
+        self._kept[prefix, key] = value
 
     def items(
         self, prefix: str, start: str = "", end: str | None = None
@@ -149,7 +175,7 @@ class SqliteKeyValueStore:
                 for prefix, key, _ in changes:
                     waiting = self._overlay[prefix]
                     if key in waiting and waiting[key][0] <= newest:
-                        del waiting[key]
+                        self._keep(prefix, key, waiting.pop(key)[1])
         for _, _, _, done in commits:
             done(error)
 
@@ -159,7 +185,7 @@ class SqliteKeyValueStore:
         ending = False
         while not ending:
             commits: list[_Commit] = []
-            entry = self._commits.get()
+            entry = self._next()
             while True:
                 if entry is None:
                     ending = True
@@ -171,19 +197,43 @@ class SqliteKeyValueStore:
             if commits:
                 error = self._error = self._error or self._write_batch(commits)
                 self._notify(partial(self._landed, commits, error))
+                if self._log_bytes > _LONGEST_LOG_BYTES:
+                    self._tidy()
+
+    def _next(self) -> _Commit | None:
+        """What is to be written next; in a pause before it, do what nobody waits for."""
+        if self._vacuum or self._log_bytes > _LOG_BYTES:
+            try:
+                return self._commits.get(timeout=_PAUSE_S)
+            except queue.Empty:
+                self._tidy()
+        return self._commits.get()
+
+    def _tidy(self) -> None:
+        """Give back room, and copy the log into the data file.
+
+        If that fails nothing is lost, and it is tried again; a full disk fails the next commit.
+        """
+        with contextlib.suppress(sqlite3.Error):
+            if self._vacuum:
+                self._writer.execute("PRAGMA incremental_vacuum")
+            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self._vacuum = False
+        self._log_bytes = 0
 
     def _write_batch(self, commits: list[_Commit]) -> CephError | None:
         try:
             self._writer.execute("BEGIN IMMEDIATE")
-            for _, changes, _, _ in commits:
+            for _, changes, compact, _ in commits:
                 for prefix, key, value in changes:
                     if value is None:
                         self._writer.execute(_ERASE, (key_bytes(prefix), key))
                     else:
                         self._writer.execute(_PUT, (key_bytes(prefix), key, value))
+                        self._log_bytes += len(value)
+                    self._log_bytes += _PAGE_BYTES
+                self._vacuum |= compact
             self._writer.execute("COMMIT")
-            if any(compact for _, _, compact, _ in commits):
-                self._writer.execute("PRAGMA incremental_vacuum")
         except sqlite3.Error as error:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")

@@ -170,6 +170,8 @@ def test_both_engines_hold_the_same_after_any_changes(bench):
         for prefix in "pq":
             expected = sorted((k, v) for (p, k), v in model.items() if p == prefix)
             assert list(bench.store.items(prefix)) == expected
+            for key in rng.sample(keys, 20):
+                assert bench.store.get(prefix, key) == model.get((prefix, key))
 
 
 def test_a_simulated_crash_keeps_what_was_committed_and_nothing_else():
@@ -212,6 +214,38 @@ def test_a_full_disk_fails_every_commit_from_then_on(tmp_path):
     assert isinstance(bench.commit(), NoSpace)
     bench.reopen()
     assert [key for key, _ in bench.store.items("p")] == ["a"]
+    bench.end()
+
+
+def test_small_values_are_read_from_memory_and_large_ones_are_not_kept(tmp_path):
+    bench = Bench("sqlite", tmp_path / "store.db")
+    bench.apply(Transaction().put("p", "number", 7).put("p", "large", bytes(1000)))
+    bench.apply(Transaction().put("p", "shrinks", bytes(1000)).put("p", "grows", b"small"))
+    bench.commit()
+    assert bench.store.get("p", "missing") is None
+    bench.apply(Transaction().put("p", "missing", b"now there").put("p", "grows", bytes(2000)))
+    bench.apply(Transaction().put("p", "shrinks", b"small").erase("p", "number"))
+    bench.commit()
+    reader, bench.store._reader = bench.store._reader, None  # who asks it now, fails
+    assert bench.store.get("p", "number") is None
+    assert bench.store.get("p", "missing") == b"now there"
+    assert bench.store.get("p", "shrinks") == b"small"
+    for key in ("large", "grows"):
+        with pytest.raises(AttributeError):
+            bench.store.get("p", key)
+    bench.store._reader = reader
+    assert bench.store.get("p", "grows") == bytes(2000)
+    bench.end()
+
+
+def test_the_log_is_copied_into_the_data_file_while_it_is_open(tmp_path):
+    bench = Bench("sqlite", tmp_path / "store.db")
+    for number in range(5):
+        bench.apply(Transaction().put("p", number, bytes(4 << 20)))
+        bench.commit()
+    bench.commit()  # it has seen to the log of the commit before
+    assert bench.path.stat().st_size > 16 << 20
+    assert len(list(bench.store.items("p"))) == 5
     bench.end()
 
 
