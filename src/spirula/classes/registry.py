@@ -26,7 +26,20 @@ ENTRY_POINTS: Final = "spirula.classes"
 
 BUILT_IN: Final = {
     name: f"spirula.classes.{name}"
-    for name in ("hello", "lock", "log", "numops", "refcount", "timeindex", "version")
+    for name in (
+        "cas",
+        "cephfs",
+        "hello",
+        "journal",
+        "lock",
+        "log",
+        "numops",
+        "otp",
+        "refcount",
+        "timeindex",
+        "user",
+        "version",
+    )
 }
 """The modules of the classes that come with Spirula and run in the OSD's process."""
 

@@ -288,11 +288,12 @@ def _counted(operation):
     return counted
 
 
-for _name in (
-    "create remove stat read write write_full truncate write_zero getxattr getxattrs setxattr"
-    " map_get_keys map_get_vals map_get_val map_get_vals_by_keys map_read_header map_set_vals"
-    " map_write_header map_remove_key map_remove_range map_clear list_watchers call"
-).split():
+OPERATIONS = """
+    create remove stat read write write_full truncate write_zero getxattr getxattrs setxattr
+    map_get_keys map_get_vals map_get_val map_get_vals_by_keys map_read_header map_set_vals
+    map_write_header map_remove_key map_remove_range map_clear list_watchers call
+"""
+for _name in OPERATIONS.split():
     setattr(MemoryHandle, _name, _counted(getattr(MemoryHandle, _name)))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, Self
 
-from spirula.denc import Struct, Vec, blob, irregular, struct, u64
+from spirula.denc import Struct, Vec, blob, irregular, string, struct, u64
 from spirula.errors import IncompatibleVersion, LimitExceeded, Truncated, WireError
 from spirula.types.hobject import HObject
 
@@ -54,6 +54,13 @@ class PutRefOp(Struct):
     """Drop a reference; the chunk is removed with the last one."""
 
     source: HObject
+
+
+@struct
+class ReferencesChunkOp(Struct):
+    """Ask whether the object's manifest refers to the chunk of this name."""
+
+    fp_oid: string
 
 
 def _put_varint(out: bytearray, value: int) -> None:

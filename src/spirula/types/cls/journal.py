@@ -1,6 +1,7 @@
 """The object class `journal` and what a journal's data objects hold (RBD's mirroring uses both).
 
-Layouts of the stored clients and tags, and of one entry in a data object. What the entries' payload
+Layouts of its methods' arguments and results, of the stored clients and tags, and of one entry in a
+data object. What the entries' payload
 means is RBD's. Formats: upstream `src/cls/journal/cls_journal_types.h`, `src/journal/Entry.cc`.
 """
 
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Self
 
-from spirula.denc import Struct, Vec, blob, irregular, string, struct, u8, u64
+from spirula.denc import Opt, Struct, Vec, blob, irregular, s64, string, struct, u8, u64
 from spirula.errors import Truncated, WireError
 from spirula.kernels.crc32c import crc32c
 
@@ -64,6 +65,116 @@ class Tag(Struct):
 
     tid: u64
     tag_class: u64
+    data: blob
+
+
+@struct
+class CreateOp(Struct):
+    """Make a journal: data objects of 2 to the power of `order` bytes, `splay_width` at a time."""
+
+    order: u8
+    splay_width: u8
+    pool_id: s64
+
+
+@struct
+class SmallNumber(Struct):
+    """The order or splay width, as an answer and as stored."""
+
+    value: u8
+
+
+@struct
+class Number(Struct):
+    """A set of objects, a tag's number or class, a size: as an argument, an answer, and stored."""
+
+    value: u64
+
+
+@struct
+class PoolId(Struct):
+    """The pool of the data objects (-1: that of the journal's header)."""
+
+    value: s64
+
+
+@struct
+class ClientId(Struct):
+    """Name a client."""
+
+    id: string
+
+
+@struct
+class ClientDataOp(Struct):
+    """Register a client, or give it other data."""
+
+    id: string
+    data: blob
+
+
+@struct
+class ClientStateOp(Struct):
+    """Set the ClientState of a client."""
+
+    id: string
+    state: u8
+
+
+@struct
+class ClientCommitOp(Struct):
+    """Note how far a client has come."""
+
+    id: string
+    commit_position: ObjectSetPosition
+
+
+@struct
+class ClientListOp(Struct):
+    """Ask for clients after one."""
+
+    start_after: string
+    max_return: u64
+
+
+@struct
+class Clients(Struct):
+    """Clients, sorted by id."""
+
+    clients: Vec[Client]
+
+
+@struct
+class TagCreateOp(Struct):
+    """Begin a tag: the next one, of a class that exists or of a new one (TAG_CLASS_NEW)."""
+
+    tag_tid: u64
+    tag_class: u64
+    data: blob
+
+
+@struct
+class TagListOp(Struct):
+    """Ask for tags after one, that a client still needs, of a class or of all."""
+
+    start_after_tag_tid: u64
+    max_return: u64
+    client_id: string
+    tag_class: Opt[u64]
+
+
+@struct
+class Tags(Struct):
+    """Tags, sorted by number."""
+
+    tags: Vec[Tag]
+
+
+@struct
+class AppendOp(Struct):
+    """Append to a data object, unless it has so many bytes already."""
+
+    soft_max_size: u64
     data: blob
 
 

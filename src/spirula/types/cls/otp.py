@@ -8,7 +8,21 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from spirula.denc import Map, Struct, Vec, blob, boolean, default, s32, string, struct, u8, u32
+from spirula.denc import (
+    Map,
+    Set,
+    Struct,
+    Vec,
+    blob,
+    boolean,
+    default,
+    s32,
+    string,
+    struct,
+    u8,
+    u32,
+    u64,
+)
 from spirula.types.base import UTime
 
 
@@ -67,6 +81,22 @@ class OtpRepo(Struct):
     """Seeds by id."""
 
     entries: Map[string, OtpInfo]
+
+
+@struct(version=1, compat=1)
+class OtpHeader(Struct):
+    """What the omap key `header` holds: the ids of all seeds."""
+
+    ids: Set[string]
+
+
+@struct(version=1, compat=1)
+class OtpInstance(Struct):
+    """What the omap key `otp/ID` holds: a seed, its latest checks, the step last used."""
+
+    otp: OtpInfo
+    last_checks: Vec[OtpCheck]
+    last_success: u64
 
 
 @struct(name="cls_otp_set_otp_op", version=1, compat=1)
