@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import platform
-import resource
 import signal
 import sys
 import time
@@ -24,6 +22,7 @@ import uvloop
 from spirula.auth.keyring import KeyRing
 from spirula.auth.monitor import MON
 from spirula.cli.credentials import sections_of
+from spirula.cli.host import allow_many_files, system_metadata
 from spirula.cli.resolve import resolve
 from spirula.conf import version
 from spirula.conf.admin_builtin import register_builtin
@@ -54,8 +53,6 @@ from spirula.types.mon import MonMap, StoreTransaction
 
 STORE_NAME = "store.db"
 """The store's file inside of `mon_data`."""
-WANTED_FILES = 16384
-"""Open files a monitor wants to be allowed: one for each client."""
 
 HELP = """\
 usage: spirula mon -i ID [-c CEPH.CONF] [flags]
@@ -276,44 +273,13 @@ def _restore(config: Config, source: str) -> int:
 # serving
 
 
-def _metadata(config: Config, addrs: EntityAddrVec) -> dict[str, str]:
-    """What a monitor tells of itself and its host (upstream collect_sys_info)."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024
-    release = _os_release()
-    uname = platform.uname()
+def _metadata(addrs: EntityAddrVec) -> dict[str, str]:
+    """What a monitor tells of itself and its host."""
     return {
+        **system_metadata(),
         "addrs": str(addrs),
-        "arch": uname.machine,
-        "ceph_release": version.RELEASE,
-        "ceph_version": version.PRETTY,
-        "ceph_version_short": version.CEPH_VERSION,
         "compression_algorithms": "none, snappy, zlib, zstd, lz4",
-        "cpu": _cpu_model(),
-        "distro": release.get("ID", ""),
-        "distro_description": release.get("PRETTY_NAME", ""),
-        "distro_version": release.get("VERSION_ID", ""),
-        "hostname": uname.node,
-        "kernel_description": uname.version,
-        "kernel_version": uname.release,
-        "mem_swap_kb": "0",
-        "mem_total_kb": str(memory),
-        "os": uname.system,
     }
-
-
-def _os_release() -> dict[str, str]:
-    try:
-        return platform.freedesktop_os_release()
-    except OSError:
-        return {}
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
 
 
 def _disk_of(path: Path) -> Callable[[], tuple[int, int, int]]:
@@ -334,13 +300,6 @@ def _append_to(path: str, lines: str) -> None:
         print(f"spirula mon: cannot write {path}: {error.strerror}", file=sys.stderr)
 
 
-def _allow_many_files() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 async def _serve(config: Config) -> int:
     log, output = start_log(config)
     dump_on_crash(log)
@@ -349,7 +308,7 @@ async def _serve(config: Config) -> int:
         raise NotFound(
             f"monitor data directory at '{path.parent}' does not exist: have you run '--mkfs'?"
         )
-    _allow_many_files()
+    allow_many_files()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
     try:
         while True:
@@ -435,7 +394,7 @@ def _make_daemon(
         restart=restart,
         disk=_disk_of(_store_path(config).parent),
         cluster_log=_append_to,
-        metadata=_metadata(config, known or EntityAddrVec()),
+        metadata=_metadata(known or EntityAddrVec()),
     )
     return make_monitor(name, store, config, ring, ports, given)
 
