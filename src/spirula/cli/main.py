@@ -56,6 +56,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "monmaptool": Subcommand(
         "spirula.cli.monmaptool:main", "make, change and show monitor maps, as monmaptool does"
     ),
+    "osd": Subcommand("spirula.cli.osd:main", "run an OSD, as ceph-osd does"),
     "status": Subcommand("spirula.cli.cluster:status", "show a cluster's daemons and its status"),
     "up": Subcommand("spirula.cli.cluster:up", "start a cluster on this machine"),
     "osdmaptool": Subcommand(

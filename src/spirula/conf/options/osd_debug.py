@@ -10,6 +10,18 @@ from spirula.conf.options.table import BOOL, DEV, FLOAT, INT, opt
 
 OPTIONS = (
     opt(
+        "debug_disable_randomized_ping",
+        BOOL,
+        desc="Ping in even intervals, for tests",
+        level=DEV,
+    ),
+    opt(
+        "debug_heartbeat_testing_span",
+        INT,
+        desc="Seconds over which ping times are averaged in place of 60, for tests",
+        level=DEV,
+    ),
+    opt(
         "osd_inject_bad_map_crc_probability",
         FLOAT,
         desc="Probability of a map that looks damaged, for tests",

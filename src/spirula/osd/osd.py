@@ -1,0 +1,255 @@
+"""The OSD put together: what each message is for, when timers run, how it starts and ends.
+
+Three dispatchers, as the OSD speaks with three kinds of peers: clients and daemons (`Public`),
+other OSDs (`Cluster`), and pings (`Pings`). Made by `daemon`. Behaviour: upstream `src/osd/OSD.cc`
+(init, ms_dispatch, ms_fast_dispatch, tick, shutdown).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from spirula.errors import SpirulaError
+from spirula.maps.state import is_up
+from spirula.messages.base import Message
+from spirula.messages.command import MCommand
+from spirula.messages.mgr import MMgrConfigure, MMgrMap
+from spirula.messages.mon_client import MConfig, MLogAck, MMonGetPurgedSnapsReply
+from spirula.messages.osd_client import MOSDBackoff
+from spirula.messages.osd_map import MOSDMap
+from spirula.messages.osd_mon import MOSDMarkMeDown, MOSDPGCreate2
+from spirula.messages.osd_op import MOSDOp
+from spirula.messages.osd_ping import MOSDPing
+from spirula.msgr.connection import Connection
+from spirula.osd import advance, boot, crush_place, heartbeat, reports
+from spirula.osd.session import open_session, session_of
+from spirula.osd.state import OSD, Phase, subscribe_maps
+from spirula.types.entity import EntityType
+
+_TICK_S = 1.0
+_TICK_SPREAD_S = 0.1
+
+
+class _Dispatcher:
+    """What all three have in common: nothing happens unless said otherwise."""
+
+    def __init__(self, osd: OSD) -> None:
+        self.osd = osd
+
+    def ms_dispatch(self, connection: Connection, message: Any) -> None:
+        """A message."""
+
+    def ms_handle_connect(self, connection: Connection) -> None:
+        """A session that we asked for is open."""
+
+    def ms_handle_accept(self, connection: Connection) -> None:
+        """A peer opened a session."""
+        open_session(connection)
+
+    def ms_handle_reset(self, connection: Connection) -> None:
+        """A session is over."""
+
+    def ms_handle_remote_reset(self, connection: Connection) -> None:
+        """A peer lost its session."""
+
+    def ms_handle_refused(self, connection: Connection, error: SpirulaError) -> None:
+        """An attempt to connect failed."""
+
+
+class Public(_Dispatcher):
+    """Clients, monitors, the manager."""
+
+    def __init__(self, osd: OSD) -> None:
+        super().__init__(osd)
+        self._on_op = osd.pgs.on_op
+        self._handlers: dict[type[Message], Callable[[Any], None]] = {
+            MCommand: osd.commands.on_command,
+            MMgrMap: osd.manager.on_map,
+            MMgrConfigure: osd.manager.on_configure,
+            MOSDPGCreate2: self._on_create,
+            MOSDBackoff: osd.pgs.on_backoff,
+        }
+        handlers: dict[type[Message], Callable[[Any], None]] = {
+            MOSDMap: partial(advance.on_osd_map, osd),
+            MMgrMap: self._on_mgr_map,
+            MConfig: self._on_config,
+            MLogAck: osd.clog_client.on_ack,
+            MMonGetPurgedSnapsReply: partial(boot.on_purged_snaps, osd),
+            MOSDMarkMeDown: lambda _: osd.stop_acknowledged(),
+            MOSDPGCreate2: self._on_create,
+        }
+        osd.monitors.handlers = handlers
+
+    def ms_dispatch(self, connection: Connection, message: Any) -> None:
+        """A request of a client goes to its PG at once."""
+        if type(message) is MOSDOp:
+            self._on_op(message, connection.priv)
+            return
+        osd = self.osd
+        if osd.is_stopping and not isinstance(message, MOSDMarkMeDown):
+            return
+        if connection.peer_type == EntityType.MON and osd.monitors.on_message(connection, message):
+            return
+        handler = self._handlers.get(type(message))
+        if handler is not None:
+            handler(message)
+        else:
+            osd.pgs.on_public_message(message)
+
+    def _on_mgr_map(self, message: Any) -> None:
+        self.osd.monitors.got("mgrmap", message.map.epoch)
+        self.osd.manager.on_map(message)
+
+    def _on_config(self, message: Any) -> None:
+        osd = self.osd
+        ignored = osd.config.set_mon(message.config)
+        for line in ignored:
+            osd.log(1, line)
+        osd.config.apply_changes()
+
+    def _on_create(self, message: Any) -> None:
+        if message.connection.peer_type == EntityType.MON:
+            self.osd.monitors.got("osd_pg_creating", message.epoch)
+            self.osd.pgs.on_create(message)
+
+    def ms_handle_connect(self, connection: Connection) -> None:
+        """A session that we asked for is open."""
+        osd = self.osd
+        if connection is not osd.monitors.connection:
+            return
+        osd.monitors.on_connect(connection)
+        osd.clog_client.resend()
+        if osd.is_stopping or osd.phase is Phase.INITIALIZING:
+            return
+        if osd.phase is Phase.BOOTING:
+            boot.start(osd)
+        else:
+            reports.on_mon_session(osd)
+
+    def ms_handle_reset(self, connection: Connection) -> None:
+        """A session is over: watches of a client end, the monitor's and manager's begin anew."""
+        osd = self.osd
+        osd.monitors.on_reset(connection)
+        osd.manager.on_reset(connection)
+        if connection.priv is not None:
+            osd.pgs.on_session_reset(connection.priv)
+
+    def ms_handle_refused(self, connection: Connection, error: SpirulaError) -> None:
+        """Somebody did not let us in."""
+        self.osd.monitors.on_refused(connection, error)
+
+
+class Cluster(_Dispatcher):
+    """Other OSDs."""
+
+    def __init__(self, osd: OSD) -> None:
+        super().__init__(osd)
+        self._on_pg_message = osd.pgs.on_pg_message
+
+    def ms_dispatch(self, connection: Connection, message: Any) -> None:
+        """Nobody but OSDs has something to say here."""
+        osd = self.osd
+        if osd.is_stopping or connection.peer_type != EntityType.OSD:
+            return
+        if not session_of(connection).is_osd:
+            return
+        if isinstance(message, MOSDMap):
+            advance.on_osd_map(osd, message)
+        else:
+            self._on_pg_message(message)
+
+    def ms_handle_connect(self, connection: Connection) -> None:
+        """A session that we asked for is open."""
+        session_of(connection)
+
+
+class Pings(_Dispatcher):
+    """Pings, on whichever of the three messengers they come."""
+
+    def ms_dispatch(self, connection: Connection, message: Any) -> None:
+        """A ping or an answer to one."""
+        if isinstance(message, MOSDPing):
+            heartbeat.on_ping(self.osd, connection, message)
+
+    def ms_handle_reset(self, connection: Connection) -> None:
+        """A session is over."""
+        if not self.osd.is_stopping:
+            heartbeat.on_reset(self.osd, connection)
+
+
+# ------------------------------------------------------------------------------- start, ticks, end
+
+
+async def start(osd: OSD) -> None:
+    """Log in at the monitors and set out to boot; messengers listen already.
+
+    Raises the monitors' refusal or TimedOut.
+    """
+    await osd.monitors.start(osd.config.get_int("rotating_keys_bootstrap_timeout"))
+    await osd.monitors.wait_rotating(osd.config.get_int("rotating_keys_bootstrap_timeout"))
+    await crush_place.update(osd)
+    osd.pgs.load()
+    for what in ("config", "mgrmap", "osd_pg_creating"):
+        osd.monitors.subscribe(what, osd.maps.epoch if what == "osd_pg_creating" else 0)
+    osd.phase = Phase.PREBOOT
+    _tick(osd)
+    heartbeat.beat(osd)
+    boot.start(osd)
+
+
+def _tick(osd: OSD) -> None:
+    """Once a second, more or less."""
+    now = osd.now()
+    period = osd.config.get_int("osd_max_markdown_period")
+    while osd.markdowns and osd.markdowns[0] + period < now:
+        osd.markdowns.popleft()
+    reports.tick(osd)
+    if osd.phase in (Phase.ACTIVE, Phase.WAITING_FOR_HEALTHY):
+        heartbeat.update_peers(osd)
+        heartbeat.check(osd)
+    if osd.phase is Phase.WAITING_FOR_HEALTHY:
+        boot.start(osd)
+    if osd.phase in (
+        Phase.WAITING_FOR_HEALTHY,
+        Phase.BOOTING,
+    ) and now - osd.last_mon_heartbeat > osd.config.get_int("osd_mon_heartbeat_interval"):
+        osd.last_mon_heartbeat = now
+        subscribe_maps(osd, osd.maps.epoch + 1, force=True)
+    osd.counters.loadavg.value = int(osd.ports.load_average() * 100)
+    osd.tracker.complain(osd.clog)
+    osd.pgs.tick()
+    spread = _TICK_SPREAD_S * (osd.ports.random_bytes(1)[0] / 255 - 0.5)
+    osd.call_later("tick", _TICK_S + spread, lambda: _tick(osd))
+
+
+async def stop(osd: OSD) -> None:
+    """Tell the monitors, and end; on return nothing of the OSD is left in the loop."""
+    osdmap = osd.maps.current
+    told = osd.monitors.connection is not None and is_up(osdmap, osd.whoami)
+    if told and osd.phase is not Phase.STOPPING:
+        osd.preparing_to_stop = True
+        osd.stopped = osd.ports.loop.create_future()
+        osd.monitors.send(
+            MOSDMarkMeDown(
+                version=osdmap.epoch,
+                fsid=osd.superblock.cluster_fsid,
+                target_osd=osd.whoami,
+                target_addrs=osdmap.client_addrs[osd.whoami],
+                epoch=osdmap.epoch,
+                request_ack=True,
+                down_and_dead=True,
+            )
+        )
+        osd.call_later(
+            "stop", osd.config.get_float("osd_mon_shutdown_timeout"), osd.stop_acknowledged
+        )
+        await osd.stopped
+    osd.phase = Phase.STOPPING
+    osd.pgs.stop()
+    osd.manager.stop()
+    osd.cancel_all()
+    osd.monitors.stop()
+    for messenger in osd.messengers.all():
+        await messenger.shutdown()
