@@ -49,7 +49,7 @@ class Settings:
             for name in names:
                 value = config.get(name)
                 unit = _SIZE_UNITS.get(name)
-                setattr(made, name, int(value) * unit if unit else value)  # type: ignore[call-overload]  # the option is a number
+                setattr(made, name, int(value) * unit if unit else value)
 
         read(None)
         config.observe(names, read)

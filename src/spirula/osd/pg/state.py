@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spirula.denc.features import PACIFIC
+from spirula.osd.pg import admission, availability, pipeline
 from spirula.types.base import EVersion
 from spirula.types.past_intervals import PastIntervals
 from spirula.types.pg import Coll, PGShard, PGState, SPGId
@@ -22,19 +23,27 @@ from spirula.types.snap import SnapContext
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
+    from collections.abc import Callable, Iterable
 
+    from spirula.classes.registry import ClassRegistry
     from spirula.maps.osdmap import OSDMap
+    from spirula.messages.base import Message
+    from spirula.osd.ops.context import ObjectContext, OpContext, OpSettings, ReadDone
     from spirula.osd.pg.backend import Backend
+    from spirula.osd.pg.backoff import Backoff
     from spirula.osd.pg.log import Log
     from spirula.osd.pg.meta import Meta
     from spirula.osd.pg.objects import ObjectContexts
     from spirula.osd.pg.peering.state import Peering
     from spirula.osd.pg.repop import RepGather
     from spirula.osd.pg.settings import Settings
+    from spirula.osd.pg.shared import Shared
     from spirula.osd.pg.waiting import Waiting
     from spirula.osd.services import Services
     from spirula.store.objectstore import ObjectStore
-    from spirula.types.hobject import GHObject
+    from spirula.types.entity import EntityAddr
+    from spirula.types.hobject import GHObject, HObject
+    from spirula.types.osd_op import OSDOp
     from spirula.types.pg_stats import PGStat
     from spirula.types.pool import PGPool
 
@@ -47,11 +56,15 @@ class PG:
     are OSDs by place, `role` this OSD's place among the acting ones (-1: none). `state` holds bits
     of PGState. `last_peering_reset` is the epoch since which nothing but this interval counts:
     messages and callbacks of earlier ones are stale. `info` and `log` are what this OSD has;
-    `missing` the objects of the log that it lacks.
+    `missing` the objects of the log that it lacks. `shared` is what all PGs of the OSD have,
+    with `options`, `settings` (of operations) and `classes`; `services` what it lends. The methods at the end are for operations (`ops.context.OpsPG`).
     """
 
+    shared: Shared
     services: Services
-    settings: Settings
+    options: Settings
+    settings: OpSettings
+    classes: ClassRegistry
     store: ObjectStore
     pgid: SPGId
     coll: Coll
@@ -68,6 +81,8 @@ class PG:
     past_intervals: PastIntervals = field(default_factory=PastIntervals)
     missing: PGMissing = field(default_factory=PGMissing)
     backend: Backend = field(init=False)
+    dispatch: Callable[[Message], None] = field(init=False)
+    """Takes a message that came for this PG (`dispatch.dispatch`)."""
     pool_snapc: SnapContext = field(default_factory=SnapContext)
 
     up: list[int] = field(default_factory=list)
@@ -81,6 +96,7 @@ class PG:
     last_peering_reset: int = 0
     acting_features: int = PACIFIC
     deleted: bool = False
+    backoffs: list[Backoff] = field(default_factory=list)
 
     # --- what is under way ---
     projected_last_update: EVersion = field(default_factory=EVersion)
@@ -122,7 +138,6 @@ class PG:
         """The epoch of the newest map that the PG has taken in."""
         return self.osdmap.epoch
 
-    @property
     def is_active(self) -> bool:
         """Requests may be carried out."""
         return bool(self.state & PGState.ACTIVE)
@@ -151,3 +166,49 @@ class PG:
         if state != self.state:
             self.state = state
             self.stats_changed = True
+
+    def requeue(self, messages: Iterable[Message]) -> None:
+        """Has messages that waited go through `dispatch` again, in their order."""
+        for message in messages:
+            self.dispatch(message)
+
+    # --- for operations ---
+
+    def find_object_context(self, hoid: HObject, *, can_create: bool) -> ObjectContext:
+        """See `objects.ObjectContexts.find`."""
+        return self.objects.find(hoid, can_create=can_create)
+
+    def get_object_context(
+        self, hoid: HObject, *, can_create: bool, attrs: dict[str, bytes] | None = None
+    ) -> ObjectContext | None:
+        """See `objects.ObjectContexts.get`."""
+        return self.objects.get(hoid, can_create=can_create, attrs=attrs)
+
+    def is_missing_object(self, hoid: HObject) -> bool:
+        """Whether the object should be here and is not yet."""
+        return hoid in self.missing.missing
+
+    def wait_writable(self, hoid: HObject, resume: Callable[[], None]) -> bool:
+        """Whether the object can be written now; else `resume` is called when it can."""
+        if not availability.is_degraded(self, hoid):
+            return True
+        self.waiting.until_writable.setdefault(hoid, []).append(resume)
+        return False
+
+    def simple_submit(self, ctx: OpContext) -> None:
+        """Writes what an OpContext of the OSD's own holds."""
+        pipeline.simple_submit(self, ctx)
+
+    def is_blocklisted(self, addr: EntityAddr) -> bool:
+        """Whether the map keeps clients of this address out."""
+        return admission.is_blocklisted(self.osdmap, addr)
+
+    def next_notify_id(self) -> int:
+        """A new id of a notification."""
+        return self.shared.next_notify_id(self.osdmap.epoch)
+
+    def remote_read(
+        self, target: HObject, ops: list[OSDOp], flags: int, done: ReadDone
+    ) -> Callable[[], None]:
+        """Asks the OSD that has `target`, as a client of the cluster; returns what cancels it."""
+        return self.shared.remote_read(target, ops, flags, done)

@@ -1,0 +1,188 @@
+"""Where messages for a PG come in: what is outdated is dropped, what is early waits.
+
+The OSD finds the PG and calls `dispatch`; what a PG says that this OSD does not have is answered
+by `create`. Upstream: `src/osd/PrimaryLogPG.cc` (do_request), `PG.cc` (old_peering_msg).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from spirula.messages.osd_client import MOSDBackoff
+from spirula.messages.osd_op import MOSDOp
+from spirula.messages.osd_peering import (
+    MOSDPGInfo2,
+    MOSDPGLease,
+    MOSDPGLeaseAck,
+    MOSDPGLog,
+    MOSDPGNotify2,
+    MOSDPGQuery2,
+)
+from spirula.messages.osd_replication import (
+    MOSDPGUpdateLogMissing,
+    MOSDPGUpdateLogMissingReply,
+    MOSDRepOp,
+    MOSDRepOpReply,
+)
+from spirula.osd.pg import admission, backoff, lease, pipeline
+from spirula.osd.pg.peering import infos, machine
+from spirula.osd.pg.peering.state import State
+from spirula.osd.pg.peering.work import Work
+from spirula.types.pg import PGShard, PGState
+
+if TYPE_CHECKING:
+    from spirula.messages.base import Message
+    from spirula.osd.pg.state import PG
+
+_READY = PGState.ACTIVE | PGState.PEERED
+_HELD_BACK = PGState.DOWN | PGState.INCOMPLETE
+
+
+def dispatch(pg: PG, message: Message) -> None:
+    """Takes a message for the PG. Raises WireError for one that cannot be what it says."""
+    handler = HANDLERS.get(message.TYPE)
+    if handler is not None and not pg.deleted:
+        handler(pg, message)
+
+
+def _on_op(pg: PG, message: Message) -> None:
+    """A client's request."""
+    if not isinstance(message, MOSDOp):
+        return
+    session = message.connection.priv
+    if session is None:
+        return
+    early = message.epoch > pg.osdmap.epoch or pg.waiting.for_map
+    if early and _must_wait_for_map(pg, message, message.epoch):
+        return
+    if admission.is_outdated(pg, message, session):
+        return
+    if session.backoffs and pg.pgid in session.backoffs:
+        first = pg.pgid.pgid.first_object()
+        if backoff.find(session, pg, first) or backoff.find(session, pg, message.hobj.head()):
+            return
+    state = pg.state
+    if not state & PGState.ACTIVE:
+        peered = bool(state & PGState.PEERED)
+        held_back = state & _HELD_BACK or peered
+        peers = pg.options.osd_backoff_on_peering and state & PGState.PEERING
+        if held_back or peers:
+            backoff.add_for_pg(pg, session)
+        else:
+            pg.waiting.for_peered.append(message)
+        return
+    pipeline.do_op(pg, message)
+
+
+def _must_wait_for_map(pg: PG, message: Message, epoch: int) -> bool:
+    """Whether the message is of a newer map, or behind one that is."""
+    sender = message.connection.peer_name
+    waiting = pg.waiting.for_map.get(sender)
+    if waiting is None:
+        if epoch <= pg.osdmap.epoch:
+            return False
+        waiting = pg.waiting.for_map[sender] = deque()
+        pg.services.want_map(epoch)
+    waiting.append(message)
+    return True
+
+
+def _on_backoff(pg: PG, message: Message) -> None:
+    """A client says that it holds back."""
+    if isinstance(message, MOSDBackoff) and message.connection.priv is not None:
+        backoff.on_ack(pg, message.connection.priv, message)
+
+
+def _on_backend(pg: PG, message: Message) -> None:
+    """What backends of OSDs say to one another, in this interval."""
+    epoch = message.map_epoch  # type: ignore[attr-defined]  # all of them have it
+    if _must_wait_for_map(pg, message, epoch):
+        return
+    sender = message.connection.peer_name.num
+    if epoch < pg.last_peering_reset or not infos.has_been_up_since(pg.osdmap, sender, epoch):
+        return
+    replies = isinstance(message, MOSDRepOpReply | MOSDPGUpdateLogMissingReply)
+    if not replies and pg.peering.state not in (State.REPLICA_ACTIVE, State.ACTIVE):
+        pg.waiting.for_peered.append(message)
+        return
+    pg.backend.on_message(message)
+
+
+def _on_peering(pg: PG, message: Message) -> None:
+    """What OSDs say to agree; of an earlier interval, it does not count."""
+    sent, about = _epochs(message)
+    if _must_wait_for_map(pg, message, sent):
+        return
+    if sent < pg.last_peering_reset or about < pg.last_peering_reset:
+        return
+    event, value = _event(message)
+    work = Work(pg)
+    if event == "lease":
+        if isinstance(message, MOSDPGLease) and pg.peering.state is State.REPLICA_ACTIVE:
+            lease.on_lease(pg, message.lease)
+            lease.send_ack(pg)
+    elif event == "lease_ack":
+        if isinstance(message, MOSDPGLeaseAck) and pg.is_primary:
+            lease.on_ack(pg, PGShard(message.connection.peer_name.num), message.lease_ack)
+    else:
+        machine.handle(pg, work, event, value)
+        work.finish()
+
+
+def _epochs(message: Message) -> tuple[int, int]:
+    """The map of the sender, and that of the question which it answers."""
+    if isinstance(message, MOSDPGQuery2):
+        return message.query.epoch_sent, message.query.epoch_sent
+    if isinstance(message, MOSDPGNotify2):
+        return message.notify.epoch_sent, message.notify.query_epoch
+    if isinstance(message, MOSDPGInfo2):
+        return message.epoch_sent, message.min_epoch
+    if isinstance(message, MOSDPGLog):
+        return message.epoch, message.query_epoch
+    if isinstance(message, MOSDPGLease | MOSDPGLeaseAck):
+        return message.epoch, message.epoch
+    return 0, 0
+
+
+def _event(message: Message) -> tuple[str, object]:
+    """The machine's event, with who sent it."""
+    osd = message.connection.peer_name.num
+    if isinstance(message, MOSDPGQuery2):
+        return "query", (PGShard(osd, message.query.from_), message.query)
+    if isinstance(message, MOSDPGNotify2):
+        return "notify", (PGShard(osd, message.notify.from_), message.notify)
+    if isinstance(message, MOSDPGInfo2):
+        return "info", (PGShard(osd, message.info.shard), message)
+    if isinstance(message, MOSDPGLog):
+        return "log", (PGShard(osd, message.from_), message)
+    return ("lease" if isinstance(message, MOSDPGLease) else "lease_ack"), message
+
+
+HANDLERS: dict[int, Callable[[PG, Message], None]] = {
+    MOSDOp.TYPE: _on_op,
+    MOSDBackoff.TYPE: _on_backoff,
+    MOSDRepOp.TYPE: _on_backend,
+    MOSDRepOpReply.TYPE: _on_backend,
+    MOSDPGUpdateLogMissing.TYPE: _on_backend,
+    MOSDPGUpdateLogMissingReply.TYPE: _on_backend,
+    MOSDPGQuery2.TYPE: _on_peering,
+    MOSDPGNotify2.TYPE: _on_peering,
+    MOSDPGInfo2.TYPE: _on_peering,
+    MOSDPGLog.TYPE: _on_peering,
+    MOSDPGLease.TYPE: _on_peering,
+    MOSDPGLeaseAck.TYPE: _on_peering,
+}
+"""What a PG takes, by the message's number."""
+
+
+def pgid_of(message: Message) -> object:
+    """The PG that a message is for, as this OSD has it."""
+    if isinstance(
+        message, MOSDPGQuery2 | MOSDPGNotify2 | MOSDPGInfo2 | MOSDPGLease | MOSDPGLeaseAck
+    ):
+        return message.spgid
+    if isinstance(message, MOSDPGLog):
+        return message.spgid
+    return message.pgid  # type: ignore[attr-defined]  # all others name it so

@@ -1,0 +1,117 @@
+"""Who has to be asked for what he has of a PG: everybody whom writes may have reached.
+
+From the intervals since the PG was last clean follows whether enough of those are there to know
+the newest write that was acknowledged. Called by `machine`. Upstream: `src/osd/osd_types.h`
+(PastIntervals::PriorSet), `PeeringState.cc` (build_prior, proc_replica_info).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spirula.maps.state import OSDState
+from spirula.osd.pg.peering.state import PriorSet
+from spirula.types.hobject import NO_SHARD
+from spirula.types.pg import NO_OSD, PGShard, PGState
+
+if TYPE_CHECKING:
+    from spirula.maps.osdmap import OSDMap
+    from spirula.osd.pg.state import PG
+    from spirula.types.pg_info import PGHistory, PGInfo
+
+
+def is_up(osdmap: OSDMap, osd: int) -> bool:
+    """Whether the map has the OSD up."""
+    return 0 <= osd < osdmap.max_osd and bool(osdmap.osd_state[osd] & OSDState.UP)
+
+
+def exists(osdmap: OSDMap, osd: int) -> bool:
+    """Whether the map knows the OSD."""
+    return 0 <= osd < osdmap.max_osd and bool(osdmap.osd_state[osd] & OSDState.EXISTS)
+
+
+def shards_of(pg: PG, osds: list[int]) -> list[PGShard]:
+    """The members of a set of OSDs, holes left out."""
+    erasure = pg.pool.is_erasure
+    return [
+        PGShard(osd, place if erasure else NO_SHARD)
+        for place, osd in enumerate(osds)
+        if osd != NO_OSD
+    ]
+
+
+def prior_set(pg: PG) -> PriorSet:
+    """Who is to be asked, by what is known now."""
+    made, osdmap = PriorSet(), pg.osdmap
+    made.probe.update(shards_of(pg, pg.acting), shards_of(pg, pg.up))
+    since = pg.info.history.last_epoch_started
+    for interval in pg.past_intervals.may_have_writes_since(since):
+        there = False
+        lacking: dict[int, int] = {}
+        for member in interval.acting:
+            osd = member.osd
+            if is_up(osdmap, osd):
+                made.probe.add(member)
+                there = True
+                continue
+            if not exists(osdmap, osd):
+                continue
+            lost_at = osdmap.osd_info[osd].lost_at
+            if lost_at > interval.first:
+                there = True  # given up by an operator: nobody waits for it
+            else:
+                made.down.add(osd)
+                lacking[osd] = lost_at
+        if not there and lacking:
+            made.pg_down = True
+            made.blocked_by.update(lacking)
+    return made
+
+
+def build_prior(pg: PG) -> PriorSet:
+    """`prior_set`, with what follows from it for the PG."""
+    made = pg.peering.prior = prior_set(pg)
+    if made.pg_down:
+        pg.set_state(on=PGState.DOWN)
+    osdmap, me = pg.osdmap, pg.whoami.osd
+    up_thru = osdmap.osd_info[me].up_thru if me < osdmap.max_osd else 0
+    pg.peering.need_up_thru = up_thru < pg.info.history.same_interval_since
+    return made
+
+
+def take_history(pg: PG, theirs: PGHistory) -> None:
+    """Takes over what another OSD knows better of the PG's past."""
+    history = pg.info.history
+    if history.merge(theirs):
+        pg.meta.dirty_info = True
+        if history.last_epoch_clean >= history.same_interval_since:
+            forget_past(pg)
+        left = float(history.prior_readable_until_ub)
+        pg.prior_readable_until_ub = pg.shared.mono() + left if left else 0.0
+
+
+def forget_past(pg: PG) -> None:
+    """The PG is clean: nobody of an earlier interval has anything that is not here."""
+    if not pg.past_intervals.is_empty:
+        pg.past_intervals = type(pg.past_intervals)()
+        pg.meta.dirty_info = pg.meta.dirty_big_info = True
+
+
+def take_info(pg: PG, sender: PGShard, info: PGInfo, epoch: int) -> bool:
+    """Notes what another OSD has; False if that is nothing new."""
+    peering = pg.peering
+    known = peering.peer_info.get(sender)
+    if known is not None and known.last_update == info.last_update:
+        return False
+    if not has_been_up_since(pg.osdmap, sender.osd, epoch):
+        return False
+    peering.peer_info[sender] = info
+    take_history(pg, info.history)
+    if sender.osd not in pg.up and sender.osd not in pg.acting:
+        peering.strays.add(sender)
+    return True
+
+
+def has_been_up_since(osdmap: OSDMap, osd: int, epoch: int) -> bool:
+    """Whether the OSD is up and was not down after `epoch`."""
+    return is_up(osdmap, osd) and osdmap.osd_info[osd].up_from <= epoch

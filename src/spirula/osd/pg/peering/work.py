@@ -1,0 +1,53 @@
+"""What one step of peering has to do at its end: one transaction, then messages.
+
+Handlers add to it; whoever began the step calls `finish` once. So what a step says to others is
+never ahead of what its own store was asked to keep. Upstream: PeeringCtx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from spirula.osd.pg import meta
+from spirula.types.transaction import Transaction
+
+if TYPE_CHECKING:
+    from spirula.messages.base import Message
+    from spirula.osd.pg.state import PG
+    from spirula.types.hobject import GHObject
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """The transaction of a step, what is sent after it, and what follows when it is on disk."""
+
+    pg: PG
+    transaction: Transaction = field(default_factory=Transaction)
+    messages: list[tuple[int, Message]] = field(default_factory=list)
+    committed: list[Callable[[], None]] = field(default_factory=list)
+    removed: set[GHObject] = field(default_factory=set)
+    """Objects that the transaction removes."""
+
+    def send(self, osd: int, message: Message) -> None:
+        """Sends to another OSD at the end of the step."""
+        self.messages.append((osd, message))
+
+    def finish(self) -> None:
+        """Writes what changed and sends what was to be sent."""
+        pg = self.pg
+        meta.write(pg, self.transaction)
+        if self.transaction or self.committed:
+            pg.store.queue_transactions(pg.coll, (self.transaction,), on_commit=self._on_commit)
+        epoch = pg.osdmap.epoch
+        for osd, message in self.messages:
+            pg.services.send_osd(osd, message, epoch)
+        self.messages.clear()
+
+    def _on_commit(self, error: Exception | None) -> None:
+        if error is not None:
+            self.pg.shared.store_failed(error)
+            return
+        for then in self.committed:
+            then()

@@ -1,0 +1,96 @@
+"""What all placement groups of an OSD have in common, made once and given to each.
+
+The OSD's ports, options looked up ahead, object classes, and counters. Made by `osd.osd`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from spirula.osd.ops.context import OPTIONS, OpSettings
+from spirula.osd.pg.settings import Settings
+
+if TYPE_CHECKING:
+    from spirula.classes.registry import ClassRegistry
+    from spirula.messages.base import Message
+    from spirula.osd.ops.context import ReadDone
+    from spirula.osd.pg.state import PG
+    from spirula.osd.services import Services
+    from spirula.types.hobject import HObject
+    from spirula.types.osd_op import OSDOp
+    from spirula.types.pg import PGId
+
+    RemoteRead = Callable[[HObject, "list[OSDOp]", int, ReadDone], Callable[[], None]]
+
+
+def _ignore(*_: object) -> None:
+    """Does nothing."""
+
+
+def _unknown(osd: int) -> tuple[float | None, float | None]:
+    """No heartbeat has told yet."""
+    del osd
+    return None, None
+
+
+@dataclass(slots=True, eq=False)
+class Shared:
+    """One per OSD.
+
+    Functions are the OSD's: `requeue` has a message dispatched anew behind what is going on,
+    `stats_changed` notes that a PG is to be reported, `store_failed` ends the OSD, for nothing is
+    durable any more; `remote_read` see `ops.context.OpsPG`. `pg_created` tells the monitors that
+    a PG of a new pool is there; `want_pg_temp` asks them to let others serve a PG meanwhile (an
+    empty list: no longer). `mono` is the clock by which heartbeats compare OSDs, in seconds, and
+    `clock_delta` what they found: bounds of another OSD's clock less ours, None where unknown.
+    """
+
+    services: Services
+    options: Settings
+    op_settings: OpSettings
+    classes: ClassRegistry
+    remote_read: RemoteRead
+    mono: Callable[[], float]
+    clock_delta: Callable[[int], tuple[float | None, float | None]] = _unknown
+    stats_changed: Callable[[PG], None] = _ignore
+    store_failed: Callable[[Exception], None] = _ignore
+    pg_created: Callable[[PGId], None] = _ignore
+    want_pg_temp: Callable[[PGId, list[int]], None] = _ignore
+    op_finished: Callable[[Message, int, int], None] = _ignore
+    """Called with each request that was answered, bytes written and read, for counters."""
+    pg_count: int = 0
+    _tid: int = field(default=0)
+    _notify_id: int = field(default=0)
+
+    @classmethod
+    def of(cls, services: Services, classes: ClassRegistry, remote_read: RemoteRead) -> Shared:
+        """With the options of the OSD's configuration, now and whenever they change."""
+        config = services.config
+        made = cls(
+            services,
+            Settings.watch(config),
+            OpSettings.from_config(config),
+            classes,
+            remote_read,
+            services.loop.time,
+        )
+
+        def changed(names: frozenset[str]) -> None:
+            for field_name, option in OPTIONS.items():
+                if option in names:
+                    setattr(made.op_settings, field_name, config.get(option))
+
+        config.observe(OPTIONS.values(), changed)
+        return made
+
+    def next_tid(self) -> int:
+        """A number for a write, unique in this run of the OSD."""
+        self._tid += 1
+        return self._tid
+
+    def next_notify_id(self, epoch: int) -> int:
+        """A new id of a notification: the map's epoch above, a counter below."""
+        self._notify_id += 1
+        return epoch << 32 | self._notify_id & 0xFFFFFFFF

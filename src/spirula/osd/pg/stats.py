@@ -1,0 +1,190 @@
+"""A PG's statistics: counted with each write, told to the manager by the primary.
+
+What writes add is part of the info and stored with it; what reads add is kept until the next
+report. Called by `replicated`, `peering`, and the OSD's reports. Upstream: `PeeringState.cc`
+(update_calc_stats, prepare_stats_for_publish), `PrimaryLogPG.cc` (apply_stats).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spirula.osd.ops.context import StatDelta
+from spirula.types.base import UTime
+from spirula.types.pg import NO_OSD, PGShard, PGState
+from spirula.types.pg_stats import ObjectStatSum, PGStat
+
+if TYPE_CHECKING:
+    from spirula.osd.pg.state import PG
+
+_FAST = (
+    "num_bytes",
+    "num_objects",
+    "num_object_copies",
+    "num_rd",
+    "num_rd_kb",
+    "num_wr",
+    "num_wr_kb",
+    "num_objects_dirty",
+)
+"""Counters that the fast part of the info has (PGFastInfo); another one needs all of it written."""
+_SLOW = tuple(f.name for f in ObjectStatSum._denc_fields if f.name not in _FAST)
+_SLOW_CHANGES = tuple(name for name in StatDelta.__slots__ if name not in _FAST)
+_ACTIVE = PGState.ACTIVE
+_READY = PGState.ACTIVE | PGState.PEERED
+_MAX_PURGED_INTERVALS = 10
+
+
+def apply_delta(pg: PG, delta: StatDelta) -> None:
+    """Adds what a write changes."""
+    delta.add_to(pg.info.stats.stats.sum)
+    if any(getattr(delta, name) for name in _SLOW_CHANGES):
+        pg.meta.dirty_info = True
+    for target in pg.peering.backfill_targets:
+        delta.add_to(pg.peering.peer_info[target].stats.stats.sum)
+
+
+def take_primarys(pg: PG, stats: PGStat) -> None:
+    """A replica takes over what the primary counts."""
+    info = pg.info
+    old, info.stats = info.stats, stats
+    if not pg.meta.dirty_info and _slow_part(old) != _slow_part(stats):
+        pg.meta.dirty_info = True
+
+
+def _slow_part(stats: PGStat) -> list[object]:
+    """What of the statistics the fast part of the info does not have."""
+    total = stats.stats.sum
+    found: list[object] = [getattr(total, name) for name in _SLOW]
+    found += (
+        stats.state_low,
+        stats.state_high,
+        stats.reported_epoch,
+        stats.log_start,
+        stats.up,
+        stats.acting,
+        stats.last_change,
+        stats.mapping_epoch,
+        stats.last_epoch_clean,
+        stats.blocked_by,
+    )
+    return found
+
+
+def publish(pg: PG) -> PGStat | None:
+    """The statistics as the manager gets them, or None when they are as they were.
+
+    Says the same again after `osd_pg_stat_report_interval_max` seconds.
+    """
+    if not pg.is_primary:
+        return None
+    _calculate(pg)
+    now = UTime.at(pg.services.wall())
+    stats, state = pg.info.stats, pg.state
+    was = stats.state
+    if was != state:
+        stats.last_change = now
+        if was & _ACTIVE and not state & _ACTIVE:
+            stats.last_active = now
+        if state & _ACTIVE and not was & _ACTIVE:
+            stats.last_became_active = now
+        if state & _READY and not was & _READY:
+            stats.last_became_peered = now
+        stats.state = state
+    made = PGStat.decode(stats.encode())
+    made.stats.sum.add(pg.unstable_stats)
+    for start, length in list(pg.info.purged_snaps)[:_MAX_PURGED_INTERVALS]:
+        made.purged_snaps.insert(start, length)
+    old = pg.published
+    cutoff = now.sec - pg.options.osd_pg_stat_report_interval_max
+    if old is not None and made == old and stats.last_fresh.sec > cutoff:
+        return None
+    stats.reported_epoch = pg.osdmap.epoch
+    stats.reported_seq += 1
+    stats.last_fresh = stats.last_unstale = now
+    if state & PGState.CLEAN:
+        stats.last_clean = now
+    if state & _ACTIVE:
+        stats.last_active = now
+    if state & _READY:
+        stats.last_peered = now
+    if not state & PGState.DEGRADED:
+        stats.last_undegraded = now
+    if not state & PGState.UNDERSIZED:
+        stats.last_fullsized = now
+    pg.meta.dirty_info = True
+    for name in _STAMPS:
+        setattr(made, name, getattr(stats, name))
+    pg.published = made
+    pg.stats_changed = False
+    return made
+
+
+_STAMPS = (
+    "reported_epoch",
+    "reported_seq",
+    "last_fresh",
+    "last_unstale",
+    "last_clean",
+    "last_active",
+    "last_peered",
+    "last_undegraded",
+    "last_fullsized",
+)
+
+
+def _calculate(pg: PG) -> None:
+    """Brings up to date what follows from the log, the map and what peers miss."""
+    info = pg.info
+    stats, history, total = info.stats, info.history, info.stats.stats.sum
+    stats.version = info.last_update
+    stats.created = history.epoch_created
+    stats.last_scrub, stats.last_scrub_stamp = history.last_scrub, history.last_scrub_stamp
+    stats.last_deep_scrub = history.last_deep_scrub
+    stats.last_deep_scrub_stamp = history.last_deep_scrub_stamp
+    stats.last_clean_scrub_stamp = history.last_clean_scrub_stamp
+    stats.last_epoch_clean = history.last_epoch_clean
+    stats.log_size = len(pg.log)
+    stats.ondisk_log_size = len(pg.log)
+    stats.log_start = stats.ondisk_log_start = pg.log.tail
+    stats.up, stats.acting = pg.up, pg.acting
+    stats.up_primary, stats.acting_primary = pg.up_primary, pg.acting_primary
+    stats.blocked_by = sorted(pg.peering.blocked_by)
+    size = max(pg.pool.size, len([osd for osd in pg.acting if osd != NO_OSD]))
+    total.num_object_copies = total.num_objects * size
+    total.num_objects_degraded = _degraded(pg)
+    total.num_objects_misplaced = _misplaced(pg)
+    total.num_objects_missing_on_primary = len(pg.missing.missing)
+    total.num_objects_missing = len(pg.missing.missing)
+    if total.num_objects_degraded:
+        pg.set_state(on=PGState.DEGRADED)
+    else:
+        pg.set_state(off=PGState.DEGRADED)
+    if total.num_scrub_errors:
+        pg.set_state(on=PGState.INCONSISTENT)
+    else:
+        pg.set_state(off=PGState.INCONSISTENT | PGState.FAILED_REPAIR)
+
+
+def _degraded(pg: PG) -> int:
+    """Copies of objects that should be there and are not."""
+    if not pg.state & _READY:
+        return 0
+    count = pg.info.stats.stats.sum.num_objects
+    members = [osd for osd in pg.acting if osd != NO_OSD]
+    lacking = max(pg.pool.size - len(members), 0) * count
+    lacking += len(pg.missing.missing)
+    for replica in pg.replicas:
+        peer_missing = pg.peering.peer_missing.get(replica)
+        if peer_missing is not None:
+            lacking += len(peer_missing.missing)
+    return lacking
+
+
+def _misplaced(pg: PG) -> int:
+    """Copies of objects that are at OSDs where they will not stay."""
+    if not pg.state & _READY or pg.up == pg.acting:
+        return 0
+    up = {PGShard(osd) for osd in pg.up}
+    strangers = [osd for osd in pg.acting if osd != NO_OSD and PGShard(osd) not in up]
+    return len(strangers) * pg.info.stats.stats.sum.num_objects
