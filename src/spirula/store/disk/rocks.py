@@ -156,7 +156,7 @@ class RocksEngine:
 class _Walk:
     """Keys and values in order; ends when the engine is closed."""
 
-    __slots__ = ("__weakref__", "_items", "_start")
+    __slots__ = ("__weakref__", "_items", "_options", "_start")
 
     def __init__(
         self, database: rocksdict.Rdict, start: bytes, end: bytes | None, *, reverse: bool
@@ -164,6 +164,7 @@ class _Walk:
         options = ReadOptions()
         if end is not None:
             options.set_iterate_upper_bound(end)
+        self._options = options  # the iterator looks at the bound and does not keep it
         # A lower bound it does not take (what should set it sets the upper one).
         self._start = start if reverse else b""
         first = None if reverse else start
