@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+import shutil
+import subprocess
 from collections import deque
+from queue import SimpleQueue
 
 import pytest
 
-from spirula.store.disk.medium import MemoryMedium
+from spirula.store.disk.medium import FolderMedium, MemoryMedium
+from spirula.store.disk.mkfs import mkfs
 from spirula.store.disk.state import Options
 from spirula.store.disk.store import DiskObjectStore
-from tests.unit.store.conformance import Conformance
+from tests.unit.store.conformance import PG, Conformance
 
 
 class DiskBench:
@@ -51,3 +55,58 @@ def bench(request):
 
 class TestDiskObjectStore(Conformance):
     pass
+
+
+class FolderBench:
+    """A store over RocksDB and a file, with its thread; a crash comes when it has nothing to do."""
+
+    def __init__(self, path):
+        self.number = 0
+        self.path = path / "0"
+        mkfs(self.path, size=1 << 28)
+        self.dead = []
+        self._mount()
+
+    def _mount(self):
+        self.calls = SimpleQueue()
+        self.store = DiskObjectStore(FolderMedium(self.path), self.calls.put)
+        self.store.mount()
+
+    def land(self):
+        told = []
+        if not self.store.flush_commit(PG, told.append):
+            while not told:
+                self.calls.get(timeout=60)()
+
+    def settle(self):
+        for cid in [*self.store.list_collections(), PG]:
+            told = []
+            if not self.store.flush_commit(cid, told.append):
+                while not told:
+                    self.calls.get(timeout=60)()
+        while not self.calls.empty():
+            self.calls.get()()
+
+    def crash(self):
+        self.settle()
+        self.number += 1
+        left = self.path.with_name(str(self.number))
+        copy = ["cp", "-r", "--sparse=always", self.path, left]
+        while subprocess.run(copy, check=False, stderr=subprocess.DEVNULL).returncode:
+            shutil.rmtree(left)  # the engine has removed a file meanwhile
+        self.dead.append(self.store)
+        self.path = left
+        self._mount()
+
+    def close(self):
+        for store in [*self.dead, self.store]:
+            store.umount()
+
+
+@pytest.mark.slow
+class TestDiskObjectStoreInAFolder(Conformance):
+    @pytest.fixture
+    def bench(self, tmp_path):
+        made = FolderBench(tmp_path)
+        yield made
+        made.close()
