@@ -370,9 +370,7 @@ class OpSettings:
     default_notify_timeout: int = 30
     client_watch_timeout: int = 30
     copyfrom_max_chunk: int = 8 << 20
-    verify_sparse_read_holes: bool = False
     skip_data_digest: bool = False
-    distrust_data_digest: bool = False
     clean_region_max_intervals: int = 10
 
     @classmethod
@@ -392,9 +390,7 @@ OPTIONS = {
     "default_notify_timeout": "osd_default_notify_timeout",
     "client_watch_timeout": "osd_client_watch_timeout",
     "copyfrom_max_chunk": "osd_copyfrom_max_chunk",
-    "verify_sparse_read_holes": "osd_verify_sparse_read_holes",
     "skip_data_digest": "osd_skip_data_digest",
-    "distrust_data_digest": "osd_distrust_data_digest",
     "clean_region_max_intervals": "osd_object_clean_region_max_num_intervals",
 }
 """Which option each of OpSettings is; who holds the settings observes these."""
