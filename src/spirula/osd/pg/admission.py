@@ -85,7 +85,7 @@ def check_write(pg: PG, request: MOSDOp) -> None:
 
 
 def check_snapdir(request: MOSDOp) -> None:
-    """Raises Refused unless listing snapshots, and only that, is asked of the snapshot `snapdir`."""
+    """Raises Refused unless listing snapshots, and only that, is asked of `snapdir`."""
     on_snapdir = request.hobj.snap == SNAPDIR
     for op in request.ops:
         if (op.op == OpCode.LIST_SNAPS) != on_snapdir:

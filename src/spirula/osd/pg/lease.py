@@ -158,10 +158,8 @@ def on_lease(pg: PG, lease: PGLease) -> None:
     until = float(lease.readable_until)
     if until and most is not None:
         pg.readable_until = max(pg.readable_until, until - most)
-    if least is not None:
-        ub = until_ub - least
-    else:
-        ub = pg.shared.mono() + float(lease.interval)
+    unknown_ub = pg.shared.mono() + float(lease.interval)
+    ub = unknown_ub if least is None else until_ub - least
     pg.readable_until_ub = max(pg.readable_until_ub, ub)
 
 

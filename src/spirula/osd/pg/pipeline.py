@@ -12,12 +12,12 @@ back through `do_op` from the beginning, so that every check is made again. Upst
 from __future__ import annotations
 
 from collections import deque
-from errno import EAGAIN, EINPROGRESS, EINVAL, ENFILE, ENOENT, ERESTART
+from errno import EAGAIN, EINPROGRESS, EINVAL, ENFILE, ENOENT, EOPNOTSUPP, ERESTART
 from typing import TYPE_CHECKING
 
 from spirula.errors import CephError, InvariantBroken, NotFound
 from spirula.messages.osd_op import MOSDOpReply
-from spirula.osd.ops import caps, listing, prepare, watch
+from spirula.osd.ops import caps, prepare, watch
 from spirula.osd.ops.context import LockKind, ObjectContext, OpContext
 from spirula.osd.pg import admission, availability, lease, locks
 from spirula.osd.pg.admission import Refused
@@ -418,7 +418,7 @@ def record_write_error(
 
 def _do_pg_op(pg: PG, request: MOSDOp) -> None:
     """A listing, or another operation on the PG itself; it changes nothing."""
-    result = listing.do_pg_op(pg, request)
+    result = -EOPNOTSUPP
     reply = MOSDOpReply.to(request, result, pg.osdmap.epoch, _DONE)
     request.connection.send_message(reply)
 

@@ -57,7 +57,8 @@ class PG:
     of PGState. `last_peering_reset` is the epoch since which nothing but this interval counts:
     messages and callbacks of earlier ones are stale. `info` and `log` are what this OSD has;
     `missing` the objects of the log that it lacks. `shared` is what all PGs of the OSD have,
-    with `options`, `settings` (of operations) and `classes`; `services` what it lends. The methods at the end are for operations (`ops.context.OpsPG`).
+    with `options`, `settings` (those of operations) and `classes`; `services` what it lends. The
+    methods at the end are for operations (`ops.context.OpsPG`).
     """
 
     shared: Shared

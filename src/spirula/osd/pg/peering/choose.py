@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from spirula.osd.pg.peering.infos import is_up, shards_of
+from spirula.maps.state import is_up
+from spirula.osd.pg.peering.infos import shards_of
 from spirula.types.base import EVersion
 from spirula.types.pg import PGShard
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spirula.maps.state import OSDState
+from spirula.maps.state import exists, is_up
 from spirula.osd.pg.peering.state import PriorSet
 from spirula.types.hobject import NO_SHARD
 from spirula.types.pg import NO_OSD, PGShard, PGState
@@ -18,16 +18,6 @@ if TYPE_CHECKING:
     from spirula.maps.osdmap import OSDMap
     from spirula.osd.pg.state import PG
     from spirula.types.pg_info import PGHistory, PGInfo
-
-
-def is_up(osdmap: OSDMap, osd: int) -> bool:
-    """Whether the map has the OSD up."""
-    return 0 <= osd < osdmap.max_osd and bool(osdmap.osd_state[osd] & OSDState.UP)
-
-
-def exists(osdmap: OSDMap, osd: int) -> bool:
-    """Whether the map knows the OSD."""
-    return 0 <= osd < osdmap.max_osd and bool(osdmap.osd_state[osd] & OSDState.EXISTS)
 
 
 def shards_of(pg: PG, osds: list[int]) -> list[PGShard]:

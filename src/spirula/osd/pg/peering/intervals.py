@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from spirula.denc.features import PACIFIC
 from spirula.maps.intervals import is_new_interval, past_interval
 from spirula.maps.placement import NO_PRIMARY, PGMapping
+from spirula.maps.state import is_up
 from spirula.osd.ops import watch
 from spirula.osd.pg import backoff, lease, locks
-from spirula.osd.pg.peering import infos, machine
+from spirula.osd.pg.peering import machine
 from spirula.osd.pg.peering.state import State
 from spirula.osd.pg.peering.work import Work
 from spirula.types.base import EVersion
@@ -55,7 +56,7 @@ def advance(pg: PG, osdmap: OSDMap, mapping: PGMapping) -> None:
     was = PGMapping(pg.up, pg.up_primary, pg.acting, pg.acting_primary)
     me = pg.whoami.osd
     restarts = is_new_interval(pg.pgid.pgid, was, mapping, before, osdmap) or (
-        not infos.is_up(before, me) and infos.is_up(osdmap, me)
+        not is_up(before, me) and is_up(osdmap, me)
     )
     pg.osdmap = osdmap
     if pool is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from spirula.maps.state import is_up
 from spirula.messages.osd_peering import MOSDPGInfo2, MOSDPGLog, MOSDPGNotify2, MOSDPGQuery2
 from spirula.osd.pg import lease
 from spirula.osd.pg.frozen import frozen
@@ -94,7 +95,7 @@ def _ask_infos(pg: PG, work: Work) -> None:
     for shard in sorted(peering.prior.probe, key=lambda each: (each.osd, each.shard)):
         if shard == pg.whoami or shard in peering.peer_info or shard in peering.info_requested:
             continue
-        if not infos.is_up(pg.osdmap, shard.osd):
+        if not is_up(pg.osdmap, shard.osd):
             continue
         _query(pg, work, shard, QueryType.INFO, epoch)
         peering.info_requested.add(shard)
@@ -284,11 +285,11 @@ def map_in_down(pg: PG, work: Work, _: object = None) -> None:
 def _lose_down_peers(pg: PG) -> None:
     """What was told by those who are down now does not count."""
     peering = pg.peering
-    for shard in [each for each in peering.peer_info if not infos.is_up(pg.osdmap, each.osd)]:
+    for shard in [each for each in peering.peer_info if not is_up(pg.osdmap, each.osd)]:
         del peering.peer_info[shard]
         peering.peer_missing.pop(shard, None)
     for requested in (peering.info_requested, peering.missing_requested):
-        requested -= {each for each in requested if not infos.is_up(pg.osdmap, each.osd)}
+        requested -= {each for each in requested if not is_up(pg.osdmap, each.osd)}
 
 
 def down(pg: PG, work: Work) -> None:
