@@ -117,6 +117,30 @@ def test_a_write_is_committed_when_all_have_it_and_read_everywhere():
         assert bench.readable()
 
 
+def test_a_peon_writes_a_value_once(monkeypatch):
+    benches, run = quorum_of(3)
+    written = []
+    stage = benches[1].store.stage
+
+    def record(transaction):
+        written.extend((op.prefix, op.key) for op in transaction.ops)
+        stage(transaction)
+
+    monkeypatch.setattr(benches[1].store, "stage", record)
+    run(0, benches[0].propose("a", b"1", 1)[1])
+    assert written.count(("paxos", "1")) == 1
+    # Who has not accepted it, or something else, does write it when he hears what is committed.
+    commit = MMonPaxos(
+        epoch=benches[1].member.epoch,
+        op=PaxosOp.COMMIT,
+        last_committed=2,
+        values={2: Transaction().put("svc", "a", b"2").encode()},
+    )
+    benches[1].hear(0, commit)
+    assert written.count(("paxos", "2")) == 1
+    assert benches[1].store.get("svc", "a") == b"2"
+
+
 def test_what_is_proposed_meanwhile_goes_into_the_next_version_together():
     benches, run = quorum_of(3)
     _, begins = benches[0].propose("a", b"1", 1)

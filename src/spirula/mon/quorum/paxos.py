@@ -80,10 +80,12 @@ class Paxos:
         self._pending_tokens: list[object] = []
         self._committing_tokens: list[object] = []
         self._trimming = False
-        # A peon's: when it sent its last LAST and ACCEPT, and an ACCEPT that must wait.
+        # A peon's: when it sent its last LAST and ACCEPT, an ACCEPT that must wait, and what it
+        # has accepted and therefore stored.
         self._last_sent: float | None = None
         self._accept_sent: tuple[int, int, float] | None = None
         self._held: MMonPaxos | None = None
+        self._accepted_value: tuple[int, bytes] | None = None
         self.load()
 
     def load(self) -> None:
@@ -109,7 +111,7 @@ class Paxos:
         self._lease_end = 0.0
         self._value = b""
         self._accepted = set()
-        self._last_sent = self._accept_sent = self._held = None
+        self._last_sent = self._accept_sent = self._held = self._accepted_value = None
         for token in self._committing_tokens + self._pending_tokens:
             self.q.ready.outcomes.append(Outcome(token, None))
         self._committing_tokens, self._pending_tokens = [], []
@@ -260,9 +262,11 @@ class Paxos:
             return False
         transaction = Transaction().put(PAXOS, "last_committed", last)
         for version in versions:
-            transaction.put(PAXOS, version, m.values[version])
+            if (version, m.values[version]) != self._accepted_value:
+                transaction.put(PAXOS, version, m.values[version])
             transaction.append_encoded(m.values[version])
         self.q.persist(transaction)
+        self._accepted_value = None
         self.last_committed = last
         self.first_committed = get_number(self.q.store, PAXOS, "first_committed")
         if self._uncommitted_v <= last:
@@ -398,6 +402,7 @@ class Paxos:
         self.state = PaxosState.UPDATING
         self.received.cancel()
         self._persist_accepted(version, begin.values[version])
+        self._accepted_value = (version, begin.values[version])
         accept = self._message(PaxosOp.ACCEPT)
         accept.first_committed = 0
         accept.pn = self.accepted_pn
