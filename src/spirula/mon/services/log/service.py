@@ -50,8 +50,9 @@ _MOST_DECODED = 4096
 class LogService(PaxosService):
     """The cluster log at one monitor.
 
-    `tail` is committed, `pending` what the leader will propose. Own entries stay in `_own` until
-    they are committed, whatever happens to the quorum; those in `_fresh` are not on their way yet.
+    `tail` is what is committed, `pending` what the leader will propose. Own entries stay in `_own`
+    until they are committed, whatever happens to the quorum; those in `_fresh` are not on their way
+    yet.
     """
 
     NAME = "logm"
@@ -61,7 +62,8 @@ class LogService(PaxosService):
 
     def __init__(self, monitor: Monitor) -> None:
         super().__init__(monitor)
-        self.tail = Tail()
+        self._tail = Tail()
+        self._behind = False
         self.pending: list[LogEntry] = []
         self._pending_keys: set[Key] = set()
         self._seq = 0
@@ -163,15 +165,33 @@ class LogService(PaxosService):
             self.append(entry)
         self._fresh.clear()
 
+    @property
+    def tail(self) -> Tail:
+        """The newest entries that are committed."""
+        self._catch_up()
+        return self._tail
+
     def update(self) -> None:
-        tail, config = self.tail, self.monitor.config
+        # Thousands of entries a second take their time: the commit that brought them goes first.
+        self._behind = True
+        if self._loaded:
+            self.monitor.loop.call_soon(self._catch_up)
+        else:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Read what was committed since."""
+        if not self._behind:
+            return
+        self._behind = False
+        tail, config = self._tail, self.monitor.config
         if self.last_committed == tail.version:
             self._loaded = True
             return
         latest = get_number(self.monitor.store, self.NAME, "full_latest")
         if latest > tail.version or self.last_committed < tail.version:
             full = self.get_full(latest)
-            self.tail = tail = Tail.decode(full) if full else Tail()
+            self._tail = tail = Tail.decode(full) if full else Tail()
             tail.version = latest
         most = config.get_int("mon_log_max_summary")
         new: list[LogEntry] = []
@@ -246,6 +266,7 @@ class LogService(PaxosService):
         return max(self.last_committed - self.monitor.config.get_int("mon_max_log_epochs"), 0)
 
     def on_restart(self) -> None:
+        self._catch_up()
         self._fresh = dict(self._own)
 
     def on_active(self) -> None:
