@@ -1,0 +1,284 @@
+"""PGs of a real OSD, exported by Ceph's tool or by ours, are the same to both, and to the OSD.
+
+One real OSD on BlueStore is stopped with snapshots, omaps, shards of an erasure code, trimmed log
+entries and missing objects. Its PGs go through our memory store and back, and it starts again.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import shutil
+import subprocess
+import time
+from uuid import UUID
+
+import pytest
+
+from spirula.conf.formatter import render
+from spirula.errors import Exists, InvalidArgument
+from spirula.store import osd_meta
+from spirula.store.memory import MemoryObjectStore
+from spirula.store.osd_meta import META, SNAPMAPPER
+from spirula.store.pg_meta import read_info, read_log
+from spirula.store.tools.export_pg import export_pg
+from spirula.store.tools.import_pg import import_pg
+from spirula.store.tools.queueing import Pump
+from spirula.store.tools.show_pg import info_document, log_document
+from spirula.types.hobject import NO_SHARD, NOSNAP
+from spirula.types.osd_superblock import OSDSuperblock
+from spirula.types.pg import Coll, SPGId
+from spirula.types.transaction import Transaction
+from tests.interop.realcluster import ENVIRONMENT, real_cluster_of, why_not
+
+NO_TOOL = shutil.which("ceph-objectstore-tool", path=ENVIRONMENT["PATH"]) is None
+
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(why_not()) or NO_TOOL, reason="no ceph-osd, or not all it needs"),
+]
+
+OPTIONS = {
+    "bluestore block size": str(1 << 30),
+    "osd memory target": str(768 << 20),
+    "osd min pg log entries": "8",
+    "osd max pg log entries": "8",
+    "osd pg log trim min": "1",
+    "osd scrub load threshold": "100",
+}
+TEXT = {"snap": b"before the snapshot", "last": b"after all"}
+
+ALL_DIRTY = "clean_offsets: [], clean_omap: 0, new_object: 1"
+"""What exports make of the regions of missing objects."""
+
+
+class Stopped:
+    """osd.0 of a cluster, which does not run, through Ceph's tool."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.folder = cluster.folder / "osd.0"
+
+    def tool(self, *words, data=b"", code=0):
+        start = ("ceph-objectstore-tool", "--data-path", self.folder, "--no-mon-config")
+        done = subprocess.run(
+            [str(word) for word in (*start, *words)],
+            env=ENVIRONMENT | {"CEPH_CONF": str(self.cluster.conf)},
+            input=data,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == code, done.stderr.decode()
+        return done.stdout
+
+    def on(self, coll, oid, *words):
+        return self.tool(json.dumps([coll, oid.plain()]), *words)
+
+    def omap(self, coll, oid):
+        keys = self.on(coll, oid, "list-omap").decode().splitlines()
+        return {key: self.on(coll, oid, "get-omap", key) for key in keys}
+
+    def export(self, pgid):
+        return self.tool("--op", "export", "--pgid", pgid)
+
+    def empty_store(self):
+        """A store of ours for the same OSD, without PGs."""
+        pump = Pump()
+        store = MemoryObjectStore(pump.defer)
+        store.mount()
+        superblock = self.on("meta", osd_meta.SUPERBLOCK, "get-bytes")
+        epoch = OSDSuperblock.decode(superblock).current_epoch
+        txn = Transaction()
+        txn.create_collection(META, 0)
+        txn.write(META, osd_meta.SUPERBLOCK, 0, superblock)
+        for oid in (osd_meta.osdmap_object(epoch), osd_meta.PG_NUM_HISTORY):
+            txn.write(META, oid, 0, self.on("meta", oid, "get-bytes"))
+        store.queue_transactions(META, [txn])
+        return store, pump
+
+
+def rados(cluster, *words, data=b""):
+    done = subprocess.run(
+        ["rados", *words],
+        env=ENVIRONMENT | {"CEPH_CONF": str(cluster.conf)},
+        input=data,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def fill(cluster):
+    """Two pools with a bit of everything; then osd.0 misses some changes, and knows it."""
+    rng = random.Random(7)
+    cluster.ceph("osd", "pool", "create", "rep", "1")
+    cluster.ceph(
+        *("osd", "erasure-code-profile", "set", "two", "k=2", "m=1", "crush-failure-domain=osd")
+    )
+    cluster.ceph("osd", "pool", "create", "ec", "1", "1", "erasure", "two")
+    for number in range(6):
+        rados(cluster, "-p", "rep", "put", f"o{number}", "-", data=TEXT["snap"])
+        rados(cluster, "-p", "ec", "put", f"o{number}", "-", data=rng.randbytes(9000))
+    rados(cluster, "-p", "rep", "put", "big", "-", data=rng.randbytes(2_500_000))
+    rados(cluster, "-p", "rep", "-N", "space", "put", "inside", "-", data=TEXT["last"])
+    rados(cluster, "-p", "rep", "setxattr", "o1", "color", "red")
+    rados(cluster, "-p", "rep", "setomapheader", "o1", "a header")
+    for number in range(30):
+        rados(cluster, "-p", "rep", "setomapval", "o1", f"k{number:02}", f"v{number}")
+    rados(cluster, "-p", "rep", "mksnap", "before")
+    rados(cluster, "-p", "rep", "put", "o2", "-", data=TEXT["last"])
+    rados(cluster, "-p", "rep", "rm", "o3")
+    rados(cluster, "-p", "ec", "rm", "o3")
+    cluster.ceph("osd", "set", "norecover")
+    cluster.kill("osd.0")
+    cluster.ceph("osd", "down", "0")
+    rados(cluster, "-p", "rep", "put", "o4", "-", data=TEXT["last"])
+    rados(cluster, "-p", "rep", "put", "late", "-", data=TEXT["last"])
+    rados(cluster, "-p", "rep", "rm", "o5")
+    cluster.launch("osd.0")
+    wait(cluster, lambda: is_degraded(states(cluster)))
+    cluster.kill("osd.0")
+
+
+def states(cluster):
+    """The states that PGs are in."""
+    return {
+        entry["name"] for entry in cluster.ceph_json("pg", "stat")["pg_summary"]["num_pg_by_state"]
+    }
+
+
+def is_degraded(found):
+    """All PGs are served by all their OSDs, and some have objects to recover."""
+    text = " ".join(found)
+    others = ("undersized", "peering", "activating", "stale", "unknown")
+    return "degraded" in text and not any(other in text for other in others)
+
+
+def wait(cluster, condition, timeout_s=60):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, cluster.ceph("-s")
+        time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def stopped():
+    with real_cluster_of(osds=3, objectstore="bluestore", options=OPTIONS) as cluster:
+        fill(cluster)
+        yield Stopped(cluster)
+
+
+@pytest.fixture(scope="module")
+def exports(stopped):
+    """What Ceph's tool exports, by PG."""
+    pgs = stopped.tool("--op", "list-pgs").decode().split()
+    return {SPGId.parse(pgid): stopped.export(pgid) for pgid in pgs}
+
+
+def imported(stopped, exports):
+    store, pump = stopped.empty_store()
+    for pgid, raw in exports.items():
+        assert import_pg(store, pump, io.BytesIO(raw)).pgid == pgid
+    return store
+
+
+def exported(store, pgid):
+    out = io.BytesIO()
+    export_pg(store, pgid, out)
+    return out.getvalue()
+
+
+def test_through_our_store_and_out_again(stopped, exports):
+    store = imported(stopped, exports)
+    missing = dups = clones = 0
+    for pgid, raw in exports.items():
+        assert exported(store, pgid) == raw
+        stored = read_info(store, pgid)
+        kept = read_log(store, pgid, stored.info)
+        missing += len(kept.missing.missing)
+        dups += len(kept.log.dups)
+        shown = stopped.tool("--op", "info", "--pgid", pgid).decode()
+        assert render(info_document(stored.info)).strip() == shown.strip()
+        shown = json.loads(stopped.tool("--op", "log", "--pgid", pgid))
+        for item in shown["pg_missing_t"]["missing"]:
+            item["clean_regions"] = ALL_DIRTY
+        assert render(log_document(kept.log, kept.missing)) == render(shown)
+        objects, _ = store.collection_list(Coll.of(pgid), limit=1000)
+        clones += sum(oid.hobj.snap != NOSNAP for oid in objects)
+    assert missing, "osd.0 missed nothing"
+    assert dups, "no log was trimmed"
+    assert clones, "there is no clone"
+    _, mapped = store.omap_get(META, SNAPMAPPER)
+    assert mapped == stopped.omap("meta", SNAPMAPPER)
+
+
+def test_what_does_not_fit_is_refused_as_by_the_real_tool(stopped, exports):
+    pgid, raw = next(iter(exports.items()))
+    store, pump = stopped.empty_store()
+    import_pg(store, pump, io.BytesIO(raw))
+    with pytest.raises(Exists, match="already exists"):
+        import_pg(store, pump, io.BytesIO(raw))
+    stopped.tool("--op", "import", data=raw, code=1)
+    store, pump = stopped.empty_store()
+    with pytest.raises(InvalidArgument, match=f"is of PG {pgid}, not of 99.7"):
+        import_pg(store, pump, io.BytesIO(raw), pgid=SPGId.parse("99.7"))
+    fsid = UUID(stopped.cluster.fsid).bytes
+    assert raw.count(fsid) >= 1
+    at = raw.index(fsid)
+    other = raw[:at] + bytes(16 * [7]) + raw[at + 16 :]
+    with pytest.raises(InvalidArgument, match="another cluster"):
+        import_pg(store, pump, io.BytesIO(other))
+    stopped.tool("--op", "import", data=other, code=1)
+
+
+def test_the_real_osd_takes_what_we_export(stopped, exports):
+    """All PGs are removed, imported by Ceph's tool from our files, and served by the OSD."""
+    cluster = stopped.cluster
+    store = imported(stopped, exports)
+    for pgid, raw in exports.items():
+        stopped.tool("--op", "remove", "--pgid", pgid, "--force")
+        stopped.tool("--op", "import", data=exported(store, pgid))
+        assert stopped.export(pgid) == raw
+        entries = store.omap_get(Coll.of(pgid), pgid.pgmeta())[1]
+        keys = stopped.tool("--pgid", pgid, "", "list-omap").decode().splitlines()
+        assert keys == list(entries)
+        for key in keys:
+            if not key.startswith(("0", "dup_")):  # those were among what was exported again
+                assert stopped.tool("--pgid", pgid, "", "get-omap", key) == entries[key]
+    _, mapped = store.omap_get(META, SNAPMAPPER)
+    assert list(mapped) == stopped.on("meta", SNAPMAPPER, "list-omap").decode().splitlines()
+    cluster.launch("osd.0")
+    cluster.ceph("osd", "unset", "norecover")
+    wait(cluster, lambda: cluster.ceph_json("osd", "stat")["num_up_osds"] == 3)
+    wait(cluster, lambda: states(cluster) == {"active+clean"})
+    check_served(cluster, exports)
+
+
+def check_served(cluster, exports):
+    for number in (1, 2):
+        cluster.ceph("osd", "primary-affinity", str(number), "0")
+    assert rados(cluster, "-p", "rep", "get", "o0", "-") == TEXT["snap"]
+    assert rados(cluster, "-p", "rep", "get", "o2", "-") == TEXT["last"]
+    assert rados(cluster, "-p", "rep", "get", "o4", "-") == TEXT["last"]
+    assert rados(cluster, "-p", "rep", "get", "late", "-") == TEXT["last"]
+    assert rados(cluster, "-p", "rep", "-s", "before", "get", "o3", "-").endswith(TEXT["snap"])
+    assert rados(cluster, "-p", "rep", "-N", "space", "get", "inside", "-") == TEXT["last"]
+    assert rados(cluster, "-p", "rep", "getomapval", "o1", "k07", "/dev/stdout").startswith(b"v7")
+    assert len(rados(cluster, "-p", "ec", "get", "o1", "-")) == 9000
+    before = deep_scrubs(cluster)
+    for pgid in exports:
+        if pgid.shard == NO_SHARD:
+            cluster.ceph("pg", "deep-scrub", str(pgid))
+    names = [str(pgid) for pgid in exports if pgid.shard == NO_SHARD]
+    wait(cluster, lambda: all(deep_scrubs(cluster)[name] != before[name] for name in names))
+    assert states(cluster) == {"active+clean"}
+
+
+def deep_scrubs(cluster):
+    shown = cluster.ceph_json("pg", "dump", "pgs")["pg_stats"]
+    return {each["pgid"]: each["last_deep_scrub_stamp"] for each in shown}
