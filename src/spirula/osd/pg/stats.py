@@ -78,7 +78,7 @@ def publish(pg: PG) -> PGStat | None:
     """
     if not pg.is_primary:
         return None
-    _calculate(pg)
+    calculate(pg)
     now = UTime.at(pg.services.wall())
     stats, state = pg.info.stats, pg.state
     was = stats.state
@@ -133,7 +133,7 @@ _STAMPS = (
 )
 
 
-def _calculate(pg: PG) -> None:
+def calculate(pg: PG) -> None:
     """Brings up to date what follows from the log, the map and what peers miss."""
     info = pg.info
     stats, history, total = info.stats, info.history, info.stats.stats.sum

@@ -199,7 +199,7 @@ class Node:
             self.osd,
             cluster.clock,  # type: ignore[arg-type]
             lambda: 1.7e9 + cluster.clock.now,
-            lambda count: bytes(count),
+            bytes,
             self.store,
             cluster.config,
             cluster.maps,  # type: ignore[arg-type]

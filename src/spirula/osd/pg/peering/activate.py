@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from spirula.errors import InvariantBroken
 from spirula.messages.osd_peering import MOSDPGInfo2, MOSDPGLog
 from spirula.osd.ops import watch
-from spirula.osd.pg import backoff, lease, recovery
+from spirula.osd.pg import backoff, lease, recovery, stats
 from spirula.osd.pg.frozen import frozen
 from spirula.osd.pg.peering import infos
 from spirula.osd.pg.peering.missing import note_entry
@@ -210,6 +210,7 @@ def _all_started(pg: PG, work: Work) -> None:
     else:
         become_clean(pg)
     share_info(pg, work)
+    stats.calculate(pg)
     pg.stats_changed = True
     pg.shared.stats_changed(pg)
 
