@@ -58,6 +58,9 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     ),
     "osd": Subcommand("spirula.cli.osd:main", "run an OSD, as ceph-osd does"),
     "status": Subcommand("spirula.cli.cluster:status", "show a cluster's daemons and its status"),
+    "store": Subcommand(
+        "spirula.cli.store:main", "look into the store of a stopped OSD, and move its PGs"
+    ),
     "up": Subcommand("spirula.cli.cluster:up", "start a cluster on this machine"),
     "osdmaptool": Subcommand(
         "spirula.cli.osdmaptool:main", "make, show, test and balance OSD maps, as osdmaptool does"
