@@ -8,7 +8,7 @@ and omaps behave as `store.objectstore` says, by the rules of `store.execute`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from errno import ENODATA
 
@@ -133,6 +133,9 @@ class MemoryObjectStore:
                 batch.on_commit.append(on_commit)
                 return False
         return True
+
+    def set_collection_opts(self, cid: Coll, opts: Mapping[int, str | int | float]) -> None:
+        self.collection_bits(cid)  # memory has no choice how to keep data
 
     def _apply_next(self) -> None:
         batch = next((batch for batch in self._pending if batch.on_applied), None)

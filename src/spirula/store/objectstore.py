@@ -8,7 +8,7 @@ in upstream's order. Changes come as transactions (`types.transaction`), carried
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -103,6 +103,13 @@ class ObjectStore(Protocol):
         """True if nothing waits in the sequence of `cid`.
 
         Otherwise False, and `on_commit` is called when what waits now is durable.
+        """
+
+    def set_collection_opts(self, cid: Coll, opts: Mapping[int, str | int | float]) -> None:
+        """How data of the collection's pool is to be kept from now on: the pool's `PoolOpts.opts`.
+
+        Compression, that is; not remembered over a remount. InvalidArgument for a value that is
+        none.
         """
 
     # --- objects ---

@@ -10,11 +10,12 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 
-from spirula.errors import CephError, InputOutput
+from spirula.errors import CephError, InputOutput, WireError
 from spirula.kernels.crc32c import crc32c
 from spirula.store.checksums import ChecksumType
+from spirula.store.disk.compression import decompress
 from spirula.store.disk.layout import SHARD_BLOCKS, damaged, shard_key
-from spirula.store.disk.onode import COMPRESSED, SHARED, Onode, Shard, decode_shard
+from spirula.store.disk.onode import COMPRESSED, FLAGS, SHARED, Onode, Shard, decode_shard
 from spirula.store.disk.state import State
 from spirula.store.objectstore import BLOCK_SIZE
 from spirula.types.interval_set import IntervalSet
@@ -144,10 +145,28 @@ def _pieces(state: State, onode: Onode, first: int, stop: int) -> list[_Piece]:
 def _fetched(state: State, onode: Onode, piece: _Piece) -> bytes:
     """The blocks of a piece, checked."""
     if piece.shard is not None:
-        raise damaged(f"object {onode.oid}", "it is compressed")
-    data = _from_disk(state, onode, piece.block, piece.address, piece.count)
+        data = _decompressed(state, onode, piece, piece.shard)
+    else:
+        data = _from_disk(state, onode, piece.block, piece.address, piece.count)
     _verify(state, onode, piece.block, data, piece.sums)
     return data
+
+
+def _decompressed(state: State, onode: Onode, piece: _Piece, shard: Shard) -> bytes:
+    """The blocks of a piece out of their blob."""
+    address = piece.address & ~FLAGS
+    blob, at = shard.blobs[address >> 8], (address & 0xFF) * BLOCK_SIZE
+    parts = [_from_disk(state, onode, piece.block, *extent) for extent in blob.extents]
+    packed = (parts[0] if len(parts) == 1 else b"".join(parts))[: blob.stored]
+    found = crc32c(SEED, packed)
+    if found != blob.crc:
+        raise _mismatch(state, onode, piece.block, blob.crc, found)
+    try:
+        data = decompress(blob.algorithm, packed, blob.blocks * BLOCK_SIZE)
+    except WireError as error:
+        where = f"object {onode.oid} offset {piece.block * BLOCK_SIZE:#x}"
+        raise InputOutput(f"{where} cannot be decompressed: {error}") from error
+    return data[at : at + piece.count * BLOCK_SIZE]
 
 
 def _from_disk(state: State, onode: Onode, block: int, address: int, count: int) -> bytes:

@@ -14,6 +14,7 @@ from spirula.store.allocator import Allocator, Extent
 from spirula.store.checksums import ChecksumType
 from spirula.store.disk.blockfile import BlockDevice
 from spirula.store.disk.cache import OnodeCache
+from spirula.store.disk.compression import Compression
 from spirula.store.disk.engine import Batch, Engine
 from spirula.store.disk.layout import NEXT_ID, PoolSpace, encode_number
 from spirula.store.disk.names import Names
@@ -44,6 +45,8 @@ class Options:
     """The log is trimmed, with a sync of the block file, when it has this many bytes."""
     memory_target: int = 32 << 20
     """Bytes that caches may have, those of the engine apart."""
+    compression: Compression = field(default_factory=Compression)
+    """Of pools that say nothing else."""
     discard_from: int = 64 << 10
     """Bytes: freed pieces from this size on are given back to the file system below."""
 
@@ -107,6 +110,8 @@ class State:
     """The one that is being made; between calls one that is not used."""
     collections: dict[Coll, int] = field(default_factory=dict)
     spaces: dict[int, PoolSpace] = field(default_factory=dict)
+    compressions: dict[int, Compression] = field(default_factory=dict)
+    """Of pools with options of their own."""
     next_id: int = 1
     id_limit: int = 1
     counters: dict[str, int] = field(default_factory=dict)
@@ -141,6 +146,10 @@ class State:
         if pool not in self.entry.spaces_was:
             self.entry.spaces_was[pool] = found.copy()
         return found
+
+    def compression(self, pool: int) -> Compression:
+        """How data of a pool is compressed."""
+        return self.compressions.get(pool, self.options.compression)
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter."""

@@ -8,7 +8,7 @@ the store tool and tests use it without a thread.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from errno import ENODATA
 
@@ -198,6 +198,12 @@ class DiskObjectStore:
             content.undo(state, entry)
             raise
         return entry
+
+    def set_collection_opts(self, cid: Coll, opts: Mapping[int, str | int | float]) -> None:
+        state = self._state()
+        self.collection_bits(cid)
+        if not cid.is_meta:
+            state.compressions[cid.pgid.pool] = self.options.compression.of_pool(opts)
 
     def flush_commit(self, cid: Coll, on_commit: Done) -> bool:
         self._state()

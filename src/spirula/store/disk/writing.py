@@ -13,6 +13,7 @@ from array import array
 from spirula.kernels.crc32c import crc32c
 from spirula.store.allocator import Extent
 from spirula.store.checksums import ChecksumType
+from spirula.store.disk.compression import Compression
 from spirula.store.disk.layout import SHARD_BLOCKS
 from spirula.store.disk.onode import COMPRESSED, FLAGS, SHARED, Blob, Onode, Shard
 from spirula.store.disk.reading import MASKS, SEED, checksums, fiemap, read, read_block, shard_of
@@ -151,10 +152,23 @@ def _write_fresh(state: State, onode: Onode, fresh: list[tuple[Shard, int, int, 
 def _write_direct(state: State, onode: Onode, first: int, stop: int, buffers: list[Buffer]) -> None:
     """Put whole blocks to new space; what was there before goes away."""
     state.change(onode)
-    extents = allocate(state, onode, stop - first)
-    drop_blocks(state, onode, first, stop)
+    compression = state.compression(onode.pool)
+    hints = onode.hint[2]
+    if compression.is_wanted(hints):
+        drop_blocks(state, onode, first, stop)
+        _put_blobs(state, onode, first, stop, buffers, compression)
+    else:
+        extents = allocate(state, onode, stop - first)
+        drop_blocks(state, onode, first, stop)
+        _put_extents(state, onode, first, extents, buffers)
     onode.stored += stop * BLOCK_SIZE - first * BLOCK_SIZE
     onode.stored -= max(0, stop * BLOCK_SIZE - onode.size)
+
+
+def _put_extents(
+    state: State, onode: Onode, first: int, extents: list[tuple[int, int]], buffers: list[Buffer]
+) -> None:
+    """Let holes from `first` on have this data, in these blocks of the disk."""
     block, done = first, 0
     for address, count in extents:
         parts = cut(buffers, done * BLOCK_SIZE, count * BLOCK_SIZE)
@@ -163,6 +177,68 @@ def _write_direct(state: State, onode: Onode, first: int, stop: int, buffers: li
         map_blocks(state, onode, block, address, _sums(parts))
         block += count
         done += count
+
+
+def _put_blobs(
+    state: State,
+    onode: Onode,
+    first: int,
+    stop: int,
+    buffers: list[Buffer],
+    compression: Compression,
+) -> None:
+    """Let holes from `first` on and before `stop` have this data, compressed where it is worth it.
+
+    Blobs begin at multiples of their size, so that none goes from one shard into the next.
+    """
+    length = compression.blob_blocks(onode.hint[2])
+    block = first
+    while block < stop:
+        end = min(stop, block - block % length + length)
+        parts = cut(buffers, (block - first) * BLOCK_SIZE, (end - block) * BLOCK_SIZE)
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        packed = compression.attempt(data)
+        if packed is None:
+            state.count("compress_rejected_count")
+            _put_extents(state, onode, block, allocate(state, onode, end - block), parts)
+        else:
+            state.count("compress_success_count")
+            _put_blob(state, onode, block, end, data, packed, compression.algorithm)
+        block = end
+
+
+def _put_blob(
+    state: State,
+    onode: Onode,
+    block: int,
+    end: int,
+    data: Buffer,
+    packed: bytes,
+    algorithm: int,
+) -> None:
+    count = end - block
+    extents = allocate(state, onode, -(-len(packed) // BLOCK_SIZE))
+    blob = Blob(algorithm, count, len(packed), crc32c(SEED, packed), tuple(extents))
+    padded: list[Buffer] = [packed, bytes(-len(packed) % BLOCK_SIZE)]
+    done = 0
+    for address, taken in extents:
+        parts = cut(padded, done * BLOCK_SIZE, taken * BLOCK_SIZE)
+        state.entry.direct.append((address * BLOCK_SIZE, parts))
+        state.unwritten.add(address, taken, parts)
+        done += taken
+    number, slot = divmod(block, SHARD_BLOCKS)
+    shard = _changed_shard(state, onode, number)
+    name = next(name for name in range(len(shard.blobs) + 1) if name not in shard.blobs)
+    shard.blobs[name] = blob
+    shard.reach(slot + count)
+    low = COMPRESSED | name << 8
+    shard.addresses[slot : slot + count] = array("Q", range(low, low + count))
+    shard.sums[slot : slot + count] = _narrowed(shard, checksums(ChecksumType.CRC32C, data))
+    shard.runs_ = None
+    space = state.space(onode.pool)
+    space.compressed += blob.stored
+    space.compressed_allocated += blob.allocated * BLOCK_SIZE
+    space.original += count * BLOCK_SIZE
 
 
 def _sums(parts: list[Buffer]) -> array[int]:
