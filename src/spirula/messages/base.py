@@ -47,7 +47,15 @@ class Message(Struct):
     where it came from.
     """
 
-    __slots__ = ("connection", "data", "header_version", "middle", "priority", "tid")
+    __slots__ = (
+        "__weakref__",  # whoever tracks messages must not keep them
+        "connection",
+        "data",
+        "header_version",
+        "middle",
+        "priority",
+        "tid",
+    )
 
     TYPE: ClassVar[int] = 0
     VERSION: ClassVar[int] = 1

@@ -107,6 +107,7 @@ def committed(osd: OSD, first: int, last: int, came: _Came) -> None:
     _require_features(osd)
     osd.heartbeats.stale = True
     osd.pgs.advance(first, last)
+    osd.remote.follow()
     if osd.phase in (Phase.ACTIVE, Phase.WAITING_FOR_HEALTHY):
         heartbeat.update_peers(osd)
     if osd.is_active:

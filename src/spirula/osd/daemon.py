@@ -12,6 +12,7 @@ from typing import cast
 from spirula.auth.client import AuthClient
 from spirula.auth.registry import DEFAULTS, AuthRegistry
 from spirula.auth.server import ServiceAuthServer
+from spirula.classes.registry import ClassRegistry
 from spirula.client.log_client import LogClient
 from spirula.client.mgr_client import MgrClient
 from spirula.client.mon_client import MonClient, MonTimings
@@ -23,6 +24,7 @@ from spirula.msgr.configured import handshake_config
 from spirula.msgr.connection import Dispatcher
 from spirula.msgr.policies import (
     PolicySet,
+    client_policies,
     osd_cluster_policies,
     osd_heartbeat_client_policies,
     osd_heartbeat_server_policies,
@@ -39,13 +41,16 @@ from spirula.osd.heartbeat import Heartbeats
 from spirula.osd.maps import Maps
 from spirula.osd.op_tracker import OpTracker
 from spirula.osd.perf import OSDPerf
+from spirula.osd.pg.shared import Shared
 from spirula.osd.pgs import PlacementGroups
+from spirula.osd.remote import RemoteReads
 from spirula.osd.reports import Reports
 from spirula.osd.services import Services
 from spirula.osd.state import OSD, Messengers, Ports
 from spirula.store.objectstore import ObjectStore
 from spirula.types.auth import CryptoKey, PrincipalName
 from spirula.types.entity import EntityAddrVec, EntityName, EntityType
+from spirula.types.pg import PGId
 
 _WANTED = EntityType.MON | EntityType.OSD | EntityType.MGR
 
@@ -150,6 +155,7 @@ def make_osd(
         messenger(osd_heartbeat_server_policies()),
         messenger(osd_heartbeat_server_policies()),
         messenger(osd_heartbeat_client_policies()),
+        messenger(client_policies()),
     )
     hosts = config.get_str("mon_host")
     monitors = MonClient(
@@ -169,6 +175,7 @@ def make_osd(
         (messengers.hb_front, parts.Pings(osd)),
         (messengers.hb_back, parts.Pings(osd)),
         (messengers.hb_client, parts.Pings(osd)),
+        (messengers.objecter, osd.remote),
     ):
         one.dispatcher = dispatcher
     return Daemon(osd, table, addresses)
@@ -213,5 +220,36 @@ def _equip(osd: OSD, name: PrincipalName, table: CommandTable) -> None:
         want_up_thru=lambda epoch: reports.want_up_thru(osd, epoch),
         want_map=lambda epoch: peers.want_map(osd, epoch),
     )
-    osd.pgs = PlacementGroups(osd)
+    osd.remote = RemoteReads(osd)
+    osd.pgs = _placement_groups(osd)
     osd.commands = TellCommands(osd, table)
+
+
+def _placement_groups(osd: OSD) -> PlacementGroups:
+    config, beats = osd.config, osd.heartbeats
+    classes = ClassRegistry(
+        config.get_str("osd_class_dir"),
+        config.get_str("osd_class_load_list"),
+        config.get_str("osd_class_default_list"),
+        osd.ports.log,
+    )
+
+    def clock_delta(other: int) -> tuple[float | None, float | None]:
+        found = beats.stamps_of(other)
+        return found.lb, found.ub
+
+    def want_pg_temp(pgid: PGId, acting: list[int]) -> None:
+        reports.want_pg_temp(osd, pgid, acting)
+
+    def store_failed(error: Exception) -> None:
+        osd.ports.stop(f"the store failed: {error}")
+
+    shared = Shared.of(osd.services, classes, osd.remote.read)
+    shared.mono = osd.mono
+    shared.clock_delta = clock_delta
+    shared.store_failed = store_failed
+    shared.pg_created = lambda pgid: reports.pg_created(osd, pgid)
+    shared.want_pg_temp = want_pg_temp
+    made = PlacementGroups(osd, shared)
+    shared.op_finished = made.finished
+    return made

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 from typing import Any
+from weakref import ref
 
 from spirula.conf.config import Config
 from spirula.messages.base import Message
@@ -33,8 +34,10 @@ _OPTIONS = (
 )
 
 _Entry = list[Any]
-"""Of a request under way: the message, the loop's time at which it came, then pairs of an event and
-its time, one behind the other."""
+"""Of a request under way: a weak reference to the message (or what it was, in words, once it is
+done), the loop's time at which it came, its share of the throttles, then pairs of an event and its
+time, one behind the other."""
+_HEAD = 3
 
 
 @dataclass(slots=True, frozen=True)
@@ -94,7 +97,24 @@ class OpTracker:
     def begin(self, message: Message) -> None:
         """A request has come."""
         if self.enabled:
-            self.in_flight[id(message)] = [message, self.now()]
+            key = id(message)
+            in_flight = self.in_flight
+            # Requests that are dropped, for their clients send them again, just disappear.
+            in_flight[key] = [
+                ref(message, lambda _: _dropped(in_flight.pop(key, None))),
+                self.now(),
+                None,
+            ]
+
+    def keep(self, message: Message) -> None:
+        """The request has come as far as it can for now.
+
+        If it is not done, it keeps its share of the throttles until it is. To be called while the
+        message is dispatched.
+        """
+        entry = self.in_flight.get(id(message))
+        if entry is not None and entry[2] is None:
+            entry[2] = message.connection.keep_ticket()
 
     def mark(self, message: Message, event: str) -> None:
         """Something happened to a request, such as that it waits."""
@@ -107,19 +127,21 @@ class OpTracker:
         entry = self.in_flight.pop(id(message), None)
         if entry is None:
             return 0.0
+        if entry[2] is not None:
+            entry[2].release()
         now = self.now()
         took: float = now - entry[1]
         longest = self._longest
         if len(longest) < self._size or (longest and took > longest[0].took):
-            self._keep(entry, now, took)
+            self._keep(message, entry, now, took)
         elif took >= self._slow_threshold_s:
-            self._keep_slow(_Done(took, self._seq, entry[1], [_told(entry[0]), *entry[1:]]))
+            self._keep_slow(_Done(took, self._seq, entry[1], [_told(message), *entry[1:]]))
         return took
 
-    def _keep(self, entry: _Entry, now: float, took: float) -> None:
+    def _keep(self, message: Message, entry: _Entry, now: float, took: float) -> None:
         entry += ("done", now)
         self._seq += 1
-        entry[0] = _told(entry[0])
+        entry[0] = _told(message)
         done = _Done(took, self._seq, entry[1], entry)
         if took >= self._slow_threshold_s:
             self._keep_slow(done)
@@ -159,7 +181,7 @@ class OpTracker:
                 due.append((key, entry, age))
         for key, entry, age in due[: self._log_threshold]:
             self._complained[key] = age * 2
-            text = describe(entry[0])
+            text = _told_of(entry).text
             stamp = UTime.at(self._wall_at(entry[1]))
             clog(
                 LogLevel.WARN,
@@ -184,10 +206,9 @@ class OpTracker:
         return self.wall() - (self.now() - when)
 
     def _shown(self, entry: _Entry, took: float) -> dict[str, object]:
-        told: _Told = entry[0] if isinstance(entry[0], _Told) else _told(entry[0])
-        came: float = entry[1]
+        told, came = _told_of(entry), float(entry[1])
         events: list[dict[str, object]] = []
-        times = [("initiated", came), *zip(entry[2::2], entry[3::2], strict=True)]
+        times = [("initiated", came), *zip(entry[_HEAD::2], entry[_HEAD + 1 :: 2], strict=True)]
         for at, (event, when) in enumerate(times):
             following = times[at + 1][1] if at + 1 < len(times) else None
             span = times[-1][1] - came if following is None else following - when
@@ -246,7 +267,20 @@ class OpTracker:
 
 def _state(entry: _Entry) -> str:
     """What was last heard of a request."""
-    return entry[-2] if len(entry) > 2 else "initiated"
+    return entry[-2] if len(entry) > _HEAD else "initiated"
+
+
+def _dropped(entry: _Entry | None) -> None:
+    if entry is not None and entry[2] is not None:
+        entry[2].release()
+
+
+def _told_of(entry: _Entry) -> _Told:
+    held = entry[0]
+    if isinstance(held, _Told):
+        return held
+    message = held()
+    return _Told("(dropped)", {}) if message is None else _told(message)
 
 
 def _told(message: Message) -> _Told:

@@ -111,7 +111,6 @@ class Public(_Dispatcher):
 
     def _on_create(self, message: Any) -> None:
         if message.connection.peer_type == EntityType.MON:
-            self.osd.monitors.got("osd_pg_creating", message.epoch)
             self.osd.pgs.on_create(message)
 
     def ms_handle_connect(self, connection: Connection) -> None:
@@ -191,8 +190,8 @@ async def start(osd: OSD) -> None:
     await osd.monitors.wait_rotating(osd.config.get_int("rotating_keys_bootstrap_timeout"))
     await crush_place.update(osd)
     osd.pgs.load()
-    for what in ("config", "mgrmap", "osd_pg_creating"):
-        osd.monitors.subscribe(what, osd.maps.epoch if what == "osd_pg_creating" else 0)
+    for what in ("config", "mgrmap", "osd_pg_creates"):
+        osd.monitors.subscribe(what, 0)
     osd.phase = Phase.PREBOOT
     _tick(osd)
     heartbeat.beat(osd)
@@ -248,6 +247,7 @@ async def stop(osd: OSD) -> None:
         await osd.stopped
     osd.phase = Phase.STOPPING
     osd.pgs.stop()
+    osd.remote.objecter.stop()
     osd.manager.stop()
     osd.cancel_all()
     osd.monitors.stop()

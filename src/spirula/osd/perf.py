@@ -16,7 +16,9 @@ from spirula.conf.perf import (
     TimeAvg,
     Unit,
 )
+from spirula.types.osd_op import RequestFlag
 
+_READ, _WRITE = int(RequestFlag.READ), int(RequestFlag.WRITE)
 _USEFUL, _CRITICAL, _INTERESTING = Priority.USEFUL, Priority.CRITICAL, Priority.INTERESTING
 _LATENCY_PRIORITY = 9
 _LATENCY = Axis("Latency (usec)", 0, 100000, 32, log2=True)
@@ -26,7 +28,7 @@ _SIZE = Axis("Request size (bytes)", 0, 512, 32, log2=True)
 class Kind:
     """Counters of one kind of client operations: reads, writes or both at once."""
 
-    __slots__ = ("count", "in_bytes", "latency", "out_bytes", "process_latency")
+    __slots__ = ("count", "histogram", "in_bytes", "latency", "out_bytes")
 
     def __init__(self, osd: PerfCounters, short: str, what: str, told: tuple[str, str]) -> None:
         add = osd.u64_counter
@@ -43,11 +45,7 @@ class Kind:
             f"Latency of {what} operation (including queue time)",
             priority=_USEFUL,
         )
-        self.process_latency: TimeAvg = osd.time_avg(
-            f"op_{short}_process_latency",
-            f"Latency of {what} operation (excluding queue time)",
-            priority=_USEFUL,
-        )
+        self.histogram: Histogram | None = None
 
 
 class OSDPerf:
@@ -72,21 +70,15 @@ class OSDPerf:
             "l",
             _LATENCY_PRIORITY,
         )
-        self.op_process_latency = mean(
-            "op_process_latency",
-            "Latency of client operations (excluding queue time)",
-            "",
-            _USEFUL,
-        )
         self.r = Kind(osd, "r", "read", ("", "Client data read"))
-        self.r_histogram: Histogram = osd.histogram(
+        self.r.histogram = osd.histogram(
             "op_r_latency_out_bytes_histogram",
             _LATENCY,
             _SIZE,
             "Histogram of operation latency (including queue time) + data read",
         )
         self.w = Kind(osd, "w", "write", ("Client data written", ""))
-        self.w_histogram: Histogram = osd.histogram(
+        self.w.histogram = osd.histogram(
             "op_w_latency_in_bytes_histogram",
             _LATENCY,
             _SIZE,
@@ -135,3 +127,27 @@ class OSDPerf:
         self.object_ctx_cache_total = count(
             "object_ctx_cache_total", "Object context cache lookups"
         )
+
+    def count_op(self, flags: int, written: int, read: int, took_s: float) -> None:
+        """A client's request is done: bytes in and out, and how long it took."""
+        self.op.value += 1
+        latency = self.op_latency
+        nanoseconds = int(took_s * 1e9)
+        latency.count += 1
+        latency.nanoseconds += nanoseconds
+        if flags & _WRITE:
+            kind = self.rw if flags & _READ else self.w
+            self.op_in_bytes.value += written
+        else:
+            kind = self.r
+        if read:
+            self.op_out_bytes.value += read
+            if kind.out_bytes is not None:
+                kind.out_bytes.value += read
+        if kind.in_bytes is not None:
+            kind.in_bytes.value += written
+        kind.count.value += 1
+        kind.latency.count += 1
+        kind.latency.nanoseconds += nanoseconds
+        if kind.histogram is not None:
+            kind.histogram.inc(nanoseconds // 1000, written or read)

@@ -3,37 +3,52 @@
 Routes requests and peering messages by PG and map epoch, makes PGs that monitors or peers ask for,
 and takes all of them through each new map. What a PG does then is in `pg`. Called by `osd` and
 `advance`. Behaviour: upstream `src/osd/OSD.cc` (ms_fast_dispatch, handle_fast_pg_create,
-dispatch_session_waiting, consume_map).
+handle_pg_create_info, load_pgs, consume_map).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from spirula.errors import CephError, NotFound, WireError
+from spirula.maps.mapping import PGMappings
+from spirula.maps.placement import PGMapping, Placement
 from spirula.messages.base import Message
 from spirula.messages.osd_client import MOSDBackoff
 from spirula.messages.osd_mon import MOSDPGCreate2
 from spirula.messages.osd_op import MOSDOp
+from spirula.messages.osd_peering import MOSDPGLog, MOSDPGNotify2, MOSDPGQuery2
+from spirula.osd.ops import watch
 from spirula.osd.peers import share_map
+from spirula.osd.pg import backoff, create, lease, stats
+from spirula.osd.pg.dispatch import pgid_of
+from spirula.osd.pg.peering import intervals
+from spirula.osd.pg.shared import Shared
+from spirula.osd.pg.state import PG
+from spirula.osd.pg_removal import remove_pg
 from spirula.osd.session import Session
 from spirula.osd.state import OSD, subscribe_maps
-from spirula.types.pg import PGId, SPGId
+from spirula.store import pg_meta
+from spirula.types.log import LogLevel
+from spirula.types.past_intervals import PastIntervals
+from spirula.types.pg import CollType, PGId, SPGId
+from spirula.types.pg_info import PGHistory
 from spirula.types.pg_stats import PGStat
-
-if TYPE_CHECKING:
-    from spirula.osd.pg.state import PG
 
 
 @dataclass(slots=True, eq=False)
 class PlacementGroups:
-    """The PGs of one OSD by id."""
+    """The PGs of one OSD by id. `shared` is what they have in common."""
 
     osd: OSD
+    shared: Shared
     by_id: dict[SPGId, PG] = field(default_factory=dict)
+    waiting_for_pg: dict[SPGId, list[Message]] = field(default_factory=dict)
+    """Requests for PGs that should be here by the map, and will be when a peer or monitor asks."""
+    _placements: dict[int, Placement] = field(default_factory=dict)
 
-    # --------------------------------------------------------------------------------- the hot path
+    # -------------------------------------------------------------------------------- the hot path
 
     def on_op(self, request: MOSDOp, session: Session) -> None:
         """A client's request: to its PG, or to wait for the map that its client has."""
@@ -45,6 +60,28 @@ class PlacementGroups:
                 return
             if session.sent_epoch < epoch:
                 share_map(osd, session, request.epoch)
+        pg = self.by_id.get(request.pgid)
+        if pg is None:
+            self._on_op_without_pg(request)
+            return
+        tracker = osd.tracker
+        tracker.begin(request)
+        pg.dispatch(request)
+        tracker.keep(request)
+
+    def _on_op_without_pg(self, request: MOSDOp) -> None:
+        """A PG that should be here will come; for any other the client is to look at its map."""
+        mapping = self.osd.maps.mappings.get(request.pgid.pgid)
+        if self.osd.whoami in (*mapping.acting, *mapping.up):
+            self.waiting_for_pg.setdefault(request.pgid, []).append(request)
+
+    def finished(self, request: Message, written: int, read: int) -> None:
+        """A request was answered: count it."""
+        osd = self.osd
+        took, counters = osd.tracker.end(request), osd.counters
+        if not isinstance(request, MOSDOp):
+            return
+        counters.count_op(request.flags, written, read, took)
 
     # ------------------------------------------------------------------------------- waiting, maps
 
@@ -55,37 +92,212 @@ class PlacementGroups:
 
     def release_waiting(self) -> None:
         """A map has come: messages that waited for it go on, in their order."""
+        osd = self.osd
+        if not osd.waiting_for_map:
+            return
+        epoch, waiting = osd.maps.epoch, osd.waiting_for_map
+        osd.waiting_for_map = [entry for entry in waiting if entry[0] > epoch]
+        for wanted, message in waiting:
+            if wanted <= epoch:
+                self._again(message)
+        if osd.waiting_for_map:
+            subscribe_maps(osd, osd.maps.newest + 1)
+
+    def _again(self, message: Message) -> None:
+        connection = message.connection
+        if connection.is_down:
+            return
+        if isinstance(message, MOSDOp):
+            if connection.priv is not None:
+                self.on_op(message, connection.priv)
+        elif isinstance(message, MOSDPGCreate2):
+            self.on_create(message)
+        else:
+            self.on_pg_message(message)
 
     def advance(self, first: int, last: int) -> None:
         """Take all PGs through new maps."""
+        maps = self.osd.maps
+        self._placements.clear()
+        gone = {pool for pool in self.pools() if pool not in maps.current.pools}
+        for epoch in range(first, last + 1):
+            osdmap = maps.get(epoch)
+            mappings = maps.mappings if epoch == last else self._mappings_of(epoch)
+            for pg in self.by_id.values():
+                if pg.epoch < epoch and pg.pgid.pgid.pool not in gone:
+                    intervals.advance(pg, osdmap, mappings.get(pg.pgid.pgid))
+        for pg in list(self.by_id.values()):
+            if pg.pgid.pgid.pool in gone:
+                self._remove(pg)
+            else:
+                intervals.activate_map(pg)
+        self._forget_waiting()
+
+    def _mappings_of(self, epoch: int) -> PGMappings:
+        return PGMappings(self.osd.maps.get(epoch))
+
+    def _forget_waiting(self) -> None:
+        """Requests for PGs that are not ours any more are sent elsewhere by their clients."""
+        mappings, me = self.osd.maps.mappings, self.osd.whoami
+        for pgid in list(self.waiting_for_pg):
+            mapping = mappings.get(pgid.pgid)
+            if me not in (*mapping.acting, *mapping.up):
+                del self.waiting_for_pg[pgid]
 
     # ------------------------------------------------------------------------------------- peering
 
     def on_pg_message(self, message: Message) -> None:
         """A message between PGs of two OSDs."""
+        found = pgid_of(message)
+        if not isinstance(found, SPGId):
+            return
+        pg = self.by_id.get(found)
+        if pg is not None:
+            pg.dispatch(message)
+            return
+        if isinstance(message, MOSDPGQuery2):
+            epoch = message.query.epoch_sent
+            if self._has_map(epoch, message):
+                create.answer_for_absent(self.shared, message, self.osd.maps.epoch)
+        elif isinstance(message, MOSDPGNotify2):
+            notify = message.notify
+            if self._has_map(notify.epoch_sent, message):
+                made = self._make(
+                    found, notify.epoch_sent, notify.info.history, notify.past_intervals
+                )
+                self._hand_on(made, message)
+        elif isinstance(message, MOSDPGLog) and self._has_map(message.epoch, message):
+            epoch = message.query_epoch
+            made = self._make(found, epoch, message.info.history, message.past_intervals)
+            self._hand_on(made, message)
+
+    def _hand_on(self, pg: PG | None, message: Message) -> None:
+        if pg is not None:
+            pg.dispatch(message)
+
+    def _has_map(self, epoch: int, message: Message) -> bool:
+        if epoch <= self.osd.maps.epoch:
+            return True
+        self._wait_for_map(epoch, message)
+        return False
 
     def on_create(self, message: MOSDPGCreate2) -> None:
         """Monitors ask for new PGs."""
+        if not self._has_map(message.epoch, message):
+            return
+        for pgid, (created, stamp) in message.pgs.items():
+            if pgid in self.by_id:
+                continue
+            extra = message.pg_extra.get(pgid)
+            if extra is None:
+                history = PGHistory.created(created, stamp)
+                self._make(pgid, created, history, PastIntervals())
+            else:
+                self._make(pgid, message.epoch, *extra)
+
+    def _make(self, pgid: SPGId, epoch: int, history: PGHistory, past: PastIntervals) -> PG | None:
+        """A PG that is not here: from the map of that epoch to the newest. None if it cannot be."""
+        osd = self.osd
+        pool = pgid.pgid.pool
+        if pool not in osd.maps.current.pools:
+            return None
+        try:
+            osdmap = osd.maps.get(epoch)
+        except NotFound:
+            osd.log(0, f"pg {pgid} cannot be made: the map of epoch {epoch} is not here")
+            return None
+        if pool not in osdmap.pools:
+            return None
+        mapping = self._mapping(pgid.pgid, epoch)
+        pg = create.create(self.shared, pgid, osdmap, mapping, history, past)
+        self._add(pg)
+        return pg
+
+    def _add(self, pg: PG) -> None:
+        """Take a PG from its map to the newest one, and let it begin."""
+        self.by_id[pg.pgid] = pg
+        self.shared.pg_count = len(self.by_id)
+        osd = self.osd
+        for epoch in range(pg.epoch + 1, osd.maps.epoch + 1):
+            mapping = self._mapping(pg.pgid.pgid, epoch)
+            intervals.advance(pg, osd.maps.get(epoch), mapping)
+        intervals.activate_map(pg)
+        osd.heartbeats.stale = True
+        for message in self.waiting_for_pg.pop(pg.pgid, ()):
+            self._again(message)
+
+    def _mapping(self, pgid: PGId, epoch: int) -> PGMapping:
+        """Where a PG is by the map of an epoch."""
+        maps = self.osd.maps
+        if epoch == maps.epoch and maps.mappings.osdmap is maps.current:
+            return maps.mappings.get(pgid)
+        found = self._placements.get(epoch)
+        if found is None:
+            found = self._placements[epoch] = Placement(maps.get(epoch))
+        return found.pg_to_up_acting_osds(pgid)
+
+    def _remove(self, pg: PG) -> None:
+        """The PG's pool is gone: so is the PG, and what it holds."""
+        del self.by_id[pg.pgid]
+        self.shared.pg_count = len(self.by_id)
+        pg.deleted = True
+        lease.stop(pg)
+        backoff.release(pg)
+        remove_pg(self.osd, pg.pgid)
 
     def on_public_message(self, message: Message) -> None:
         """What came from clients, monitors or the manager and is nothing of the above."""
+        self.osd.log(1, f"{type(message).__name__} is not expected here")
 
     def on_backoff(self, message: MOSDBackoff) -> None:
         """A client has heard that it is to wait."""
+        pg = self.by_id.get(message.pgid)
+        if pg is not None:
+            pg.dispatch(message)
 
     # ------------------------------------------------------------------------------------ its life
 
     def load(self) -> None:
         """Take up the PGs that are in the store."""
+        osd = self.osd
+        for coll in osd.store.list_collections():
+            if coll.type != CollType.PG:
+                continue
+            pgid = coll.pgid
+            if pg_meta.has_removal_flag(osd.store, pgid) or not self._pool_is_there(pgid):
+                remove_pg(osd, pgid)
+                continue
+            try:
+                stored = pg_meta.read_info(osd.store, pgid)
+                osdmap = osd.maps.get(stored.epoch)
+                mapping = self._mapping(pgid.pgid, stored.epoch)
+                pg = create.load(self.shared, pgid, stored, osdmap, mapping)
+            except (CephError, WireError) as error:
+                osd.clog(LogLevel.ERROR, f"pg {pgid} cannot be read and is left out: {error}")
+                continue
+            self._add(pg)
+
+    def _pool_is_there(self, pgid: SPGId) -> bool:
+        return pgid.pgid.pool in self.osd.maps.current.pools
 
     def tick(self) -> None:
-        """Once a second."""
+        """Once a second: numbers of PGs."""
+        counters, pgs = self.osd.counters, self.by_id.values()
+        counters.numpg.value = len(pgs)
+        counters.numpg_primary.value = sum(pg.is_primary for pg in pgs)
+        counters.numpg_replica.value = sum(pg.is_nonprimary for pg in pgs)
+        counters.numpg_stray.value = sum(pg.role < 0 for pg in pgs)
 
     def stop(self) -> None:
         """No timer of a PG is left."""
+        for pg in self.by_id.values():
+            pg.deleted = True
+            lease.stop(pg)
 
     def on_session_reset(self, session: Session) -> None:
         """A client is gone: its watches end after a while, its requests are dropped."""
+        backoff.on_reset(session)
+        watch.on_reset(session)
 
     # ---------------------------------------------------------------------------------- statistics
 
@@ -98,17 +310,25 @@ class PlacementGroups:
         return sorted({pgid.pgid.pool for pgid in self.by_id})
 
     def heartbeat_peers(self) -> set[int]:
-        """OSDs that share a PG with us."""
-        return set()
+        """OSDs that share a PG with us that we lead."""
+        found: set[int] = set()
+        for pg in self.by_id.values():
+            if pg.is_primary:
+                found.update(osd for osd in (*pg.acting, *pg.up) if osd >= 0)
+        return found
 
     def statistics(self) -> Iterator[tuple[PGId, PGStat]]:
         """Those of all PGs that we lead."""
-        yield from ()
+        for pg in self.by_id.values():
+            if pg.is_primary:
+                found = stats.publish(pg) or pg.published
+                if found is not None:
+                    yield pg.pgid.pgid, found
 
     def stored_bytes(self) -> int:
         """What all PGs hold."""
-        return 0
+        return sum(pg.info.stats.stats.sum.num_bytes for pg in self.by_id.values())
 
     def pending_creates(self) -> int:
         """How many PGs were asked for that are not made yet."""
-        return 0
+        return len(self.waiting_for_pg)

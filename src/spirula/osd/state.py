@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from spirula.osd.op_tracker import OpTracker
     from spirula.osd.perf import OSDPerf
     from spirula.osd.pgs import PlacementGroups
+    from spirula.osd.remote import RemoteReads
     from spirula.osd.reports import Reports
     from spirula.osd.services import Services
     from spirula.types.osd_superblock import OSDSuperblock
@@ -67,17 +68,21 @@ class Ports:
 
 @dataclass(slots=True)
 class Messengers:
-    """An OSD's messengers: for clients and daemons, for OSDs, to be pinged at, to ping with."""
+    """An OSD's messengers: for clients and daemons, for OSDs, to be pinged at, to ping with, to be
+    a client of OSDs with.
+    """
 
     client: Messenger
     cluster: Messenger
     hb_front: Messenger
     hb_back: Messenger
     hb_client: Messenger
+    objecter: Messenger
 
     def all(self) -> list[Messenger]:
         """All of them, those that carry data first."""
-        return [self.client, self.cluster, self.hb_front, self.hb_back, self.hb_client]
+        pings = [self.hb_front, self.hb_back, self.hb_client]
+        return [self.client, self.cluster, *pings, self.objecter]
 
 
 @dataclass(slots=True, eq=False)
@@ -116,6 +121,7 @@ class OSD:
     reports: Reports = field(init=False)
     services: Services = field(init=False)
     pgs: PlacementGroups = field(init=False)
+    remote: RemoteReads = field(init=False)
     manager: MgrClient = field(init=False)
     clog_client: LogClient = field(init=False)
     tracker: OpTracker = field(init=False)
