@@ -8,10 +8,9 @@ none which was durable is missing is what `mark` and `freelist` find out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from errno import EROFS
 from pathlib import Path
-from typing import Any
 from weakref import WeakSet
 
 import rocksdict
@@ -19,6 +18,9 @@ from rocksdict import AccessType, ReadOptions, WriteBatch
 
 from spirula.errors import Busy, CephError, InputOutput, InvariantBroken, NoSpace, NotFound
 from spirula.store.disk.engine import Batch
+from spirula.store.disk.manifest import check_manifest
+
+Walk = Generator[tuple[bytes, bytes], None, None]
 
 DEFAULT_MEMORY = 32 << 20
 _SMALLEST_BUFFER = 1 << 20
@@ -63,13 +65,15 @@ class RocksEngine:
     ) -> None:
         self._read_only = read_only
         self._error: CephError | None = None
-        self._walks: WeakSet[_Walk] = WeakSet()
+        self._walks: WeakSet[Walk] = WeakSet()
         access = AccessType.read_only(False) if read_only else AccessType.read_write()
         options = _options(memory)
         options.create_if_missing(create)
         try:
             # Read-only, it would make the folder before it looks for a database.
-            if not create and not (path / "CURRENT").exists():
+            if (path / "CURRENT").exists():
+                check_manifest(path)
+            elif not create:
                 raise NotFound(f"{path} has no CURRENT: it is no RocksDB, or is damaged")
             self._db: rocksdict.Rdict | None = rocksdict.Rdict(
                 str(path), options, access_type=access
@@ -90,10 +94,19 @@ class RocksEngine:
     def iterate(
         self, start: bytes, end: bytes | None = None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        database = self._opened()
-        walk = _Walk(database, start, end, reverse=reverse)
-        self._walks.add(walk)
-        return walk
+        options = ReadOptions()
+        if end is not None:
+            options.set_iterate_upper_bound(end)
+        walk = self._opened().iter(options)
+        if reverse:
+            # A lower bound it does not take: what should set it sets the upper one.
+            walk.seek_to_last()
+            entries = _backward(walk, options, start)
+        else:
+            walk.seek(start)
+            entries = _forward(walk, options)
+        self._walks.add(entries)
+        return entries
 
     def write(self, batch: Batch) -> None:
         made = WriteBatch(raw_mode=True)
@@ -153,46 +166,34 @@ class RocksEngine:
             raise self._error from error
 
 
-class _Walk:
-    """Keys and values in order; ends when the engine is closed."""
+def _forward(walk: rocksdict.RdictIter, _options: ReadOptions) -> Walk:
+    """Entries from where an iterator stands to its end.
 
-    __slots__ = ("__weakref__", "_items", "_options", "_start")
+    `_options` has the bound that the iterator looks at and does not keep: it must outlive it.
+    """
+    # Not rocksdict's `items`: it ends at a damaged block as if there was nothing behind it.
+    valid, key, value, following = walk.valid, walk.key, walk.value, walk.next
+    try:
+        while valid():
+            yield key(), value()
+            following()
+        walk.status()
+    except Exception as error:
+        raise _mapped(error, "iterate") from error
 
-    def __init__(
-        self, database: rocksdict.Rdict, start: bytes, end: bytes | None, *, reverse: bool
-    ) -> None:
-        options = ReadOptions()
-        if end is not None:
-            options.set_iterate_upper_bound(end)
-        self._options = options  # the iterator looks at the bound and does not keep it
-        # A lower bound it does not take (what should set it sets the upper one).
-        self._start = start if reverse else b""
-        first = None if reverse else start
-        items: Any = database.items(backwards=reverse, from_key=first, read_opt=options)
-        self._items: Iterator[tuple[bytes, bytes]] | None = items
 
-    def __iter__(self) -> _Walk:
-        return self
-
-    def __next__(self) -> tuple[bytes, bytes]:
-        if self._items is None:
-            raise StopIteration
-        try:
-            found = next(self._items)
-        except StopIteration:
-            self._items = None
-            raise
-        except Exception as error:
-            self._items = None
-            raise _mapped(error, "iterate") from error
-        if found[0] < self._start:
-            self._items = None
-            raise StopIteration
-        return found
-
-    def close(self) -> None:
-        """Let go of the database."""
-        self._items = None
+def _backward(walk: rocksdict.RdictIter, _options: ReadOptions, start: bytes) -> Walk:
+    """Entries from where an iterator stands down to `start`; `_options` as in `_forward`."""
+    try:
+        while walk.valid():
+            found = walk.key()
+            if found < start:
+                return
+            yield found, walk.value()
+            walk.prev()
+        walk.status()
+    except Exception as error:
+        raise _mapped(error, "iterate") from error
 
 
 def _mapped(error: Exception, doing: str) -> CephError:
