@@ -1,13 +1,13 @@
 """Making what was queued durable: groups of entries, one after the other, each with one commit.
 
 A group's data goes to its new space and is synced; then its changes go to the engine in one batch
-and are synced; then the commit mark moves, and the log's blocks go to their places. A thread does
-that for a store in use (`start`); without it `land` carries out one group, for tests and at the
-end. What landed goes back through a queue, with one call for each group.
+and are synced; then the commit mark moves, and those who wait are called. The log's blocks go to
+their places when there is nothing better to do. A thread does all that for a store in use
+(`start`); without it `land` carries out one group, for tests and at the end.
 
-The log of a group stays in the engine until a later sync of the block file; a crash before it
-brings the blocks to their places again. Blocks that are freed in the meantime are kept back: the
-log must not overwrite the data of a new owner.
+The log of a group stays in the engine until its blocks are in their places and the block file is
+synced; a crash before that brings them there again. Blocks that are freed in the meantime are kept
+back: the log must not overwrite the data of a new owner.
 """
 
 from __future__ import annotations
@@ -29,16 +29,23 @@ from spirula.store.disk.state import Entry, Options
 from spirula.store.objectstore import BLOCK_SIZE
 from spirula.types.transaction import Buffer
 
+_UNAPPLIED_BYTES = 4 << 20
+"""So much of the log waits to be brought to its place while groups follow one another."""
 _GROUP_BYTES = 32 << 20
 """A group takes no more entries when it has this much data: its callbacks should come soon."""
 
 
 @dataclass(slots=True)
 class Landed:
-    """What came of a group: durable, or (with an error) not for ever. `released`: free space."""
+    """What came of a group: durable, or (with an error) not for ever.
+
+    Since the one before, `released` has become free space, and `applied` are blocks of the log that
+    have come to their places.
+    """
 
     entries: list[Entry]
     released: list[Extent]
+    applied: list[dict[int, bytes]]
     error: CephError | None = None
 
 
@@ -75,10 +82,15 @@ class Commits:
         # The log, by group: the oldest one that the engine still has is `_log[0]`.
         self._log: deque[tuple[int, int, list[int]]] = deque()
         self._log_bytes = 0
+        # By block of the disk, the last group in whose log it is.
         self._logged: dict[int, int] = {}
-        self._kept_back: list[Extent] = []
+        self._unapplied: dict[int, bytes] = {}
         self._applied = free.sequence
         self._synced = free.sequence
+        # Freed space that a log may overwrite, and that which can be released.
+        self._kept_back: list[Extent] = []
+        self._released: list[Extent] = []
+        self._to_report: list[dict[int, bytes]] = []
 
     # --- who queues ---
 
@@ -96,7 +108,8 @@ class Commits:
         if self._thread is None:
             while self.land():
                 pass
-            self._trim_all()
+            self._attempt(self._trim)
+            self._report()
             return
         wait = _Wait()
         self._queue.put(wait)
@@ -111,12 +124,17 @@ class Commits:
         else:
             while self.land():
                 pass
-        self._finish()
+        self._attempt(lambda: self._trim(checkpoint=True))
+        self._attempt(self._device.sync)
+        self._report()
 
     # --- who lands ---
 
-    def land(self, most: int = 1 << 30) -> bool:
-        """Land a group of at most so many entries; False if nothing is queued."""
+    def land(self, most: int = 1 << 30, *, apply: bool = True) -> bool:
+        """Land a group of at most so many entries; False if nothing is queued.
+
+        `apply` brings the log to its place, too.
+        """
         entries: list[Entry] = []
         while not self._queue.empty() and len(entries) < most:
             entry = self._queue.get_nowait()
@@ -124,6 +142,8 @@ class Commits:
                 entries.append(entry)
         if entries:
             self._land(entries)
+            if apply:
+                self._attempt(self._tidy)
         return bool(entries)
 
     def _run(self) -> None:
@@ -136,31 +156,41 @@ class Commits:
                 entries.append(entry)
                 size += entry.size
                 if size > _GROUP_BYTES or queue.empty():
-                    entry = None
                     break
                 entry = queue.get_nowait()
-            else:
-                if entries:
-                    self._land(entries)
-                if entry is None:
-                    return
-                self._trim_all()
+            if entries:
+                self._land(entries)
+            if entry is None:
+                return
+            if isinstance(entry, _Wait):
+                self._attempt(self._trim)
+                self._report()
                 entry.done.set()
-                continue
-            self._land(entries)
+            elif queue.empty() or len(self._unapplied) * BLOCK_SIZE > _UNAPPLIED_BYTES:
+                self._attempt(self._tidy)
 
-    def _land(self, entries: list[Entry]) -> None:
-        released: list[Extent] = []
+    def _attempt(self, action: Callable[[], None]) -> None:
+        """Do something unless all has failed already; if it fails, all has."""
         if self._error is None:
             try:
-                released = self._commit(entries)
+                action()
             except CephError as error:
                 self._error = error
             except OSError as error:
                 self._error = CephError.from_errno(error.errno or InputOutput.code, str(error))
-        self._on_landed(Landed(entries, released if self._error is None else [], self._error))
 
-    def _commit(self, entries: list[Entry]) -> list[Extent]:
+    def _land(self, entries: list[Entry]) -> None:
+        self._attempt(lambda: self._commit(entries))
+        self._report(entries)
+
+    def _report(self, entries: list[Entry] | None = None) -> None:
+        """Say what has happened since the last report."""
+        if entries or self._released or self._to_report:
+            landed = Landed(entries or [], self._released, self._to_report, self._error)
+            self._released, self._to_report = [], []
+            self._on_landed(landed)
+
+    def _commit(self, entries: list[Entry]) -> None:
         batch, log = Batch(), dict[int, bytes]()
         direct: list[tuple[int, list[Buffer]]] = []
         taken: list[Extent] = []
@@ -173,31 +203,32 @@ class Commits:
             given += entry.freed
         if direct:
             self._write(direct)
-        trimmed = self._trimmed(synced=bool(direct), at_least=self._options.log_bytes)
+            self._sync()
+        trimmed = self._trimmed() if self._log_bytes >= self._options.log_bytes else 0
         if trimmed:
             batch.delete_range(log_key(self._log[0][0]), log_key(trimmed + 1))
-        sequence = self._free.sequence + 1
         if log:
-            record = encode_log(log)
+            sequence, record = self._free.sequence + 1, encode_log(log)
             batch.put(log_key(sequence), record)
             self._log.append((sequence, len(record), list(log)))
             self._log_bytes += len(record)
-        self._free.record(batch, taken, given)
+            self._logged.update(dict.fromkeys(log, sequence))
+        self._make_durable(batch, taken, given)
+        self._unapplied.update(log)
+        self._kept_back += given
+        if trimmed:
+            self._forget_log(trimmed)
+
+    def _make_durable(
+        self, batch: Batch, taken: list[Extent], given: list[Extent], *, checkpoint: bool = False
+    ) -> None:
+        sequence = self._free.record(batch, taken, given, checkpoint=checkpoint)
         self._engine.write(batch)
         self._engine.sync()
         self._mark.write(sequence)
         self.groups += 1
-        released = self._forget_log(trimmed) if trimmed else []
-        if log:
-            self._logged.update(dict.fromkeys(log, sequence))
-            blocks = sorted(log)
-            self._write([(block * BLOCK_SIZE, [log[block]]) for block in blocks], sync=False)
-        self._applied = sequence
-        released += self._not_logged(given)
-        self._discard(released)
-        return released
 
-    def _write(self, pieces: list[tuple[int, list[Buffer]]], *, sync: bool = True) -> None:
+    def _write(self, pieces: list[tuple[int, list[Buffer]]]) -> None:
         """Write pieces to the disk, in one go what is one behind the other."""
         start, buffers, end = pieces[0][0], list[Buffer](), pieces[0][0]
         for offset, parts in pieces:
@@ -207,27 +238,50 @@ class Commits:
             buffers += parts
             end = offset + sum([len(part) for part in parts])
         self._device.write(start, buffers)
-        if sync:
-            self._device.sync()
 
-    # --- the log ---
+    def _sync(self) -> None:
+        self._device.sync()
+        self._synced = self._applied
 
-    def _trimmed(self, *, synced: bool, at_least: int) -> int:
-        """Up to which group the log can go with the next batch; 0 if none is to go yet.
+    # --- the log, and space ---
 
-        All that was applied is durable if the block file was just `synced`.
-        """
-        if synced:
-            self._synced = self._applied
-        if self._log_bytes < at_least or not self._log:
+    def _tidy(self) -> None:
+        """Bring the log to its place, and give back what was freed."""
+        blocks = self._unapplied
+        if blocks:
+            self._write([(block * BLOCK_SIZE, [blocks[block]]) for block in sorted(blocks)])
+            self._to_report.append(blocks)
+            self._unapplied = {}
+        self._applied = self._free.sequence
+        if self._kept_back:
+            kept_back, self._kept_back = self._kept_back, []
+            for extent in self._not_logged(kept_back):
+                if extent[1] >= self._options.discard_from:
+                    self._device.discard(*extent)
+                self._released.append(extent)
+
+    def _trimmed(self) -> int:
+        """Up to which group the log can go with the next batch; 0 if there is none."""
+        if not self._log:
             return 0
         if self._synced < self._log[-1][0]:
-            self._device.sync()
-            self._synced = self._applied
+            self._tidy()
+            self._sync()
         return self._synced
 
-    def _forget_log(self, trimmed: int) -> list[Extent]:
-        """The engine has no log of these groups any more; what can be released for that."""
+    def _trim(self, *, checkpoint: bool = False) -> None:
+        """Land an empty group after which there is no log, and nothing is kept back."""
+        batch = Batch()
+        trimmed = self._trimmed()
+        if trimmed:
+            batch.delete_range(log_key(self._log[0][0]), log_key(trimmed + 1))
+        if trimmed or checkpoint:
+            self._make_durable(batch, [], [], checkpoint=checkpoint)
+            self._forget_log(trimmed)
+        self._tidy()
+
+    def _forget_log(self, trimmed: int) -> None:
+        """The engine has no log of these groups any more."""
         log, logged = self._log, self._logged
         while log and log[0][0] <= trimmed:
             sequence, size, blocks = log.popleft()
@@ -235,18 +289,15 @@ class Commits:
             for block in blocks:
                 if logged.get(block) == sequence:
                     del logged[block]
-        kept_back, self._kept_back = self._kept_back, []
-        return self._not_logged(kept_back)
 
     def _not_logged(self, extents: list[Extent]) -> list[Extent]:
         """Of freed space what no log would overwrite; the rest is kept back."""
         logged = self._logged
         if not logged:
-            return list(extents)
+            return extents
         free: list[Extent] = []
         for offset, length in extents:
-            first = offset // BLOCK_SIZE
-            at = first
+            at = first = offset // BLOCK_SIZE
             stop = first + length // BLOCK_SIZE
             for block in range(first, stop):
                 if block in logged:
@@ -257,47 +308,6 @@ class Commits:
             if stop > at:
                 free.append((at * BLOCK_SIZE, (stop - at) * BLOCK_SIZE))
         return free
-
-    def _discard(self, extents: list[Extent]) -> None:
-        for offset, length in extents:
-            if length >= self._options.discard_from:
-                self._device.discard(offset, length)
-
-    def _trim_all(self) -> None:
-        """Land an empty group that trims the log."""
-        if self._error is not None or not self._log:
-            return
-        try:
-            released = self._trim()
-        except CephError as error:
-            self._error = error
-            return
-        if released:
-            self._on_landed(Landed([], released))
-
-    def _trim(self, *, checkpoint: bool = False) -> list[Extent]:
-        batch = Batch()
-        trimmed = self._trimmed(synced=False, at_least=0)
-        if trimmed:
-            batch.delete_range(log_key(self._log[0][0]), log_key(trimmed + 1))
-        sequence = self._free.record(batch, [], [], checkpoint=checkpoint)
-        self._engine.write(batch)
-        self._engine.sync()
-        self._mark.write(sequence)
-        self._applied = sequence
-        released = self._forget_log(trimmed)
-        self._discard(released)
-        return released
-
-    def _finish(self) -> None:
-        """Leave a store that the next mount has no work with."""
-        if self._error is not None:
-            return
-        try:
-            self._trim(checkpoint=True)
-            self._device.sync()
-        except CephError as error:
-            self._error = error
 
 
 def replay(engine: Engine, device: BlockDevice, free: FreeList, mark: CommitMark) -> int:

@@ -294,7 +294,7 @@ def _count(state: State, onode: Onode, before: tuple[object, ...]) -> None:
 
 
 def landed(state: State, entry: Entry) -> None:
-    """The engine and the disk have all of an entry: reads need it here no more."""
+    """The engine has all of an entry, and the disk its direct writes: they are not needed here."""
     sequence = entry.sequence
     for onode in entry.onodes_was:
         onode.pins -= 1
@@ -304,11 +304,8 @@ def landed(state: State, entry: Entry) -> None:
         state.omaps.landed(omap_id, omap_key, sequence)
     if entry.regions:
         state.shared.landed(entry.regions, sequence)
-    unwritten = state.unwritten
     for offset, _ in entry.direct:
-        unwritten.remove(offset // BLOCK_SIZE)
-    for block, data in entry.log.items():
-        unwritten.landed(block, data)
+        state.unwritten.remove(offset // BLOCK_SIZE)
 
 
 def undo(state: State, entry: Entry) -> None:

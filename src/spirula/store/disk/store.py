@@ -213,12 +213,12 @@ class DiskObjectStore:
                 return False
         return True
 
-    def land(self, most: int = 1) -> bool:
+    def land(self, most: int = 1, *, apply: bool = True) -> bool:
         """Without a thread: make a group of the oldest entries durable; False if none waits.
 
-        Their callbacks come through `defer`.
+        Their callbacks come through `defer`. `apply`: as for `Commits.land`.
         """
-        return self._now().commits.land(most)
+        return self._now().commits.land(most, apply=apply)
 
     def _on_landed(self, landed: Landed) -> None:
         """Called by the commit thread."""
@@ -246,6 +246,9 @@ class DiskObjectStore:
                 if landed.error is None:
                     content.landed(state, entry)
                 self._calls.append((entry, landed.error))
+            for blocks in landed.applied:
+                for block, data in blocks.items():
+                    state.unwritten.landed(block, data)
             state.allocator.release(landed.released)
 
     # --- space ---

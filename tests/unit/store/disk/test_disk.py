@@ -32,7 +32,7 @@ class DiskBench:
         self.store.mount()
 
     def land(self):
-        self.store.land(self.rng.choice([1, 1, 3]))
+        self.store.land(self.rng.choice([1, 1, 3]), apply=self.rng.random() < 0.5)
         self._call()
 
     def _call(self):
