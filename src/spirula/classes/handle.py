@@ -82,7 +82,10 @@ class ObjectHandle(Protocol):
         """Cuts or extends the data to `size` bytes; does nothing where there is no object."""
 
     def write_zero(self, offset: int, length: int) -> None:
-        """Zeroes a range; does nothing where there is no object."""
+        """Zeroes a range; does nothing where there is no object, or behind its end.
+
+        A range that reaches the end, or beyond, is cut off: the object ends where it began.
+        """
 
     def snap_revert(self, snapid: int) -> None:
         """Gives the object the state that it had at a snapshot."""

@@ -24,9 +24,12 @@ from spirula.errors import CephError, NotFound, NotPermitted, NotSupported
 ENTRY_POINTS: Final = "spirula.classes"
 """The group of entry points by which packages offer classes: `NAME = "package.module"`."""
 
+_MODULES: Final = {"2pc_queue": "two_phase_queue"}
+
 BUILT_IN: Final = {
-    name: f"spirula.classes.{name}"
+    name: f"spirula.classes.{_MODULES.get(name, name)}"
     for name in (
+        "2pc_queue",
         "cas",
         "cephfs",
         "hello",
@@ -35,6 +38,7 @@ BUILT_IN: Final = {
         "log",
         "numops",
         "otp",
+        "queue",
         "refcount",
         "timeindex",
         "user",

@@ -108,10 +108,11 @@ class MemoryHandle:
         self.num_write += 1
         if length == 0:
             raise CephError.from_errno(errno.EINVAL)
-        end = min(offset + length, len(self.pending.data))
-        if self.pending.exists and offset < end:
-            data = self.pending.data
-            self.pending.data = data[:offset] + bytes(end - offset) + data[end:]
+        data = self.pending.data
+        if offset + length >= len(data):
+            self.pending.data = data[:offset]  # upstream makes a truncation of it
+        else:
+            self.pending.data = data[:offset] + bytes(length) + data[offset + length :]
 
     def snap_revert(self, snapid):
         raise CephError.from_errno(errno.EOPNOTSUPP, "no snapshots here")

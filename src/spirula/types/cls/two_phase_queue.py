@@ -25,6 +25,16 @@ class Reservation(Struct):
     entries: u32 = since(2)
 
 
+@struct
+class Reservations(Struct):
+    """What the attribute `cls_queue_urgent_data` holds: reservations that the head has no room for.
+
+    Also by id.
+    """
+
+    reservations: HashMap[u32, Reservation]
+
+
 @struct(name="cls_2pc_urgent_data", version=1, compat=1, raised=("committed_entries", 2, 1))
 class UrgentData(Struct):
     """All reservations by id; with `has_xattrs` further ones are in attributes of the object."""
