@@ -16,9 +16,13 @@ from uuid import UUID
 
 import pytest
 
+from spirula.cli.main import main
 from spirula.conf.formatter import render
 from spirula.errors import Exists, InvalidArgument
 from spirula.store import osd_meta
+from spirula.store.disk.medium import FolderMedium
+from spirula.store.disk.mkfs import mkfs
+from spirula.store.disk.store import DiskObjectStore
 from spirula.store.memory import MemoryObjectStore
 from spirula.store.osd_meta import META, SNAPMAPPER
 from spirula.store.pg_meta import read_info, read_log
@@ -84,10 +88,14 @@ class Stopped:
     def export(self, pgid):
         return self.tool("--op", "export", "--pgid", pgid)
 
-    def empty_store(self):
-        """A store of ours for the same OSD, without PGs."""
+    def empty_store(self, folder=None):
+        """A store of ours for the same OSD, without PGs: in memory, or in a folder."""
         pump = Pump()
-        store = MemoryObjectStore(pump.defer)
+        if folder is None:
+            store = MemoryObjectStore(pump.defer)
+        else:
+            mkfs(folder, size=1 << 30)
+            store = DiskObjectStore(FolderMedium(folder), pump.defer)
         store.mount()
         superblock = self.on("meta", osd_meta.SUPERBLOCK, "get-bytes")
         epoch = OSDSuperblock.decode(superblock).current_epoch
@@ -180,8 +188,8 @@ def exports(stopped):
     return {SPGId.parse(pgid): stopped.export(pgid) for pgid in pgs}
 
 
-def imported(stopped, exports):
-    store, pump = stopped.empty_store()
+def imported(stopped, exports, folder=None):
+    store, pump = stopped.empty_store(folder)
     for pgid, raw in exports.items():
         assert import_pg(store, pump, io.BytesIO(raw)).pgid == pgid
     return store
@@ -194,7 +202,26 @@ def exported(store, pgid):
 
 
 def test_through_our_store_and_out_again(stopped, exports):
-    store = imported(stopped, exports)
+    check_store(stopped, exports, imported(stopped, exports))
+
+
+def test_through_our_store_on_disk(stopped, exports, tmp_path, capsys):
+    """Mounted anew for the comparison, then checked and exported by the store command."""
+    folder = tmp_path / "osd"
+    imported(stopped, exports, folder).umount()
+    store = DiskObjectStore(FolderMedium(folder), lambda call: call)
+    store.mount()
+    check_store(stopped, exports, store)
+    store.umount()
+    assert main(["store", "fsck", str(folder), "--deep"]) == 0
+    for pgid, raw in exports.items():
+        target = tmp_path / str(pgid)
+        assert main(["store", "export", str(folder), str(pgid), str(target), "--read-only"]) == 0
+        assert target.read_bytes() == raw
+    assert " 0 errors, 0 left" in capsys.readouterr().out
+
+
+def check_store(stopped, exports, store):
     missing = dups = clones = 0
     for pgid, raw in exports.items():
         assert exported(store, pgid) == raw
