@@ -71,7 +71,10 @@ class Named:
 
 
 class ModelClient:
-    """One client. `monitors` is what makes snapshot ids (a `MonClient`); without, no snapshots."""
+    """One client. `monitors` is what makes snapshot ids (a `MonClient`); without, no snapshots.
+
+    `copies`: whether objects are copied from others, of which the OSD reads.
+    """
 
     def __init__(
         self,
@@ -82,11 +85,13 @@ class ModelClient:
         *,
         objects: int = 5,
         monitors=None,
+        copies: bool = True,
     ) -> None:
         self.objecter = objecter
         self.locator = locator
         self.rng = rng
         self.monitors = monitors
+        self.copies = copies
         self.objects = [Named(f"{name} object {n}") for n in range(objects)]
         self.snaps: list[int] = []
         self.snap_seq = 0
@@ -140,7 +145,7 @@ class ModelClient:
             await self._fail(named, after)
         elif choose() < 0.06 and self.snaps:
             await self._roll_back(named)
-        elif choose() < 0.06:
+        elif self.copies and choose() < 0.06:
             await self._copy(named)
         else:
             ops = [self._some_op(after) for _ in range(self.rng.choice((1, 1, 1, 2, 3, 5)))]

@@ -7,6 +7,7 @@ history's simulation, starts it, and kills and cuts what it likes.
 
 from __future__ import annotations
 
+import json
 import uuid
 
 from spirula.auth.crypto import KeyType, generate_key
@@ -18,15 +19,21 @@ from spirula.conf.expand import Identity
 from spirula.mon.daemon import make_monitor
 from spirula.mon.mkfs import make_store
 from spirula.mon.monitor import Ports
+from spirula.osd.daemon import Addresses, make_osd
+from spirula.osd.mkfs import make_store as make_osd_store
+from spirula.osd.state import Ports as OSDPorts
 from spirula.store.keyvalue import MemoryKeyValueStore
+from spirula.store.memory import MemoryObjectStore
 from spirula.types.auth import PrincipalName
 from spirula.types.base import UTime
 from spirula.types.entity import EntityAddrVec
 from spirula.types.mon import MonInfo, MonMap
+from spirula.types.object_info import ObjectLocator
 
 FSID = uuid.UUID("5b1c0e0a-4a4b-4c8e-9f3a-2b6f0d1c7e88")
 ADMIN, MON = PrincipalName.parse("client.admin"), PrincipalName.parse("mon.")
 _PACIFIC = 16
+_OSD_CAPS = {"mon": "allow profile osd", "mgr": "allow profile osd", "osd": "allow *"}
 _ALL = dict.fromkeys(("mds", "mgr", "mon", "osd"), "allow *")
 DISK_S = 0.0005
 """How long a simulated disk takes to make something durable."""
@@ -38,6 +45,10 @@ OPTIONS = {
     "osd_crush_chooseleaf_type": "0",
     "mon_allow_pool_delete": "true",
 }
+
+
+def osd_name(number):
+    return PrincipalName.parse(f"osd.{number}")
 
 
 class Machine:
@@ -108,12 +119,63 @@ class MonMachine(Machine):
         self.store = self.store.after_crash(self.defer)
 
 
+class OSDMachine(Machine):
+    """An OSD with a store in memory, which keeps on a crash what was committed."""
+
+    def __init__(self, world, number):
+        super().__init__(world, f"osd.{number}", f"10.0.2.{number + 1}")
+        self.number = number
+        self.fsid = uuid.UUID(int=world.sim.loop.rng(self.name).getrandbits(128), version=4)
+        self.store = MemoryObjectStore(self.defer)
+
+    def mkfs(self):
+        # Its store is used before there is a loop to call back.
+        self.store = MemoryObjectStore(lambda call: call())
+        make_osd_store(
+            self.store, cluster_fsid=FSID.bytes, osd_fsid=self.fsid.bytes, whoami=self.number
+        )
+        self.store = self.store.after_crash(self.defer)
+
+    def start(self):
+        self.lives += 1
+        return self.host.start(self._run())
+
+    async def _run(self):
+        host = self.host
+        ports = OSDPorts(
+            loop=self.world.sim.loop,
+            wall=host.wall_clock,
+            random_bytes=host.random_bytes,
+            log=self.log,
+            stop=self._stopped,
+            metadata={"hostname": self.name},
+        )
+        where = EntityAddrVec.parse(f"[v2:{host.address}:0/0]")
+        config = self.config("osd", str(self.number))
+        self.store.mount()
+        key = self.world.ring.keys[osd_name(self.number)].key
+        self.daemon = make_osd(self.number, self.store, config, key, ports, Addresses(where, where))
+        await self.daemon.start()
+
+    def _stopped(self, why):
+        self.world.stopped.append(f"{self.name}: {why}")
+        self.log(0, f"stopped: {why}")
+
+    def crash(self):
+        self.host.kill()
+        self.daemon = None
+        self.store = self.store.after_crash(self.defer)
+
+
 class World:
     """A cluster. `log_level` says what of the daemons' logs is kept in `log`."""
 
-    def __init__(self, sim, mons=3, options=None, log_level=0):
+    def __init__(self, sim, mons=3, osds=0, options=None, log_level=0):
         self.sim = sim
         self.log = []
+        self.stopped = []
+        """OSDs that gave up, and why: none should."""
+        self.osd_count = osds
         self.log_level = log_level
         self.options = {**OPTIONS, **(options or {})}
         names = "abcdefg"[:mons]
@@ -122,12 +184,16 @@ class World:
         self.mons = {name: MonMachine(self, name, address) for name, address in addresses.items()}
         self.ring = self._keys()
         self.monmap = self._monmap(addresses)
+        self.osds = [OSDMachine(self, number) for number in range(osds)]
+        self.admin = None
+        """A client's session, for tests that need not come as somebody else."""
         self._clients = 0
 
     def _keys(self):
         rng = self.sim.loop.rng("keys")
         ring = KeyRing()
-        for name, caps in ((MON, {"mon": "allow *"}), (ADMIN, _ALL)):
+        osds = [(osd_name(number), _OSD_CAPS) for number in range(self.osd_count)]
+        for name, caps in ((MON, {"mon": "allow *"}), (ADMIN, _ALL), *osds):
             ring.add(name, generate_key(KeyType.AES, 1_700_000_000.0, rng.randbytes))
             ring.set_caps(name, caps)
         return ring
@@ -148,6 +214,31 @@ class World:
         await self.sim.sleep(2 * DISK_S)
         for mon in self.mons.values():
             await mon.start()
+        self.admin = await self.client()
+        for osd in self.osds:
+            osd.mkfs()
+            await self.command("osd new", uuid=str(osd.fsid), id=str(osd.number))
+        for osd in self.osds:
+            await osd.start()
+        await self.up(self.osd_count)
+
+    async def command(self, prefix, **arguments):
+        """A command of the administrator; its output, parsed if it is JSON."""
+        answer = await self.admin.command({"prefix": prefix, "format": "json", **arguments})
+        output = answer.check()
+        return json.loads(output) if output.strip() else None
+
+    async def up(self, count):
+        """Wait until so many OSDs are up."""
+        while (await self.command("osd stat"))["num_up_osds"] != count:
+            await self.sim.sleep(0.2)
+
+    async def make_pool(self, name, **arguments):
+        """A pool; where its objects are."""
+        await self.command("osd pool create", pool=name, **arguments)
+        await self.admin.objecter.newest_map()
+        names = self.admin.objecter.maps.osdmap.pool_name
+        return ObjectLocator(next(number for number in names if names[number] == name))
 
     async def client(self):
         """A client's session, as client.admin from a host of its own."""

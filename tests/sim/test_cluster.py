@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+
 from spirula.sim.histories import histories
+from tests.rados_model import ModelClient, run_clients
 from tests.sim.cluster_world import World
 
 
@@ -19,3 +23,78 @@ async def test_commands_on_simulated_monitors(sim):
     await client.objecter.newest_map()
     assert sorted(client.objecter.maps.osdmap.pool_name.values()) == [f"pool{n}" for n in range(5)]
     await client.close()
+
+
+@histories(seeds=2)
+async def test_osds_boot_and_keep_what_clients_write(sim):
+    world = World(sim, mons=1, osds=3)
+    await world.start()
+    locator = await world.make_pool("data")
+    rng = random.Random(sim.seed)
+    clients = [
+        ModelClient(
+            world.admin.objecter,
+            locator,
+            random.Random(rng.random()),
+            f"client {n}",
+            monitors=world.admin.monitors,
+            copies=False,
+        )
+        for n in range(3)
+    ]
+    async with asyncio.timeout(300):
+        await run_clients(clients, 30)
+    assert not world.stopped
+    await world.admin.close()
+
+
+def model_clients(world, locator, count):
+    rng = random.Random(world.sim.seed)
+    return [
+        ModelClient(
+            world.admin.objecter,
+            locator,
+            random.Random(rng.random()),
+            f"client {n}",
+            monitors=world.admin.monitors,
+            copies=False,
+        )
+        for n in range(count)
+    ]
+
+
+@histories(seeds=2)
+async def test_all_osds_are_killed_under_load_and_started_again(sim):
+    world = World(sim, mons=1, osds=3)
+    await world.start()
+    locator = await world.make_pool("data")
+    clients = model_clients(world, locator, 3)
+    stop = asyncio.Event()
+
+    async def work(client):
+        while not stop.is_set():
+            await client.step()
+            await sim.sleep(0.05)
+
+    working = [asyncio.create_task(work(client)) for client in clients]
+
+    async def progress(steps):
+        before = sum(client.done for client in clients)
+        async with asyncio.timeout(300):
+            await sim.settled(lambda: sum(client.done for client in clients) >= before + steps)
+
+    for _ in range(3):
+        await progress(sim.rng.randrange(5, 100))
+        for osd in world.osds:
+            osd.crash()
+        await sim.sleep(sim.rng.uniform(0.1, 2))
+        for osd in world.osds:
+            await osd.start()
+    await progress(50)
+    stop.set()
+    async with asyncio.timeout(600):
+        await asyncio.gather(*working)
+        for client in clients:
+            await client.check()
+    assert not world.stopped
+    await world.admin.close()
