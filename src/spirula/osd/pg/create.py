@@ -18,7 +18,9 @@ from spirula.osd.pg.log import Log
 from spirula.osd.pg.meta import Meta
 from spirula.osd.pg.objects import ObjectContexts
 from spirula.osd.pg.peering.intervals import place, take_pool
+from spirula.osd.pg.peering.missing import deletes_are_recovered
 from spirula.osd.pg.peering.state import Peering, State
+from spirula.osd.pg.recovery import Recovery
 from spirula.osd.pg.replicated import ReplicatedBackend
 from spirula.osd.pg.state import PG
 from spirula.osd.pg.waiting import Waiting
@@ -59,6 +61,7 @@ def _make(shared: Shared, pgid: SPGId, info: PGInfo, osdmap: OSDMap, pool: PGPoo
         objects=ObjectContexts(shared.options.osd_pg_object_context_cache_count),
         waiting=Waiting(),
         peering=Peering(),
+        recovery=Recovery(),
     )
     pg.objects.pg = pg
     pg.backend = ReplicatedBackend(pg)
@@ -85,6 +88,7 @@ def create(
     info.stats.created = history.epoch_created
     pg = _make(shared, pgid, info, osdmap, pool)
     pg.past_intervals = past_intervals
+    pg.missing.may_include_deletes = deletes_are_recovered(osdmap)
     place(pg, mapping)
     info.stats.mapping_epoch = history.same_interval_since
     _begin(pg)
@@ -92,6 +96,7 @@ def create(
     pg_meta.create_collection(transaction, pgid, pool.pg_num)
     pg_meta.init_on_disk(transaction, pgid, pool)
     pg.meta.dirty_info = pg.meta.dirty_big_info = pg.meta.dirty_epoch = True
+    pg.meta.rewrite_log = True
     meta.write(pg, transaction)
     pg.store.queue_transactions(pg.coll, (transaction,), on_commit=partial(_on_made, pg))
     if pg.is_primary:

@@ -20,6 +20,13 @@ from spirula.messages.osd_peering import (
     MOSDPGNotify2,
     MOSDPGQuery2,
 )
+from spirula.messages.osd_recovery import (
+    MOSDPGPull,
+    MOSDPGPush,
+    MOSDPGPushReply,
+    MOSDPGRecoveryDelete,
+    MOSDPGRecoveryDeleteReply,
+)
 from spirula.messages.osd_replication import (
     MOSDPGUpdateLogMissing,
     MOSDPGUpdateLogMissingReply,
@@ -163,6 +170,11 @@ def _event(message: Message) -> tuple[str, object]:
 HANDLERS: dict[int, Callable[[PG, Message], None]] = {
     MOSDOp.TYPE: _on_op,
     MOSDBackoff.TYPE: _on_backoff,
+    MOSDPGPull.TYPE: _on_backend,
+    MOSDPGPush.TYPE: _on_backend,
+    MOSDPGPushReply.TYPE: _on_backend,
+    MOSDPGRecoveryDelete.TYPE: _on_backend,
+    MOSDPGRecoveryDeleteReply.TYPE: _on_backend,
     MOSDRepOp.TYPE: _on_backend,
     MOSDRepOpReply.TYPE: _on_backend,
     MOSDPGUpdateLogMissing.TYPE: _on_backend,
@@ -183,6 +195,9 @@ def pgid_of(message: Message) -> object:
         message, MOSDPGQuery2 | MOSDPGNotify2 | MOSDPGInfo2 | MOSDPGLease | MOSDPGLeaseAck
     ):
         return message.spgid
-    if isinstance(message, MOSDPGLog):
+    if isinstance(
+        message,
+        MOSDPGLog | MOSDPGPull | MOSDPGPush | MOSDPGPushReply | MOSDPGRecoveryDeleteReply,
+    ):
         return message.spgid
     return message.pgid  # type: ignore[attr-defined]  # all others name it so

@@ -18,7 +18,7 @@ from spirula.messages.osd_replication import (
     MOSDRepOp,
     MOSDRepOpReply,
 )
-from spirula.osd.pg import meta, snap_index, stats
+from spirula.osd.pg import meta, snap_index, stats, transfer
 from spirula.osd.pg.frozen import frozen
 from spirula.osd.pg.log import Trimmed
 from spirula.types.base import EVersion
@@ -177,7 +177,7 @@ class ReplicatedBackend:
             sender = PGShard(message.connection.peer_name.num, message.from_)
             self._committed(message.rep_tid, sender, message.last_complete_ondisk)
         else:
-            return False
+            return transfer.on_message(self.pg, message)
         return True
 
     def _on_repop(self, message: MOSDRepOp) -> None:

@@ -36,6 +36,10 @@ class Settings:
     osd_pg_object_context_cache_count: int = 64
     osd_heartbeat_grace: float = 20.0
     osd_pool_default_read_lease_ratio: float = 0.8
+    osd_recovery_max_active: int = 0
+    osd_recovery_max_active_ssd: int = 10
+    osd_recovery_max_chunk: int = 8 << 20
+    osd_recovery_max_omap_entries_per_chunk: int = 8096
     osd_pg_stat_report_interval_max: int = 500
 
     @classmethod

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from spirula.osd.pg.meta import Meta
     from spirula.osd.pg.objects import ObjectContexts
     from spirula.osd.pg.peering.state import Peering
+    from spirula.osd.pg.recovery import Recovery
     from spirula.osd.pg.repop import RepGather
     from spirula.osd.pg.settings import Settings
     from spirula.osd.pg.shared import Shared
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from spirula.types.pool import PGPool
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class PG:
     """One placement group (a shard of it in erasure-coded pools) as this OSD has it.
 
@@ -79,6 +80,7 @@ class PG:
     objects: ObjectContexts
     waiting: Waiting
     peering: Peering
+    recovery: Recovery
     past_intervals: PastIntervals = field(default_factory=PastIntervals)
     missing: PGMissing = field(default_factory=PGMissing)
     backend: Backend = field(init=False)
@@ -133,6 +135,8 @@ class PG:
 
     def __str__(self) -> str:
         return f"pg {self.pgid}"
+
+    __repr__ = __str__
 
     @property
     def epoch(self) -> int:

@@ -375,6 +375,13 @@ class Cluster:
                 return
             self.new_map()
 
+    def wait(self) -> None:
+        """Lets leases of those who are gone end, and everything else happen."""
+        self.settle()
+        for _ in range(5):
+            self.clock.advance(4)
+            self.settle()
+
     # --- the PG ---
 
     def make_pg(self) -> PG:

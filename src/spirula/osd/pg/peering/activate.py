@@ -266,8 +266,19 @@ def _serve(pg: PG) -> None:
         backoff.release(pg)
     else:
         active = []
+    pg.recovery.on_finished = partial(_on_recovered, pg)
     recovery.start(pg)
     pg.requeue([*active, *peered])
+
+
+def _on_recovered(pg: PG) -> None:
+    """Everybody has everything: the PG is clean if enough serve it."""
+    work = Work(pg)
+    become_clean(pg)
+    share_info(pg, work)
+    stats.calculate(pg)
+    work.finish()
+    pg.shared.stats_changed(pg)
 
 
 def _on_replica_committed(pg: PG, epoch: int, activation_epoch: int) -> None:
@@ -307,6 +318,7 @@ def map_in_active(pg: PG, work: Work, _: object = None) -> None:
     for obc in pg.objects.all():
         if obc.watchers:
             watch.drop_blocklisted(pg, obc)
-    if infos.prior_set(pg).down != pg.peering.prior.down:
+    if pg.peering.prior.down and infos.drop_dead(pg):
+        lease.clear_prior(pg)
         lease.recheck(pg)
     recovery.start(pg)

@@ -102,6 +102,22 @@ def take_info(pg: PG, sender: PGShard, info: PGInfo, epoch: int) -> bool:
     return True
 
 
+def drop_dead(pg: PG) -> bool:
+    """Leaves out of those who are down whoever is known to have ended, too.
+
+    True when nobody is left who could still answer reads of an earlier interval.
+    """
+    down, osdmap = pg.peering.prior.down, pg.osdmap
+    dead = {osd for osd in down if exists(osdmap, osd) and is_dead(osdmap, osd)}
+    down -= dead
+    return not down
+
+
+def is_dead(osdmap: OSDMap, osd: int) -> bool:
+    """The map says that the process which was up last has ended."""
+    return osdmap.osd_xinfo[osd].dead_epoch > osdmap.osd_info[osd].up_from
+
+
 def has_been_up_since(osdmap: OSDMap, osd: int, epoch: int) -> bool:
     """Whether the OSD is up and was not down after `epoch`."""
     return is_up(osdmap, osd) and osdmap.osd_info[osd].up_from <= epoch

@@ -171,6 +171,7 @@ def reset(pg: PG) -> None:
             requests.append(repop.request)
     pg.repops.clear()
     pg.backend.on_change()
+    pg.recovery.clear()
     for obc in pg.objects.clear():
         watch.on_new_interval(obc)
         requests += locks.take_waiters(obc.lock)

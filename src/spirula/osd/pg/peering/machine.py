@@ -15,6 +15,7 @@ from spirula.messages.osd_peering import MOSDPGInfo2, MOSDPGLog, MOSDPGNotify2, 
 from spirula.osd.pg import lease
 from spirula.osd.pg.frozen import frozen
 from spirula.osd.pg.peering import activate, choose, infos, merge
+from spirula.osd.pg.peering.missing import deletes_are_recovered
 from spirula.osd.pg.peering.state import State
 from spirula.types.base import EVersion
 from spirula.types.pg import PGShard, PGState, SPGId
@@ -50,7 +51,6 @@ def enter(pg: PG, work: Work, state: State) -> None:
 def start(pg: PG, work: Work, _: object = None) -> None:
     """The newest map is in: as primary asks the others, else waits to be asked."""
     if pg.is_primary:
-        pg.set_state(on=PGState.PEERING)
         enter(pg, work, State.GET_INFO)
     else:
         enter(pg, work, State.STRAY)
@@ -81,8 +81,9 @@ def send_notify(pg: PG, work: Work, _: object = None) -> None:
 
 def get_info(pg: PG, work: Work) -> None:
     """Asks all whom writes may have reached what they have."""
+    pg.set_state(on=PGState.PEERING)
     infos.build_prior(pg)
-    if not pg.peering.prior.down:
+    if infos.drop_dead(pg):
         lease.clear_prior(pg)
     pg.peering.blocked_by.clear()
     pg.peering.info_requested.clear()
@@ -122,6 +123,8 @@ def _check_infos(pg: PG, work: Work) -> None:
         peering.blocked_by = set(peering.prior.blocked_by)
         enter(pg, work, State.DOWN)
     elif not peering.info_requested:
+        if not peering.prior.down:
+            lease.clear_prior(pg)  # all who might answer reads have answered in this interval
         enter(pg, work, State.GET_LOG)
 
 
@@ -162,6 +165,7 @@ def get_log(pg: PG, work: Work) -> None:
     if made.want != pg.acting and not (set(made.want) < set(pg.acting)):
         peering.want_acting = made.want
         pg.shared.want_pg_temp(pg.pgid.pgid, [] if made.want == pg.up else made.want)
+        pg.set_state(off=PGState.PEERING)
         enter(pg, work, State.WAIT_ACTING_CHANGE)
         return
     peering.want_acting = []
@@ -204,6 +208,7 @@ def log_in_get_log(pg: PG, work: Work, message: tuple[PGShard, MOSDPGLog]) -> No
 def get_missing(pg: PG, work: Work) -> None:
     """Compares the replicas' logs with the one that counts, to know what they lack."""
     peering, epoch = pg.peering, pg.osdmap.epoch
+    deletes = deletes_are_recovered(pg.osdmap)
     for shard in pg.replicas:
         theirs = peering.peer_info[shard]
         if (
@@ -212,11 +217,11 @@ def get_missing(pg: PG, work: Work) -> None:
             or theirs.last_backfill.is_min
             or shard in peering.backfill_targets
         ):
-            peering.peer_missing[shard] = PGMissing()
+            peering.peer_missing[shard] = PGMissing(may_include_deletes=deletes)
             continue
         identical = theirs.last_update == pg.info.last_update
         if identical and theirs.last_update == theirs.last_complete:
-            peering.peer_missing[shard] = PGMissing()
+            peering.peer_missing[shard] = PGMissing(may_include_deletes=deletes)
             continue
         if shard in peering.peer_missing:
             continue
@@ -295,13 +300,13 @@ def _lose_down_peers(pg: PG) -> None:
 def down(pg: PG, work: Work) -> None:
     """Nobody knows the newest writes until one of those comes back."""
     del work
-    pg.set_state(on=PGState.DOWN)
+    pg.set_state(on=PGState.DOWN, off=PGState.PEERING)
 
 
 def incomplete(pg: PG, work: Work) -> None:
     """No copy is known to have everything."""
     del work
-    pg.set_state(on=PGState.INCOMPLETE)
+    pg.set_state(on=PGState.INCOMPLETE, off=PGState.PEERING)
 
 
 # -------------------------------------------------------------------------------------- as replica

@@ -108,7 +108,7 @@ def start_backfill(pg: PG, work: Work, message: MOSDPGLog) -> None:
     pg.info.pgid, pg.info.shard = pg.pgid.pgid, pg.pgid.shard
     pg.log = Log.of(message.log)
     pg.meta.missing |= set(pg.missing.missing)
-    pg.missing = PGMissing()
+    pg.missing = PGMissing(may_include_deletes=pg.missing.may_include_deletes)
     pg.meta.rewrite_log = pg.meta.dirty_info = pg.meta.dirty_big_info = True
 
 
@@ -165,10 +165,9 @@ def _complete_before(log: Log, missing: PGMissing, last_update: EVersion) -> EVe
 
 def _note_here(pg: PG, work: Work, entry: PGLogEntry) -> None:
     """An entry came to this OSD without its change: a deletion is made up for at once."""
-    note_entry(pg.missing, entry)
     pg.meta.missing.add(entry.soid)
     pg.objects.forget(entry.soid)
-    if entry.is_delete:
+    if note_entry(pg.missing, entry):
         _remove_if_there(pg, work, entry.soid)
 
 
@@ -209,10 +208,10 @@ def _undo(log: Log, missing: PGMissing, soid: HObject, entries: list[PGLogEntry]
     newer = log.objects.get(soid)
     if newer is not None and newer.version >= first:
         # the log that counts did something else to it later: fetched whole, unless deleted
-        if newer.is_delete:
+        if newer.is_delete and not missing.may_include_deletes:
             missing.missing.pop(soid, None)
         else:
-            need(missing, soid, newer.version, NOTHING)
+            need(missing, soid, newer.version, NOTHING, is_delete=newer.is_delete)
         return there
     if prior == NOTHING:
         missing.missing.pop(soid, None)

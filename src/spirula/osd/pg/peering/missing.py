@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spirula.maps.state import OSDMapFlag
 from spirula.types.base import EVersion
 from spirula.types.pg_log import (
     LogOp,
@@ -18,36 +19,53 @@ from spirula.types.pg_log import (
 )
 
 if TYPE_CHECKING:
+    from spirula.maps.osdmap import OSDMap
     from spirula.types.hobject import HObject
 
 NOTHING = EVersion(0, 0)
 
 
-def note_entry(missing: PGMissing, entry: PGLogEntry) -> bool:
-    """An entry came whose change did not; True when that matters.
+def deletes_are_recovered(osdmap: OSDMap) -> bool:
+    """Whether who missed a deletion is told of it later, like of any other change."""
+    return bool(osdmap.flags & OSDMapFlag.RECOVERY_DELETES)
 
-    A deleted object lacks nothing: the deletion itself is carried out when the entry is taken in.
+
+def note_entry(missing: PGMissing, entry: PGLogEntry) -> bool:
+    """An entry came whose change did not.
+
+    True if the object is to be deleted at once: where deletions are not recovered, nobody lacks
+    what is deleted.
     """
     soid = entry.soid
-    known = missing.missing.get(soid)
     if entry.op == LogOp.ERROR:
         return False
-    if entry.is_delete:
-        return missing.missing.pop(soid, None) is not None
+    if entry.is_delete and not missing.may_include_deletes:
+        missing.missing.pop(soid, None)
+        return True
+    known = missing.missing.get(soid)
+    regions = ObjectCleanRegions.decode(entry.clean_regions.encode())
     if entry.prior_version == NOTHING or entry.op == LogOp.CLONE:
-        regions = ObjectCleanRegions.all_dirty()
-        missing.missing[soid] = PGMissingItem(entry.version, NOTHING, False, regions)
+        item = PGMissingItem(entry.version, NOTHING, entry.is_delete, regions)
+        missing.missing[soid] = item
     elif known is not None:
         known.need = entry.version
-        known.is_delete = False
-        known.clean_regions.merge(entry.clean_regions)
+        known.is_delete = entry.is_delete
+        known.clean_regions.merge(regions)
     else:
-        regions = ObjectCleanRegions.decode(entry.clean_regions.encode())
-        missing.missing[soid] = PGMissingItem(entry.version, entry.prior_version, False, regions)
-    return True
+        missing.missing[soid] = PGMissingItem(
+            entry.version, entry.prior_version, entry.is_delete, regions
+        )
+    return False
 
 
-def need(missing: PGMissing, soid: HObject, version: EVersion, have: EVersion) -> None:
+def need(
+    missing: PGMissing,
+    soid: HObject,
+    version: EVersion,
+    have: EVersion,
+    *,
+    is_delete: bool = False,
+) -> None:
     """An object is lacked in this version, with that one there."""
     regions = ObjectCleanRegions.all_dirty()
-    missing.missing[soid] = PGMissingItem(version, have, False, regions)
+    missing.missing[soid] = PGMissingItem(version, have, is_delete, regions)

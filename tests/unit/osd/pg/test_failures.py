@@ -1,0 +1,200 @@
+"""OSDs of a PG end, come back, and take over: what was acknowledged is there, once, everywhere."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from spirula.messages.osd_client import BackoffOp
+from spirula.types.hobject import GHObject
+from spirula.types.pg import Coll
+from tests.unit.osd.pg.harness import (
+    PGID,
+    Client,
+    Cluster,
+    append,
+    delete,
+    object_of,
+    read,
+    write_full,
+)
+
+
+@pytest.fixture
+def client():
+    return Client()
+
+
+def started(osds, **options):
+    cluster = Cluster(osds, **options)
+    cluster.make_pg()
+    return cluster
+
+
+def contents(cluster, osd):
+    """All objects of the PG on one OSD: data, attributes, omap."""
+    store, cid = cluster.nodes[osd].store, Coll.of(PGID)
+    objects, _ = store.collection_list(cid, limit=10_000)
+    return {
+        str(oid): (store.read(cid, oid), store.getattrs(cid, oid), store.omap_get(cid, oid))
+        for oid in objects
+        if not oid.is_pgmeta
+    }
+
+
+def check_alike(cluster):
+    """All that serve the PG have the same objects and logs, and nobody lacks anything."""
+    assert cluster.state == "active+clean"
+    serving = cluster.maps.mapping[cluster.maps.newest].acting
+    first = cluster.primary
+    for osd in serving:
+        pg = cluster.nodes[osd].pg
+        assert not pg.missing.missing
+        assert pg.info.last_update == first.info.last_update == pg.info.last_complete
+        assert [str(e.version) for e in pg.log.entries] == [
+            str(e.version) for e in first.log.entries
+        ]
+        assert contents(cluster, osd) == contents(cluster, serving[0])
+
+
+@pytest.mark.parametrize("osds", [1, 3])
+def test_all_osds_start_again(osds, client):
+    cluster = started(osds)
+    for number in range(5):
+        cluster.ask(client, f"o{number % 3}", append(b"%d" % number))
+    request = cluster.request("o0", append(b"again"))
+    cluster.send(client, request)
+    cluster.settle()
+    before = cluster.primary.log.head
+    for node in cluster.nodes:
+        node.crash()
+    cluster.new_map()
+    for node in cluster.nodes:
+        node.restart()
+    cluster.new_map()
+    cluster.wait()
+    check_alike(cluster)
+    assert cluster.primary.log.head == before
+    cluster.send(client, copy.copy(request))
+    request.epoch = cluster.maps.newest
+    cluster.send(client, copy.copy(request))
+    cluster.settle()
+    assert cluster.ask(client, "o0", read()).ops[0].outdata == b"03again"
+    assert cluster.ask(client, "o1", append(b"x")).result == 0
+
+
+def test_a_replica_takes_over_and_knows_the_requests(client):
+    cluster = started(3)
+    request = cluster.request("a", append(b"x"))
+    cluster.send(client, request)
+    cluster.settle()
+    cluster.nodes[0].crash()
+    cluster.new_map(up=[1, 2])
+    cluster.wait()
+    assert "active" in cluster.state
+    assert "undersized" in cluster.state
+    again = copy.copy(request)
+    again.epoch = cluster.maps.newest
+    cluster.send(client, again)
+    cluster.settle()
+    assert cluster.ask(client, "a", read()).ops[0].outdata == b"x"
+
+
+def test_who_was_away_gets_what_it_missed(client):
+    cluster = started(3)
+    for name in ("a", "b", "c"):
+        cluster.ask(client, name, write_full(b"1"))
+    cluster.nodes[2].crash()
+    cluster.new_map(up=[0, 1])
+    cluster.wait()
+    cluster.ask(client, "a", write_full(b"2"))
+    cluster.ask(client, "b", delete())
+    cluster.ask(client, "d", write_full(b"new" * 5000))
+    assert "degraded" in cluster.state
+    cluster.nodes[2].restart()
+    cluster.new_map(up=[0, 1, 2])
+    cluster.settle()
+    check_alike(cluster)
+    assert cluster.stored(2, "a") == b"2"
+    assert cluster.stored(2, "d") == b"new" * 5000
+
+
+def test_a_primary_that_was_away_gets_what_it_missed_before_it_answers(client):
+    cluster = started(3)
+    cluster.ask(client, "a", write_full(b"1"))
+    cluster.nodes[0].crash()
+    cluster.new_map(up=[1, 2])
+    cluster.wait()
+    cluster.ask(client, "a", write_full(b"2"))
+    cluster.ask(client, "b", write_full(b"3"))
+    cluster.nodes[0].restart()
+    cluster.new_map(up=[0, 1, 2])
+    tid = cluster.send(client, cluster.request("a", read()))
+    cluster.settle()
+    assert client.reply(tid).ops[0].outdata == b"2"
+    check_alike(cluster)
+
+
+def test_what_only_the_old_primary_did_is_undone(client):
+    cluster = started(3)
+    cluster.ask(client, "a", write_full(b"1"))
+    cluster.ask(client, "b", write_full(b"1"))
+    tid = cluster.send(client, cluster.request("a", write_full(b"2")))
+    cluster.send(client, cluster.request("new", write_full(b"2")))
+    cluster.send(client, cluster.request("b", delete()))
+    while cluster.nodes[0].disk:
+        cluster.nodes[0].disk.popleft()()
+    cluster.wires.clear()
+    cluster.nodes[0].crash()
+    cluster.new_map(up=[1, 2])
+    cluster.wait()
+    assert client.reply(tid) is None
+    assert cluster.ask(client, "a", read()).ops[0].outdata == b"1"
+    cluster.ask(client, "c", write_full(b"3"))
+    cluster.nodes[0].restart()
+    cluster.new_map(up=[1, 2, 0])
+    cluster.settle()
+    check_alike(cluster)
+    assert cluster.stored(0, "a") == b"1"
+    assert cluster.stored(0, "b") == b"1"
+    assert not cluster.nodes[0].store.exists(Coll.of(PGID), GHObject(object_of("new")))
+
+
+def test_large_objects_come_in_parts(client):
+    cluster = started(2)
+    for node in cluster.nodes:
+        node.shared.options.osd_recovery_max_chunk = 1000
+    cluster.nodes[1].crash()
+    cluster.new_map(up=[0])
+    cluster.wait()
+    cluster.ask(client, "a", write_full(bytes(range(256)) * 40))
+    cluster.nodes[1].restart()
+    cluster.nodes[1].shared.options.osd_recovery_max_chunk = 1000
+    cluster.new_map(up=[0, 1])
+    cluster.settle()
+    check_alike(cluster)
+    assert cluster.stored(1, "a") == bytes(range(256)) * 40
+
+
+def test_nobody_serves_while_the_newest_writes_may_be_elsewhere(client):
+    cluster = started(2)
+    cluster.ask(client, "a", write_full(b"1"))
+    cluster.nodes[1].crash()
+    cluster.new_map(up=[0])
+    cluster.wait()
+    cluster.ask(client, "a", write_full(b"2"))
+    cluster.nodes[0].crash()
+    cluster.nodes[1].restart()
+    cluster.new_map(up=[1])
+    cluster.settle()
+    assert cluster.state == "down"
+    other = Client(num=5)
+    tid = cluster.send(other, cluster.request("a", read()))
+    assert [m.op for m in other.connection.sent] == [BackoffOp.BLOCK]
+    assert other.reply(tid) is None
+    cluster.nodes[0].restart()
+    cluster.new_map(up=[1, 0])
+    cluster.settle()
+    assert cluster.ask(client, "a", read()).ops[0].outdata == b"2"
+    check_alike(cluster)
