@@ -88,7 +88,8 @@ def _done(folder: Folder) -> UUID | None:
 
 def _clear(folder: Folder) -> None:
     """Remove what an earlier call left that did not come to its end."""
-    names = {entry.name for entry in folder.path.iterdir()} - {LOCK, ".type.new"}
+    # An OSD's key is there before its store.
+    names = {entry.name for entry in folder.path.iterdir()} - {LOCK, ".type.new", "keyring"}
     if names and not (folder.path / "type").exists():
         raise Exists(f"{folder.path} is not empty ({min(names)}): choose another folder")
     try:
