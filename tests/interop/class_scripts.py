@@ -3,7 +3,8 @@
 A script is a list of steps on one object: calls, and what is put into the object directly (damaged
 values, locks that have expired). `on_real` runs scripts on a real cluster, `on_ours` one over an
 object in memory with the same client, times and versions; `differences` compares code, output and
-object after each step. Times may differ by seconds; fields named in `vague` only in their length.
+object after each step. Times may differ by seconds; fields named in `vague` are alike in kind and
+length only.
 """
 
 from __future__ import annotations
@@ -222,15 +223,18 @@ def same(real: bytes, ours: bytes, kind, script, where, found):
     found.append(f"{where}:\n  real {real!r:.1500}\n  ours {ours!r:.1500}")
 
 
+def alike(real, ours, vague) -> bool:
+    """Whether two random values are of the same kind and length."""
+    return type(real) is type(ours) and (isinstance(real, int) or len(real) == len(ours))
+
+
 def close(real, ours, vague) -> bool:
     if isinstance(real, UTime):
         return abs(float(real) - float(ours)) < NEAR_S
     if isinstance(real, Struct):
         return type(real) is type(ours) and all(
-            (
-                len(getattr(real, f.name)) == len(getattr(ours, f.name))
-                if f.name in vague
-                else close(getattr(real, f.name), getattr(ours, f.name), vague)
+            (alike if f.name in vague else close)(
+                getattr(real, f.name), getattr(ours, f.name), vague
             )
             for f in dataclasses.fields(typing.cast("typing.Any", real))
         )

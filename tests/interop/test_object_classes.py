@@ -5,9 +5,15 @@ from __future__ import annotations
 import pytest
 
 from spirula.classes.registry import ClassRegistry
-from tests.interop import class_calls_queues, class_calls_records, class_calls_simple
+from tests.interop import (
+    class_calls_fifo,
+    class_calls_queues,
+    class_calls_records,
+    class_calls_simple,
+)
 from tests.interop.class_scripts import SCRIPTS, client_of, differences, on_real
 
+assert class_calls_fifo
 assert class_calls_queues
 assert class_calls_records
 assert class_calls_simple

@@ -32,6 +32,7 @@ BUILT_IN: Final = {
         "2pc_queue",
         "cas",
         "cephfs",
+        "fifo",
         "hello",
         "journal",
         "lock",
