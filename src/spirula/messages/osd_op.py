@@ -249,7 +249,7 @@ def request_flag_names(flags: int) -> list[str]:
 
 
 _REPLY_FIXED = "BqIiqiQIII"
-_NOT_OF_REPLY = ~(RequestFlag.ONDISK | RequestFlag.ONNVRAM | RequestFlag.ACK)
+_NOT_OF_REPLY = ~int(RequestFlag.ONDISK | RequestFlag.ONNVRAM | RequestFlag.ACK)
 
 
 @cache

@@ -28,8 +28,9 @@ EBLOCKLISTED = ESHUTDOWN
 """What clients on the blocklist are answered (upstream's name for the number)."""
 OSD_WRITETOOBIG = 90
 """What a write with too much data is answered (EMSGSIZE)."""
-_REPLICA_READ = RequestFlag.BALANCE_READS | RequestFlag.LOCALIZE_READS
-_FULL_ANYWAY = RequestFlag.FULL_TRY | RequestFlag.FULL_FORCE
+_LIST_SNAPS = int(OpCode.LIST_SNAPS)
+_REPLICA_READ = int(RequestFlag.BALANCE_READS | RequestFlag.LOCALIZE_READS)
+_FULL_ANYWAY = int(RequestFlag.FULL_TRY | RequestFlag.FULL_FORCE)
 
 
 class Refused(CephError):
@@ -88,7 +89,7 @@ def check_snapdir(request: MOSDOp) -> None:
     """Raises Refused unless listing snapshots, and only that, is asked of `snapdir`."""
     on_snapdir = request.hobj.snap == SNAPDIR
     for op in request.ops:
-        if (op.op == OpCode.LIST_SNAPS) != on_snapdir:
+        if (op.op == _LIST_SNAPS) != on_snapdir:
             raise Refused("list-snaps goes to snapdir, and nothing else does", errno=EINVAL)
 
 

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from spirula.messages.base import Message
     from spirula.osd.pg.state import PG
 
-_READY = PGState.ACTIVE | PGState.PEERED
-_HELD_BACK = PGState.DOWN | PGState.INCOMPLETE
+_HELD_BACK = int(PGState.DOWN | PGState.INCOMPLETE)
+_ACTIVE = int(PGState.ACTIVE)
 
 
 def dispatch(pg: PG, message: Message) -> None:
@@ -71,7 +71,7 @@ def _on_op(pg: PG, message: Message) -> None:
         if backoff.find(session, pg, first) or backoff.find(session, pg, message.hobj.head()):
             return
     state = pg.state
-    if not state & PGState.ACTIVE:
+    if not state & _ACTIVE:
         peered = bool(state & PGState.PEERED)
         held_back = state & _HELD_BACK or peered
         peers = pg.options.osd_backoff_on_peering and state & PGState.PEERING

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spirula.messages.osd_op import MOSDOp
     from spirula.osd.pg.state import PG
 
-_NOT_READABLE = PGState.WAIT | PGState.LAGGY
+_NOT_READABLE = int(PGState.WAIT | PGState.LAGGY)
 
 
 def check_readable(pg: PG, request: MOSDOp) -> bool:

@@ -43,9 +43,17 @@ if TYPE_CHECKING:
 EOLDSNAPC = ERESTART
 """What a write under snapshots older than the object's is answered (upstream's name)."""
 _LIST_SNAPS = int(OpCode.LIST_SNAPS)
-_DONE = RequestFlag.ACK | RequestFlag.ONDISK
+_DONE = int(RequestFlag.ACK | RequestFlag.ONDISK)
+_ENFORCE_SNAPC = int(RequestFlag.ENFORCE_SNAPC)
+_MAP_SNAP_CLONE = int(RequestFlag.MAP_SNAP_CLONE)
+_ORDERSNAP = int(RequestFlag.ORDERSNAP)
+_PARALLELEXEC = int(RequestFlag.PARALLELEXEC)
+_SKIPRWLOCKS = int(RequestFlag.SKIPRWLOCKS)
+_FAILOK = int(OpFlag.FAILOK)
+_LOST = int(ObjectFlag.LOST)
+_POOL_SNAPS = int(PoolFlag.POOL_SNAPS)
 _NO_VERSION = EVersion(0, 0)
-_NOT_READABLE = PGState.WAIT | PGState.LAGGY
+_NOT_READABLE = int(PGState.WAIT | PGState.LAGGY)
 
 
 def do_op(pg: PG, request: MOSDOp) -> None:
@@ -53,7 +61,7 @@ def do_op(pg: PG, request: MOSDOp) -> None:
     session: ClientSession = request.connection.priv
     try:
         needs = caps.op_needs(request, pg.shared.classes.open)
-        if request.flags & RequestFlag.PARALLELEXEC:
+        if request.flags & _PARALLELEXEC:
             raise Refused("PARALLELEXEC is not supported", errno=EINVAL)
         if not admission.may_come_here(pg, request, needs):
             return
@@ -131,7 +139,7 @@ def _do_object_op(pg: PG, request: MOSDOp, needs: OpNeeds, session: ClientSessio
         obc = pg.objects.find(
             wanted,
             can_create=writes,
-            map_snapid_to_clone=bool(request.flags & RequestFlag.MAP_SNAP_CLONE),
+            map_snapid_to_clone=bool(request.flags & _MAP_SNAP_CLONE),
         )
     except MissingObject as missing:
         if not pg.is_primary:
@@ -160,14 +168,14 @@ def _do_object_op(pg: PG, request: MOSDOp, needs: OpNeeds, session: ClientSessio
         session=session,
         reqid=request.request_id(session.name),
     )
-    if not request.flags & RequestFlag.SKIPRWLOCKS:
+    if not request.flags & _SKIPRWLOCKS:
         kind = LockKind.READ
         if needs.rwordered:
             kind = LockKind.EXCLUSIVE if needs.may_read else LockKind.WRITE
         if not locks.try_lock(obc.lock, kind, request):
             return
         ctx.lock_kind = kind
-    if needs.may_read and obc.info.flags & ObjectFlag.LOST:
+    if needs.may_read and obc.info.flags & _LOST:
         _finish_read(ctx, -ENFILE)
     elif not writes and not obc.exists and hobj.snap != SNAPDIR:
         _finish_read(ctx, -ENOENT)
@@ -199,7 +207,7 @@ def execute_ctx(ctx: OpContext) -> None:
     if needs.may_write:
         ctx.snapc = _snap_context(pg, request)
         newest = 0 if ctx.snapset is None else ctx.snapset.seq
-        if request.flags & RequestFlag.ORDERSNAP and ctx.snapc.seq < newest:
+        if request.flags & _ORDERSNAP and ctx.snapc.seq < newest:
             _finish_read(ctx, -EOLDSNAPC)
             return
         ctx.at_version = pg.next_version()
@@ -242,7 +250,7 @@ def _resume(ctx: OpContext, since: int) -> None:
 
 def _snap_context(pg: PG, request: MOSDOp) -> SnapContext:
     """The snapshots that a write is under: its client's, or the pool's."""
-    if pg.pool.flags & PoolFlag.POOL_SNAPS and not request.flags & RequestFlag.ENFORCE_SNAPC:
+    if pg.pool.flags & _POOL_SNAPS and not request.flags & _ENFORCE_SNAPC:
         return pg.pool_snapc
     snaps = request.snaps
     if snaps:
@@ -333,7 +341,7 @@ def _finish_read(ctx: OpContext, result: int) -> None:
         if ctx.notifies or ctx.notify_acks or ctx.watch_connects or ctx.watch_disconnects:
             watch.effects(ctx)
         for op in ctx.ops:
-            if op.rval < 0 and not op.flags & OpFlag.FAILOK:
+            if op.rval < 0 and not op.flags & _FAILOK:
                 result = op.rval
                 break
     reply = MOSDOpReply.to(request, result, pg.osdmap.epoch, _DONE)

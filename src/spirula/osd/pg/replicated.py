@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from spirula.osd.pg.state import PG
 
 _COUNT = _struct.Struct("<I")
-_ACKS = RequestFlag.ACK | RequestFlag.ONDISK
+_ACKS = int(RequestFlag.ACK | RequestFlag.ONDISK)
+_ONDISK = int(RequestFlag.ONDISK)
 _NO_REQID = OSDReqId()
 _NO_OBJECT = HObject()
 _NO_TRACE = bytes(24)
@@ -145,7 +146,7 @@ class ReplicatedBackend:
         pg.store.queue_transactions(pg.coll, (transaction,), on_commit=repop.on_local_commit)
 
     def _on_reply(self, message: MOSDRepOpReply) -> None:
-        if message.ack_type & RequestFlag.ONDISK:
+        if message.ack_type & _ONDISK:
             self._committed(message.tid, message.from_, message.last_complete_ondisk)
 
     def _committed(self, tid: int, sender: PGShard, last_complete: EVersion) -> None:
@@ -246,7 +247,7 @@ class _RepModify:
             trace=_NO_TRACE,
             reqid=message.reqid,
             pgid=SPGId(pg.pgid.pgid, message.from_.shard),
-            ack_type=RequestFlag.ONDISK,
+            ack_type=_ONDISK,
             result=0,
             last_complete_ondisk=self.last_complete,
             from_=pg.whoami,

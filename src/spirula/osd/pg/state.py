@@ -49,6 +49,10 @@ if TYPE_CHECKING:
     from spirula.types.pool import PGPool
 
 
+_ACTIVE = int(PGState.ACTIVE)
+_READY = int(PGState.ACTIVE | PGState.PEERED)
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class PG:
     """One placement group (a shard of it in erasure-coded pools) as this OSD has it.
@@ -145,12 +149,12 @@ class PG:
 
     def is_active(self) -> bool:
         """Requests may be carried out."""
-        return bool(self.state & PGState.ACTIVE)
+        return bool(self.state & _ACTIVE)
 
     @property
     def is_peered(self) -> bool:
         """The members agree; too few of them for requests unless it is active as well."""
-        return bool(self.state & (PGState.ACTIVE | PGState.PEERED))
+        return bool(self.state & _READY)
 
     @property
     def is_nonprimary(self) -> bool:
@@ -167,7 +171,7 @@ class PG:
 
     def set_state(self, *, on: int = 0, off: int = 0) -> None:
         """Sets and clears bits; PGs are reported when one changed."""
-        state = (self.state | on) & ~off
+        state = (self.state | int(on)) & ~int(off)  # enumerations are slow to look at
         if state != self.state:
             self.state = state
             self.stats_changed = True

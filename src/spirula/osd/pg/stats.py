@@ -30,8 +30,8 @@ _FAST = (
 """Counters that the fast part of the info has (PGFastInfo); another one needs all of it written."""
 _SLOW = tuple(f.name for f in ObjectStatSum._denc_fields if f.name not in _FAST)
 _SLOW_CHANGES = tuple(name for name in StatDelta.__slots__ if name not in _FAST)
-_ACTIVE = PGState.ACTIVE
-_READY = PGState.ACTIVE | PGState.PEERED
+_ACTIVE = int(PGState.ACTIVE)
+_READY = int(PGState.ACTIVE | PGState.PEERED)
 _MAX_PURGED_INTERVALS = 10
 
 
