@@ -9,6 +9,7 @@ zeros. For `content`; everything notes in the state's entry how it is undone.
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 
 from spirula.kernels.crc32c import crc32c
 from spirula.store.allocator import Extent
@@ -434,7 +435,7 @@ def clone(state: State, onode: Onode, dest: Onode) -> None:
         number = (bits & -bits).bit_length() - 1
         bits &= bits - 1
         _share(state, onode, number, 0, SHARD_BLOCKS)
-        _share_blobs(state, onode.shards[number])
+        _share_blobs(state, onode, number)
         copied = onode.shards[number].copy()
         _changed_shard(state, dest, number).restore(copied)
     dest.size, dest.stored = onode.size, onode.stored
@@ -458,13 +459,12 @@ def _share(state: State, onode: Onode, number: int, start: int, stop: int) -> No
         shard.runs_ = None
 
 
-def _share_blobs(state: State, shard: Shard) -> None:
-    for number, blob in shard.blobs.items():
-        first = blob.extents[0][0]
-        state.shared.add(first, 1, 1 if blob.shared else 2)
+def _share_blobs(state: State, onode: Onode, number: int) -> None:
+    """Let one more have all blobs of a shard."""
+    for name, blob in onode.shards[number].blobs.items():
+        state.shared.add(blob.extents[0][0], 1, 1 if blob.shared else 2)
         if not blob.shared:
-            made = Blob(blob.algorithm, blob.blocks, blob.stored, blob.crc, blob.extents, True)
-            shard.blobs[number] = made
+            _changed_shard(state, onode, number).blobs[name] = replace(blob, shared=True)
 
 
 def clone_range(
