@@ -99,11 +99,11 @@ def settings(options: dict[str, str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def our_cluster(mons: int = 1, *words: str):
-    """A fresh cluster of ours, ended afterwards."""
+def our_cluster(mons: int = 1, *words: str, osds: int = 0):
+    """A fresh cluster of ours, ended afterwards; without OSDs unless some are asked for."""
     with tempfile.TemporaryDirectory(prefix="spirula-") as folder:
         cluster = OurCluster(Path(folder) / "c", mons)
-        cluster.up("--mons", str(mons), *words)
+        cluster.up("--mons", str(mons), "--osds", str(osds), *words)
         try:
             yield cluster
         finally:

@@ -1,6 +1,6 @@
 """`spirula up`, `down`, `status` and `logs`: a cluster on this machine, in one directory.
 
-spirula up --dir D --mons 3
+spirula up --dir D --mons 3 --osds 3
 ceph -c D/ceph.conf -s
 spirula down --dir D
 """
@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from spirula.cli import mon
+from spirula.cli import mon, osd
 from spirula.cli.credentials import find_key
 from spirula.cluster import processes, ready
 from spirula.cluster.create import create
 from spirula.cluster.layout import Layout
 from spirula.conf.load import load
-from spirula.errors import CephError, InvalidArgument, NotFound
+from spirula.errors import CephError, InputOutput, InvalidArgument, NotFound
 
 DEFAULT_DIR = "spirula-cluster"
 _FOLLOW_S = 0.2
@@ -63,6 +63,7 @@ def up(argv: list[str]) -> int:
         "Then: export CEPH_CONF=D/ceph.conf; ceph -s",
     )
     parser.add_argument("--mons", type=int, metavar="N", help="monitors (default: 1)")
+    parser.add_argument("--osds", type=int, metavar="N", help="OSDs (default: 3)")
     parser.add_argument(
         "-o",
         "--option",
@@ -77,18 +78,21 @@ def up(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     began = time.monotonic()
     directory = args.dir.absolute()
-    layout = _find_or_create(directory, args.mons, _settings(args.option))
+    layout = _find_or_create(directory, args.mons, args.osds, _settings(args.option))
     running = processes.running(layout)
     started = [daemon for daemon in layout.daemons() if daemon not in running]
-    for daemon in started:
-        kind, _, name = daemon.partition(".")
-        arguments = ["-i", name, "-c", str(layout.conf)]
-        processes.start(layout, daemon, _RUN[kind], arguments)
     tell = _progress()
     try:
+        _start(layout, [daemon for daemon in started if daemon.startswith("mon.")])
+        made = _make_stores(layout)
         ready.wait_quorum(layout, args.timeout, tell)
         key = find_key(load(["-c", str(layout.conf), "--name", "client.admin"]).config)
         ready.wait_served(layout, key, args.timeout)
+        for daemon, pid in made.items():
+            if processes.reap(pid):
+                raise InputOutput(f"the store of {daemon} cannot be made: see its log")
+        _start(layout, [daemon for daemon in started if daemon.startswith("osd.")])
+        ready.wait_osds(layout, args.timeout, tell)
     except CephError:
         for daemon in started:
             print(f"{daemon}: {ready.last_words(layout, daemon, 1)}", file=sys.stderr)
@@ -102,14 +106,42 @@ def up(argv: list[str]) -> int:
     return 0
 
 
-_RUN: dict[str, processes.Run] = {"mon": mon.main}
+_RUN: dict[str, processes.Run] = {"mon": mon.main, "osd": osd.main}
+_OSDS = 3
 
 
-def _find_or_create(directory: Path, mons: int | None, settings: dict[str, str]) -> Layout:
+def _start(layout: Layout, daemons: list[str]) -> None:
+    for daemon in daemons:
+        kind, _, name = daemon.partition(".")
+        arguments = ["-i", name, "-c", str(layout.conf)]
+        processes.start(layout, daemon, _RUN[kind], arguments)
+
+
+def _make_stores(layout: Layout) -> dict[str, int]:
+    """Make stores that are not there yet, beside whatever goes on; who does it."""
+    made = {}
+    for place in layout.osds:
+        daemon = f"osd.{place.number}"
+        if not (layout.directory / daemon / "ready").exists():
+            arguments = ["-i", str(place.number), "-c", str(layout.conf), "--mkfs"]
+            arguments += ["--osd-uuid", place.uuid]
+            made[daemon] = processes.run_beside(layout, daemon, osd.main, arguments)
+    return made
+
+
+def _find_or_create(
+    directory: Path, mons: int | None, osds: int | None, settings: dict[str, str]
+) -> Layout:
     try:
         layout = Layout.load(directory)
     except NotFound:
-        return create(directory, 1 if mons is None else mons, settings)
+        count = _OSDS if osds is None else osds
+        return create(directory, 1 if mons is None else mons, settings, osds=count)
+    if osds is not None and osds != len(layout.osds):
+        raise InvalidArgument(
+            f"the cluster in {directory} has {len(layout.osds)} OSDs, not {osds}: "
+            "docs/guide/osds.md tells how to add one"
+        )
     if mons is not None and mons != len(layout.mons):
         raise InvalidArgument(
             f"the cluster in {directory} has {len(layout.mons)} monitors, not {mons}: "
@@ -181,7 +213,10 @@ def status(argv: list[str]) -> int:
 
 def _daemon(layout: Layout, daemon: str, pid: int | None) -> dict[str, object]:
     kind, _, name = daemon.partition(".")
-    found = ready.mon_status(layout, name) if kind == "mon" and pid else None
+    found = None
+    if pid:
+        is_mon = kind == "mon"
+        found = ready.mon_status(layout, name) if is_mon else ready.osd_status(layout, int(name))
     state = found.get("state") if found else None
     memory = _resident_kib(pid) if pid else None
     return {
@@ -204,7 +239,9 @@ def logs(argv: list[str]) -> int:
     """`spirula logs`: the end of daemons' logs, and what comes."""
     parser = _parser("logs", "Show the logs of a cluster's daemons, or the cluster's own log.")
     parser.add_argument(
-        "daemon", nargs="*", help="mon.a ...; `cluster` for the cluster log (default: all daemons)"
+        "daemon",
+        nargs="*",
+        help="mon.a, osd.0 ...; `cluster` for the cluster log (default: all daemons)",
     )
     parser.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="the last N lines")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what is added")

@@ -31,7 +31,7 @@ from spirula.cli.host import (
     pick_address,
     system_metadata,
 )
-from spirula.cli.osd_store import Store, open_store
+from spirula.cli.osd_store import Store, known_fsid, make_folder, open_store, store_type
 from spirula.cli.resolve import resolve
 from spirula.client.mon_hosts import parse_mon_host
 from spirula.conf import version
@@ -152,17 +152,15 @@ def _now(call: Callable[[], None]) -> None:
 
 def _mkfs(config: Config, whoami: int, words: _Words) -> int:
     data = _data_of(config)
-    data.mkdir(parents=True, exist_ok=True)
-    store = open_store(config, data, _now, make=True)
     cluster = _cluster_fsid(config, words.monmap)
-    wanted = config.get_uuid("osd_uuid")
-    identity = _known_fsid(store, cluster, whoami) or (
-        wanted if wanted != _NO_UUID else uuid.uuid4()
-    )
-    if wanted not in (_NO_UUID, identity):
-        raise InvalidArgument(f"{data} was made for osd fsid {identity}, not {wanted}")
+    wanted, known = config.get_uuid("osd_uuid"), known_fsid(data)
+    if known is not None and wanted not in (_NO_UUID, known):
+        raise InvalidArgument(f"{data} was made for osd fsid {known}, not {wanted}")
+    identity = known or (wanted if wanted != _NO_UUID else uuid.uuid4())
+    make_folder(config, data, identity)
     if words.mkkey:
         _make_key(config, whoami)
+    store = open_store(config, data, _now, threaded=False)
     make_store(
         store,
         cluster_fsid=cluster.bytes,
@@ -174,16 +172,6 @@ def _mkfs(config: Config, whoami: int, words: _Words) -> int:
     store.close()
     print(f"spirula osd: made {data} for osd.{whoami} fsid {cluster}", file=sys.stderr)
     return 0
-
-
-def _known_fsid(store: Store, cluster: uuid.UUID, whoami: int) -> uuid.UUID | None:
-    """The identity of an OSD whose folder was made before."""
-    try:
-        words = peek(store)
-    except CephError:
-        return None
-    check_words(words, whoami, str(cluster))
-    return uuid.UUID(words["fsid"])
 
 
 def _cluster_fsid(config: Config, monmap: str) -> uuid.UUID:
@@ -306,7 +294,7 @@ def _make_daemon(
         **system_metadata(),
         **store.metadata(),
         "osd_data": str(_data_of(config)),
-        "osd_objectstore": config.get_str("osd_objectstore"),
+        "osd_objectstore": store_type(config),
         "front_iface": interface_of(addresses.public),
         "back_iface": interface_of(addresses.cluster),
     }

@@ -1,7 +1,7 @@
 """The object store of an OSD's folder: which kind, how it is opened, what it tells of itself.
 
-`osd_objectstore = memstore` keeps everything in memory: the folder holds who the OSD is, and its
-objects are gone when it ends. For tests and clusters that live for an hour.
+On disk, unless `osd_objectstore = memstore` has everything kept in memory: the folder holds who the
+OSD is, and its objects are gone when it ends. For tests, and clusters that live for an hour.
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ from typing import Protocol
 from spirula.conf.config import Config
 from spirula.errors import InvalidArgument, NotFound
 from spirula.osd.mkfs import make_store
+from spirula.store.disk.medium import FolderMedium
+from spirula.store.disk.mkfs import TYPE, mkfs
+from spirula.store.disk.store import DiskObjectStore
 from spirula.store.memory import MemoryObjectStore
 from spirula.store.objectstore import ObjectStore
 
 _MEMSTORE_BYTES = "memstore_device_bytes"
+MEMORY, DISK = "memstore", TYPE
+"""The word `type` of a store."""
 Notify = Callable[[Callable[[], None]], object]
 
 
@@ -70,22 +75,74 @@ class MemoryStore(MemoryObjectStore):
         """There are no files."""
 
 
-def open_store(config: Config, folder: Path, notify: Notify, *, make: bool = False) -> Store:
-    """The store of a folder, unmounted. `make`: it is to be made.
+class DiskStore(DiskObjectStore):
+    """A store on disk, in the OSD's folder."""
 
-    NotFound if the folder is not there, InvalidArgument for a kind that is not known or not that
-    of the folder.
+    def mount_made(self, words: dict[str, str], whoami: int) -> None:
+        """Everything is where it was left."""
+        del words, whoami
+        self.mount()
+
+    def metadata(self) -> dict[str, str]:
+        """What is known without asking the device."""
+        return {"rotational": "0", "journal_rotational": "0", "default_device_class": "ssd"}
+
+    def close(self) -> None:
+        """Files are let go of when it is unmounted."""
+
+
+_KINDS = {"bluestore": DISK, "spirula": DISK, "memstore": MEMORY}
+
+
+def store_type(config: Config) -> str:
+    """The kind of store that `osd_objectstore` asks for. InvalidArgument for one that is not known.
+
+    `bluestore`, the default of upstream, stands for our own store on disk.
     """
-    kind = config.get_str("osd_objectstore")
-    if not folder.is_dir():
-        raise NotFound(f"OSD data directory {folder} does not exist: have you run '--mkfs'?")
-    known = folder / "type"
-    if known.exists():
-        made = known.read_text().strip()
-        if made != kind:
-            raise InvalidArgument(f"{folder} holds a {made}, and osd_objectstore says {kind}")
-    if kind != "memstore":
-        raise InvalidArgument(f"osd_objectstore {kind!r} is none of: memstore")
-    if make:
-        known.write_text(kind + "\n")
+    wanted = config.get_str("osd_objectstore")
+    if wanted not in _KINDS:
+        raise InvalidArgument(f"osd_objectstore {wanted!r} is none of {', '.join(_KINDS)}")
+    return _KINDS[wanted]
+
+
+def make_folder(config: Config, folder: Path, identity: uuid.UUID) -> None:
+    """Make the files of a store in a folder; what is there already stays. Raises as `mkfs`."""
+    kind = store_type(config)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if kind == DISK:
+        mkfs(folder, size=config.get_int("bluestore_block_size"), fsid=identity)
+    else:
+        (folder / "type").write_text(kind + "\n")
+
+
+def known_fsid(folder: Path) -> uuid.UUID | None:
+    """The identity of the OSD whose folder this is; None if it was not made yet."""
+    try:
+        return uuid.UUID(_word(folder, "fsid"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise InvalidArgument(f"{folder / 'fsid'} holds no UUID") from None
+
+
+def _word(folder: Path, name: str) -> str:
+    """A word of a store whose kind is not known yet; behind it may be a checksum."""
+    return (folder / name).read_text().partition("\n")[0].strip()
+
+
+def open_store(config: Config, folder: Path, notify: Notify, *, threaded: bool = True) -> Store:
+    """The store of a folder, unmounted.
+
+    NotFound if the folder is not there, InvalidArgument if it is not of the kind that the
+    configuration asks for.
+    """
+    kind = store_type(config)
+    try:
+        made = _word(folder, "type")
+    except OSError:
+        raise NotFound(f"{folder} holds no OSD: have you run '--mkfs'?") from None
+    if made != kind:
+        raise InvalidArgument(f"{folder} holds a store of type {made}, not {kind}")
+    if kind == DISK:
+        return DiskStore(FolderMedium(folder), notify, threaded=threaded)
     return MemoryStore(folder, notify, config.get_int(_MEMSTORE_BYTES))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from spirula.auth.crypto import KeyType, generate_key
 from spirula.auth.keyring import KeyRing
-from spirula.cluster.layout import MAX_MONS, Layout, MonPlace
+from spirula.cluster.layout import MAX_MONS, MAX_OSDS, Layout, MonPlace, OSDPlace
 from spirula.errors import Exists, InvalidArgument
 from spirula.mon.mkfs import make_store
 from spirula.store.sqlite import SqliteKeyValueStore
@@ -42,14 +42,19 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def create(directory: Path, mons: int, settings: Mapping[str, str] | None = None) -> Layout:
-    """Make a cluster of that many monitors in an empty or new directory.
+def create(
+    directory: Path, mons: int, settings: Mapping[str, str] | None = None, *, osds: int = 0
+) -> Layout:
+    """Make a cluster of that many monitors and OSDs in an empty or new directory.
 
-    `settings` go into the configuration's [global]. Raises Exists if something else is there,
-    InvalidArgument for a count that cannot be.
+    `settings` go into the configuration's [global]. OSDs have their keys; their stores are made
+    when they are started first. Raises Exists if something else is there, InvalidArgument for a
+    count that cannot be.
     """
     if not 1 <= mons <= MAX_MONS:
         raise InvalidArgument(f"--mons {mons}: from 1 to {MAX_MONS} monitors are possible")
+    if not 0 <= osds <= MAX_OSDS:
+        raise InvalidArgument(f"--osds {osds}: up to {MAX_OSDS} OSDs are possible")
     _clear_half_made(directory)
     # Monitors rank by address: with rising ports mon.a has rank 0.
     ports = sorted(free_ports(2 * mons))
@@ -57,16 +62,22 @@ def create(directory: Path, mons: int, settings: Mapping[str, str] | None = None
     places = [
         MonPlace(name, *ports[2 * number : 2 * number + 2]) for number, name in enumerate(names)
     ]
-    layout = Layout(directory, str(uuid.uuid4()), places)
+    stores = [OSDPlace(number, str(uuid.uuid4())) for number in range(osds)]
+    layout = Layout(directory, str(uuid.uuid4()), places, stores)
     for path in (layout.directory, layout.run, layout.log):
         path.mkdir(parents=True, exist_ok=True)
     layout.conf.write_text(configuration(layout, settings or {}))
-    ring = _keys()
+    ring = _keys(osds)
     admin = PrincipalName.parse("client.admin")
     write_private(layout.admin_keyring, KeyRing({admin: ring.keys[admin]}).to_text())
     monmap = make_monmap(layout)
     for place in places:
         make_mon(layout, place.name, monmap, ring)
+    for store in stores:
+        folder = directory / f"osd.{store.number}"
+        folder.mkdir(mode=0o700)
+        own = PrincipalName.parse(f"osd.{store.number}")
+        write_private(folder / "keyring", KeyRing({own: ring.keys[own]}).to_text())
     layout.save()
     return layout
 
@@ -77,7 +88,7 @@ def _clear_half_made(directory: Path) -> None:
     strange = [
         path.name
         for path in directory.iterdir()
-        if path.name not in _OURS and not path.name.startswith("mon.")
+        if path.name not in _OURS and not path.name.startswith(("mon.", "osd."))
     ]
     if strange:
         raise Exists(f"{directory} holds {strange[0]}, which is no part of a cluster")
@@ -88,11 +99,15 @@ def _clear_half_made(directory: Path) -> None:
             path.unlink()
 
 
-def _keys() -> KeyRing:
+_OSD_CAPS = {"mgr": "allow profile osd", "mon": "allow profile osd", "osd": "allow *"}
+
+
+def _keys(osds: int) -> KeyRing:
     ring = KeyRing()
     for name, caps in (
         ("mon.", {"mon": "allow *"}),
         ("client.admin", dict.fromkeys(("mds", "mgr", "mon", "osd"), "allow *")),
+        *((f"osd.{number}", _OSD_CAPS) for number in range(osds)),
     ):
         principal = PrincipalName.parse(name)
         ring.add(principal, generate_key(KeyType.AES, time.time(), os.urandom))
@@ -138,6 +153,19 @@ def make_mon(layout: Layout, name: str, monmap: MonMap, ring: KeyRing) -> None:
     (data / "kv_backend").write_text("sqlite\n")
 
 
+def _for_osds(count: int) -> dict[str, str]:
+    """What differs from the defaults where all OSDs are on one host, and perhaps few."""
+    size = min(count, 3)
+    found = {
+        "osd crush chooseleaf type": "0",
+        "osd pool default size": str(size),
+        "osd pool default pg num": "32",
+    }
+    if size == 1:
+        found |= {"mon allow pool size one": "true", "mon warn on pool no redundancy": "false"}
+    return found
+
+
 def configuration(layout: Layout, settings: Mapping[str, str]) -> str:
     """The text of `ceph.conf`."""
     hosts = " ".join(str(addrs_of(place)) for place in layout.mons)
@@ -150,6 +178,7 @@ def configuration(layout: Layout, settings: Mapping[str, str]) -> str:
         "auth client required": "cephx",
         "auth allow insecure global id reclaim": "false",
         "run dir": str(layout.run),
+        **(_for_osds(len(layout.osds)) if layout.osds else {}),
         **settings,
     }
     lines = ["# Made by `spirula up`. `spirula down --dir` ends the cluster.", "[global]"]
@@ -164,4 +193,17 @@ def configuration(layout: Layout, settings: Mapping[str, str]) -> str:
         f"log file = {layout.log}/$name.log",
         f"mon cluster log file = {layout.log}/$cluster.$channel.log",
     ]
+    if layout.osds:
+        lines += [
+            # Whoever waits for a cluster to come up waits for a change after the other.
+            "paxos propose interval = 0.05",
+            "paxos min wait = 0.01",
+            "",
+            "[osd]",
+            f"osd data = {layout.directory}/osd.$id",
+            "keyring = $osd_data/keyring",
+            f"pid file = {layout.run}/$name.pid",
+            f"admin socket = {layout.run}/$name.asok",
+            f"log file = {layout.log}/$name.log",
+        ]
     return "\n".join(lines) + "\n"

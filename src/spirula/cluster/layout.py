@@ -4,6 +4,7 @@ D/ceph.conf            what clients need; names the admin keyring
 D/keyring              key of client.admin
 D/cluster.json         what was asked for: daemons and their ports
 D/mon.a/               a monitor's data (`store.db`, its own keyring)
+D/osd.0/               an OSD's data (its store, its own keyring)
 D/run/mon.a.pid        the process, while it runs
 D/run/mon.a.asok       its admin socket
 D/log/mon.a.log        its log; D/log/ceph.log is the cluster's
@@ -19,6 +20,8 @@ from spirula.errors import InvalidArgument, NotFound
 
 MAX_MONS = 15
 """Monitors of one cluster on one machine; upstream advises against more than seven anywhere."""
+MAX_OSDS = 100
+"""OSDs of one cluster on one machine: each is a process of its own."""
 
 
 @dataclass(slots=True)
@@ -31,12 +34,21 @@ class MonPlace:
 
 
 @dataclass(slots=True)
+class OSDPlace:
+    """One OSD: its number and its identity."""
+
+    number: int
+    uuid: str
+
+
+@dataclass(slots=True)
 class Layout:
     """A cluster's directory and what is in it."""
 
     directory: Path
     fsid: str = ""
     mons: list[MonPlace] = field(default_factory=list)
+    osds: list[OSDPlace] = field(default_factory=list)
 
     @property
     def conf(self) -> Path:
@@ -72,7 +84,8 @@ class Layout:
 
     def daemons(self) -> list[str]:
         """All daemons that belong to the cluster, in the order in which they are started."""
-        return [f"mon.{place.name}" for place in self.mons]
+        mons = [f"mon.{place.name}" for place in self.mons]
+        return mons + [f"osd.{place.number}" for place in self.osds]
 
     def save(self) -> None:
         """Write `cluster.json`."""
@@ -82,6 +95,7 @@ class Layout:
                 {"name": place.name, "port": place.port, "legacy_port": place.legacy_port}
                 for place in self.mons
             ],
+            "osds": [{"id": place.number, "uuid": place.uuid} for place in self.osds],
         }
         path = self.directory / "cluster.json"
         path.with_suffix(".new").write_text(json.dumps(document, indent=4) + "\n")
@@ -94,7 +108,8 @@ class Layout:
         try:
             found = json.loads(path.read_text())
             mons = [MonPlace(one["name"], one["port"], one["legacy_port"]) for one in found["mons"]]
-            return cls(directory, found["fsid"], mons)
+            osds = [OSDPlace(one["id"], one["uuid"]) for one in found.get("osds", [])]
+            return cls(directory, found["fsid"], mons, osds)
         except FileNotFoundError:
             raise NotFound(f"there is no cluster in {directory}: `spirula up` makes one") from None
         except (ValueError, KeyError, TypeError) as error:

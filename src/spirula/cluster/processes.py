@@ -71,6 +71,31 @@ def start(layout: Layout, daemon: str, run: Run, argv: Sequence[str]) -> int:
     raise AssertionError("a forked process goes nowhere else")
 
 
+def run_beside(layout: Layout, daemon: str, run: Run, argv: Sequence[str]) -> int:
+    """Fork a process that does something and ends, such as making a store; its pid, for `reap`."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        _become_daemon(layout, daemon)
+        status = run(list(argv))
+    except BaseException:  # noqa: BLE001 - the end of a process: there is nobody to raise it to
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os._exit(status)
+    raise AssertionError("a forked process goes nowhere else")
+
+
+def reap(pid: int) -> int:
+    """Wait for what `run_beside` started; its exit status."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
 def _become_daemon(layout: Layout, daemon: str) -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -91,10 +116,14 @@ def stop(layout: Layout, timeout_s: float = 10.0) -> list[str]:
     TimedOut if one is still there afterwards (it hangs in the kernel).
     """
     pids = running(layout)
-    for pid in pids.values():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-    stubborn = _wait_gone(layout, pids, timeout_s)
+    stubborn: list[str] = []
+    # Monitors last: OSDs tell them that they end.
+    for kind in ("osd", "mon"):
+        ours = {daemon: pid for daemon, pid in pids.items() if daemon.startswith(kind)}
+        for pid in ours.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        stubborn += _wait_gone(layout, ours, timeout_s)
     for daemon in stubborn:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pids[daemon], signal.SIGKILL)

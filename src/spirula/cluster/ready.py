@@ -29,6 +29,44 @@ def mon_status(layout: Layout, name: str) -> dict[str, object] | None:
     return found if isinstance(found, dict) else None
 
 
+def osd_status(layout: Layout, number: int) -> dict[str, object] | None:
+    """What an OSD says of itself; None if it does not answer."""
+    try:
+        found = json.loads(ask(str(layout.asok(f"osd.{number}")), {"prefix": "status"}))
+    except (CephError, OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def wait_osds(
+    layout: Layout, timeout_s: float, tell: Callable[[str], None] = lambda text: None
+) -> None:
+    """Wait until all OSDs of the cluster serve.
+
+    NotConnected if one ended, with the end of its log; TimedOut.
+    """
+    began = time.monotonic()
+    waiting = [place.number for place in layout.osds]
+    while waiting:
+        for number in waiting:
+            daemon = f"osd.{number}"
+            if read_pid(layout.pid_file(daemon)) is None:
+                words = last_words(layout, daemon)
+                raise NotConnected(f"{daemon} has ended; its log ends with:\n{words}")
+        waiting = [
+            number
+            for number in waiting
+            if (osd_status(layout, number) or {}).get("state") != "active"
+        ]
+        if waiting and time.monotonic() - began > timeout_s:
+            names = ", ".join(f"osd.{number}" for number in waiting)
+            raise TimedOut(f"{names} not up after {timeout_s:g} s: see {layout.log}")
+        if waiting:
+            up = len(layout.osds) - len(waiting)
+            tell(f"waiting for OSDs: {up} of {len(layout.osds)} serve")
+            time.sleep(_POLL_S)
+
+
 def last_words(layout: Layout, daemon: str, lines: int = 5) -> str:
     """The end of a daemon's log."""
     try:

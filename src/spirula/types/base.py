@@ -39,6 +39,11 @@ def local_time(seconds: int) -> tuple[str, str]:
     return moment, f"{'-' if offset < 0 else '+'}{hours:02}{minutes:02}"
 
 
+def calendar_text(seconds: int) -> str:
+    """A time since 1970 as ctime(3) has it: `Thu Apr  1 12:00:00 2021`, local time."""
+    return time.ctime(seconds)
+
+
 @struct(name="utime_t", frozen=True)
 class UTime(Struct):
     """A point in time (seconds and nanoseconds since 1970) or a span."""
