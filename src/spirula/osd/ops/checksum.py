@@ -56,6 +56,7 @@ def checksum(ctx: OpContext, op: OSDOp) -> int:
         return 0
     elif offset + length > size:
         length = size - offset
+        op.raw = OSDOp.make(op.op, ChecksumArgs(offset, length, chunk_size, kind)).raw
         if chunk_size and length % chunk_size:
             return -errno.EINVAL
     if kind not in _KINDS:

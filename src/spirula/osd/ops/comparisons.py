@@ -28,6 +28,9 @@ _WHITEOUT: Final = int(ObjectFlag.WHITEOUT)
 _NUMBER: Final = re.compile(rb"[ \t\n\v\f\r]*([+-]?)([0-9]+)")
 _U64_MAX: Final = 0xFFFF_FFFF_FFFF_FFFF
 
+_SIGNED: Final = bytes((byte + 128) & 255 for byte in range(256))
+"""Bytes so that they sort as C's signed characters do, as which upstream compares omap values."""
+
 _COMPARE: Final[dict[int, Callable[[Any, Any], bool]]] = {
     CmpXattrOp.EQ: lambda given, stored: given == stored,
     CmpXattrOp.NE: lambda given, stored: given != stored,
@@ -143,9 +146,9 @@ def compare_omap(ctx: OpContext, op: OSDOp) -> int:
         if cmp_op == CmpXattrOp.EQ:
             holds = value == given
         elif cmp_op == CmpXattrOp.LT:
-            holds = value < given
+            holds = value.translate(_SIGNED) < given.translate(_SIGNED)
         elif cmp_op == CmpXattrOp.GT:
-            holds = value > given
+            holds = value.translate(_SIGNED) > given.translate(_SIGNED)
         else:
             return -errno.EINVAL
         if not holds:

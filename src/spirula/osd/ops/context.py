@@ -304,9 +304,11 @@ class OpContext:
 
     def reset(self) -> None:
         """Puts back what a run of the vector changed."""
-        obc, writes = self.obc, self.needs.may_write
+        obc, needs = self.obc, self.needs
         self.user_at_version = obc.info.user_version
-        self.info = copy_info(obc.info) if writes else obc.info
+        # a method may try to write without having declared it
+        changes = needs.may_write or needs.classes
+        self.info = copy_info(obc.info) if changes else obc.info
         self.exists = obc.exists
         self.snapset: SnapSet | None = None if obc.ssc is None else obc.ssc.snapset
         self.snapset_changed = False

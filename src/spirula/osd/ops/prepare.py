@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from spirula.osd.ops import (
     checksum,
+    classes,
     comparisons,
     manifest,
     omap,
     reads,
     snaps,
+    tmap,
+    watch_ops,
     writes,
     xattrs,
 )
@@ -36,11 +39,14 @@ if TYPE_CHECKING:
 
 FAMILIES: Final = (
     checksum,
+    classes,
     comparisons,
     manifest,
     omap,
     reads,
     snaps,
+    tmap,
+    watch_ops,
     writes,
     xattrs,
 )
@@ -74,6 +80,8 @@ def prepare_transaction(ctx: OpContext) -> int:
         refused = _full(ctx)
         if refused:
             return refused
+    if ctx.needs.returns_vector and may_write and _answers_too_much(ctx):
+        return -errno.EOVERFLOW
     if ctx.soid.snap == NOSNAP:
         snaps.make_writeable(ctx)
     finish(ctx, LogOp.MODIFY if ctx.exists else LogOp.DELETE, result)
@@ -168,21 +176,24 @@ def clean_regions(ctx: OpContext) -> ObjectCleanRegions:
     return regions
 
 
+def _answers_too_much(ctx: OpContext) -> bool:
+    """Whether an operation of a write answers more than the log could keep of it."""
+    most = ctx.pg.settings.max_write_op_reply_len
+    too_much = [op for op in ctx.ops if len(op.outdata) > most]
+    for op in too_much:
+        op.rval = -errno.EOVERFLOW
+        op.outdata = b""
+    return bool(too_much)
+
+
 def reply_result(ctx: OpContext, result: int) -> int:
     """The result that the client is told.
 
     Of a request that changed something, clients see 0 and no data, unless they ask for it
-    (RETURNVEC), and then only little per operation (osd_max_write_op_reply_len, else EOVERFLOW).
+    (RETURNVEC); then no operation may answer much (osd_max_write_op_reply_len).
     """
-    if result < 0 or not ctx.needs.may_write or not ctx.log:
+    if result < 0 or not ctx.log or not ctx.needs.may_write or ctx.needs.returns_vector:
         return result
-    if not ctx.needs.returns_vector:
-        for op in ctx.ops:
-            op.outdata = b""
-        return 0
-    most = ctx.pg.settings.max_write_op_reply_len
     for op in ctx.ops:
-        if len(op.outdata) > most:
-            result = op.rval = -errno.EOVERFLOW
-            op.outdata = b""
-    return result
+        op.outdata = b""
+    return 0

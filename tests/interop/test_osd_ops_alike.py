@@ -1,0 +1,123 @@
+"""The same requests to a real OSD and to ours in memory: the same answers, the same objects."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+import spirula.client.session as sessions
+from spirula.cli.credentials import find_key
+from spirula.conf.load import load
+from spirula.types.object_info import ObjectLocator
+from spirula.types.osd_op import OpCode, OSDOp
+from spirula.types.osd_op_payload import SparseReadReply
+from tests.interop.realcluster import RealCluster
+from tests.unit.osd.ops.memory_pg import Answer, MemoryPG
+from tests.unit.osd.ops.scripts import Script, Step, drawn, written
+
+POOL = "spirula-ops-alike"
+MTIME = 1_600_000_000.5
+WRITTEN = written()
+
+
+@dataclass
+class RealPool:
+    """A pool of a real cluster, through one session."""
+
+    session: sessions.ClusterSession
+    runner: asyncio.Runner
+    pool: int
+
+    def ask(self, step: Step) -> Answer:
+        """Has the OSD carry out a request."""
+        return self.runner.run(self._ask(step))
+
+    async def _ask(self, step: Step) -> Answer:
+        outcome = await self.session.objecter.operate(
+            step.name,
+            ObjectLocator(self.pool),
+            [OSDOp(op.op, op.flags, op.raw, op.payload_len, op.indata) for op in step.ops],
+            flags=step.flags,
+            snap=step.snap,
+            snapc=step.snapc,
+            mtime=MTIME,
+            timeout_s=20,
+        )
+        return Answer(outcome.result, outcome.ops, outcome.version)
+
+
+@pytest.fixture(scope="module")
+def real_pool(real_cluster: RealCluster) -> Iterator[RealPool]:
+    """A pool of our own with one PG, so that versions go up by one PG's writes."""
+    if POOL not in json.loads(real_cluster.run("ceph", "osd", "pool", "ls", "-f", "json")):
+        real_cluster.run("ceph", "osd", "pool", "create", POOL, "1")
+        real_cluster.run("ceph", "osd", "pool", "set", POOL, "pg_autoscale_mode", "off")
+        real_cluster.run("ceph", "osd", "pool", "application", "enable", POOL, "test")
+    config = load(["-c", str(real_cluster.conf)]).config
+    pools = real_cluster.ceph_json("osd", "pool", "ls", "detail")
+    (number,) = [each["pool_id"] for each in pools if each["pool_name"] == POOL]
+    with asyncio.Runner() as runner:
+        session = runner.run(
+            sessions.open_session(
+                config, find_key(config), clock=time.time, random_bytes=os.urandom, timeout_s=20
+            )
+        )
+        yield RealPool(session, runner, number)
+        runner.run(session.close())
+
+
+def _shown(step: Step, answer: Answer) -> list[object]:
+    """What of an answer must be alike."""
+    shown: list[object] = [("result", answer.result, "version", answer.user_version)]
+    for op, asked in zip(answer.ops, step.ops, strict=True):
+        data: object = bytes(op.outdata)
+        if asked.op == OpCode.SPARSE_READ and op.outdata:
+            data = _filled(bytes(op.outdata))
+            shown.append((str(asked), op.rval, data))
+            continue
+        shown.append((str(asked), op.rval, data, op.op, op.raw))
+    return shown
+
+
+def _filled(encoded: bytes) -> dict[int, int]:
+    """The bytes of a sparse read that are not zero, by where they are; stores differ in holes."""
+    reply = SparseReadReply.decode(encoded, exact=True)
+    found, at = {}, 0
+    for start, length in sorted(reply.extents.items()):
+        piece = reply.data[at : at + length]
+        found |= {start + n: byte for n, byte in enumerate(piece) if byte}
+        at += length
+    return found
+
+
+def compare(real: RealPool, ours: MemoryPG, script: Script) -> None:
+    """Runs a script on both sides; names the first step that differs."""
+    for number, step in enumerate(script):
+        theirs = real.ask(step)
+        mine = ours.ask(
+            step.name,
+            *step.ops,
+            flags=step.flags,
+            snap=step.snap,
+            snapc=step.snapc,
+            mtime=MTIME,
+        )
+        assert _shown(step, mine) == _shown(step, theirs), f"step {number}: {step}"
+        if number % 7 == 3:
+            ours.forget()
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_scripts_by_hand(real_pool: RealPool, name: str) -> None:
+    compare(real_pool, MemoryPG(), WRITTEN[name])
+
+
+def test_random_scripts(real_pool: RealPool, scale: int) -> None:
+    for seed in range(8 * scale):
+        compare(real_pool, MemoryPG(), drawn(seed))
