@@ -60,6 +60,7 @@ _T = TypeVar("_T", PGLogEntry, PGLogDup)
 _EPOCH = _struct.Struct("<I")
 _HINT_EXPECTED_OBJECTS = 1
 _HINT = _struct.Struct("<IQ")
+_FAST = _struct.Struct("<BBIQIQIQQIQ14I9q")
 
 
 def version_key(version: EVersion) -> str:
@@ -347,9 +348,14 @@ def info_changes(
     if dirty_epoch:
         made.set[EPOCH_KEY] = _EPOCH.pack(epoch)
     if not dirty_big_info and try_fast_info and info.last_update > last_written.last_update:
+        if fast_is_enough:
+            # of what was written last, only this is looked at again, unless all is compared
+            last_written.last_update = info.last_update
+            made.set[FASTINFO_KEY] = _fast_value(info)
+            return made, last_written
         fast = PGFastInfo.of(info)
         fast.apply_to(last_written)
-        if fast_is_enough or info == last_written:
+        if info == last_written:
             made.set[FASTINFO_KEY] = fast.encode()
             return made, last_written
     elif info.last_update <= last_written.last_update:
@@ -362,6 +368,26 @@ def info_changes(
     written = PGInfo.decode(raw)
     written.purged_snaps = IntervalSet(purged)
     return made, written
+
+
+def _fast_value(info: PGInfo) -> bytes:
+    """What `PGFastInfo.of(info).encode()` gives, in a fifth of the time: each write has one."""
+    stats, counters = info.stats, info.stats.stats.sum
+    update, complete, version = info.last_update, info.last_complete, stats.version
+    fresh, active, peered = stats.last_fresh, stats.last_active, stats.last_peered
+    clean, unstale = stats.last_clean, stats.last_unstale
+    undegraded, fullsized = stats.last_undegraded, stats.last_fullsized
+    return _FAST.pack(
+        *(1, 1, _FAST.size - 6),
+        *(update.version, update.epoch, complete.version, complete.epoch, info.last_user_version),
+        *(version.version, version.epoch, stats.reported_seq),
+        *(fresh.sec, fresh.nsec, active.sec, active.nsec, peered.sec, peered.nsec),
+        *(clean.sec, clean.nsec, unstale.sec, unstale.nsec),
+        *(undegraded.sec, undegraded.nsec, fullsized.sec, fullsized.nsec, stats.log_size),
+        *(counters.num_bytes, counters.num_objects, counters.num_object_copies),
+        *(counters.num_rd, counters.num_rd_kb, counters.num_wr, counters.num_wr_kb),
+        counters.num_objects_dirty,
+    )
 
 
 @dataclass(slots=True)

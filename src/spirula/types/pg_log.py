@@ -220,6 +220,8 @@ class LogOpReturn(Struct):
 
 _VERSIONS = _struct.Struct("<QIQIBBIBqQiII")
 _EVERSION = _struct.Struct("<QI")
+_EMPTY = bytes(4)
+"""A list without elements; most entries have two of them."""
 
 
 @irregular("pg_log_entry_t")
@@ -286,7 +288,10 @@ class PGLogEntry(Struct):
         out += self.snaps
         out += self.user_version.to_bytes(8, "little")
         self.mod_desc._enc(out, features)
-        _Requests(self.extra_reqids)._enc(out, features)
+        if self.extra_reqids:
+            _Requests(self.extra_reqids)._enc(out, features)
+        else:
+            out += _EMPTY
         if op == LogOp.ERROR:
             out += _struct.pack("<i", self.return_code)
         if self.extra_reqids:
@@ -294,7 +299,10 @@ class PGLogEntry(Struct):
         self.clean_regions._enc(out, features)
         if op != LogOp.ERROR:
             out += _struct.pack("<i", self.return_code)
-        _Returns(self.op_returns)._enc(out, features)
+        if self.op_returns:
+            _Returns(self.op_returns)._enc(out, features)
+        else:
+            out += _EMPTY
         _struct.pack_into("<I", out, start + 2, len(out) - start - 6)
 
     @classmethod

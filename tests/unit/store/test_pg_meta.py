@@ -11,13 +11,13 @@ from spirula.errors import InputOutput, InvalidArgument, NotFound, WireError
 from spirula.store import pg_meta
 from spirula.store.memory import MemoryObjectStore
 from spirula.store.pg_meta import EVERSION_MAX, LogChanges, MetaChanges
-from spirula.types.base import EVersion
+from spirula.types.base import EVersion, UTime
 from spirula.types.hobject import HMAX, HObject
 from spirula.types.interval_set import IntervalSet
 from spirula.types.object_info import ObjectInfo
 from spirula.types.past_intervals import PastIntervals, PGInterval
 from spirula.types.pg import Coll, SPGId
-from spirula.types.pg_info import PGInfo
+from spirula.types.pg_info import PGFastInfo, PGInfo
 from spirula.types.pg_log import (
     LogOp,
     ObjectCleanRegions,
@@ -106,9 +106,22 @@ def test_fast_info_when_only_that_changed(store):
         12, info, before, PastIntervals(), **FLAGS, fast_is_enough=True
     )
     assert vouched == changes
-    write(store, changes)
-    assert pg_meta.read_info(store, PGID).info == info
+    for number, name in enumerate(PGFastInfo().plain()):
+        if hasattr(info.stats.stats.sum, name):
+            setattr(info.stats.stats.sum, name, number)
+    info.stats.last_peered, info.stats.log_size = UTime(8, 9), 77
+    info.stats.version, info.stats.reported_seq = EVersion(6, 2), 55
     info.last_update = EVersion(9, 3)
+    vouched, before = pg_meta.info_changes(
+        12, info, before, PastIntervals(), **FLAGS, fast_is_enough=True
+    )
+    assert vouched.set == {"_fastinfo": PGFastInfo.of(info).encode()}
+    assert before.last_update == info.last_update
+    write(store, changes)
+    write(store, vouched)
+    info.stats.ondisk_log_size = 77
+    assert pg_meta.read_info(store, PGID).info == info
+    info.last_update = EVersion(10, 3)
     info.stats.up = [4]
     changes, written = pg_meta.info_changes(12, info, written, PastIntervals(), **FLAGS)
     assert list(changes.set) == ["_info"]
