@@ -144,6 +144,8 @@ class Commits:
             self._land(entries)
             if apply:
                 self._attempt(self._tidy)
+                if self._released:
+                    self._report()
         return bool(entries)
 
     def _run(self) -> None:
@@ -168,6 +170,8 @@ class Commits:
                 entry.done.set()
             elif queue.empty() or len(self._unapplied) * BLOCK_SIZE > _UNAPPLIED_BYTES:
                 self._attempt(self._tidy)
+                if self._released:
+                    self._report()
 
     def _attempt(self, action: Callable[[], None]) -> None:
         """Do something unless all has failed already; if it fails, all has."""

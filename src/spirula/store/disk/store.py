@@ -404,6 +404,8 @@ class DiskObjectStore:
     def _find(self, cid: Coll, oid: GHObject) -> Onode:
         state = self._state()
         check_belongs(cid, self.collection_bits(cid), oid)
+        if state.cache.bytes > state.cache.target:
+            state.cache.trim()  # not within a transaction, which may hold what it has found
         found = content.find(state, oid)
         if found is None:
             raise NotFound(f"there is no object {oid} in {cid}")

@@ -1,0 +1,380 @@
+"""What could go wrong between the block file, the log and the engine, one by one."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from spirula.errors import InputOutput, InvariantBroken, NoSpace
+from spirula.store.checksums import ChecksumType
+from spirula.store.disk.layout import FIRST_BLOCK, LOG, SHARD, SHARED
+from spirula.store.disk.medium import MemoryMedium
+from spirula.store.disk.state import Options
+from spirula.store.disk.store import DiskObjectStore
+from tests.unit.store.conformance import PG, POOL, obj, queue, txn
+from tests.unit.store.disk.test_disk import DiskBench
+
+BLOCK = 4096
+A, B = obj("a"), obj("b")
+
+
+def bench_of(blocks=1 << 14, **options):
+    made = DiskBench(MemoryMedium((FIRST_BLOCK + blocks) * BLOCK), Options(**options))
+    queue(made, ("create_collection", PG, 0))
+    made.settle()
+    return made
+
+
+def records(bench, kind):
+    return [key for key, _ in bench.medium.engine.iterate(kind, bytes([kind[0] + 1]))]
+
+
+def lose_power(bench):
+    """Nothing that was not synced is left, of the engine and of the disk."""
+    bench._mount(bench.medium.after_crash())
+
+
+def where(bench, oid):
+    """The blocks of the disk that an object has."""
+    onode = bench.store._find(PG, oid)
+    return [address for shard in onode.shards.values() for address in shard.addresses]
+
+
+# --- the log, and blocks that change hands ---
+
+
+def test_a_logged_block_has_no_new_owner_before_the_log_is_trimmed():
+    bench = bench_of(64)
+    queue(bench, ("write", PG, A, 0, b"a" * 16 * BLOCK))
+    bench.settle()
+    queue(bench, ("write", PG, A, BLOCK, b"A" * BLOCK))
+    bench.settle()
+    logged = where(bench, A)[1]
+    queue(bench, ("remove", PG, A))
+    bench.settle()
+    assert records(bench, LOG)
+    queue(bench, ("write", PG, B, 0, b"b" * 63 * BLOCK))
+    assert logged not in where(bench, B)
+    assert bench.store.statfs().available == BLOCK
+    # The last block is to be had, for the price of a trim.
+    queue(bench, ("write", PG, B, 63 * BLOCK, b"c" * BLOCK))
+    assert logged in where(bench, B)
+    bench.settle()
+    lose_power(bench)
+    assert bench.store.read(PG, B) == b"b" * 63 * BLOCK + b"c" * BLOCK
+
+
+def test_freed_space_has_no_new_owner_before_that_is_durable():
+    bench = bench_of(48)
+    queue(bench, ("write", PG, A, 0, b"a" * 16 * BLOCK))
+    bench.settle()
+    queue(bench, ("remove", PG, A))
+    queue(bench, ("write", PG, B, 0, b"b" * 32 * BLOCK))
+    assert bench.store.statfs().available == 16 * BLOCK
+    lose_power(bench)
+    assert bench.store.read(PG, A) == b"a" * 16 * BLOCK
+    queue(bench, ("remove", PG, A))
+    # More than is free now: it waits for what is on its way, once.
+    queue(bench, ("write", PG, B, 0, b"b" * 40 * BLOCK))
+    lose_power(bench)
+    assert not bench.store.exists(PG, A)
+    assert not bench.store.exists(PG, B)
+
+
+def test_waiting_for_space_calls_nobody_back():
+    bench = bench_of(32)
+    told = []
+    bench.store.queue_transactions(
+        PG, [txn(("write", PG, A, 0, b"a" * 32 * BLOCK))], None, told.append
+    )
+    bench.store.queue_transactions(PG, [txn(("remove", PG, A))], None, told.append)
+    queue(bench, ("write", PG, B, 0, b"b" * 32 * BLOCK))
+    assert not told
+    bench.settle()
+    assert told == [None, None]
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_the_log_is_replayed_as_often_as_it_takes(applied):
+    bench = bench_of()
+    queue(bench, ("write", PG, A, 0, b"a" * 16 * BLOCK))
+    bench.settle()
+    for number in range(5):
+        queue(bench, ("write", PG, A, BLOCK * number + 100, b"%d" % number * BLOCK))
+        bench.store.land(apply=applied)
+    expected = bench.store.read(PG, A)
+    for number in range(20):
+        left = bench.medium.after_crash(random.Random(number), lambda left: 0)
+        assert list(left.engine.iterate(LOG, b"e"))
+        # A crash within the mount, and the mount after it.
+        store = DiskObjectStore(left, lambda call: None, threaded=False)
+        store.mount()
+        assert store.read(PG, A) == expected
+        bench._mount(left.after_crash(random.Random(number), lambda left: 0))
+        assert bench.store.read(PG, A) == expected
+        queue(bench, ("write", PG, A, 7, b"%d" % number))
+        expected = bench.store.read(PG, A)
+        bench.store.land(apply=applied)
+
+
+def test_the_log_stays_short():
+    bench = bench_of(log_bytes=100_000)
+    queue(bench, ("write", PG, A, 0, b"a" * 64 * BLOCK))
+    for number in range(300):
+        queue(bench, ("write", PG, A, number % 64 * BLOCK, b"%4d" % number))
+        bench.settle()
+        assert len(records(bench, LOG)) <= 100_000 // BLOCK + 1
+    bench.store.umount()
+    assert not records(bench, LOG)
+
+
+def test_a_large_write_is_written_once():
+    bench = bench_of()
+    before = bench.medium.device.written
+    queue(bench, ("write", PG, A, 0, b"a" * 1_000_000))
+    bench.settle()
+    bench.store.umount()
+    marks = 3 * BLOCK
+    assert bench.medium.device.written - before <= 1_000_000 + BLOCK + marks
+    engine = bench.medium.engine.statistics()["content_bytes"]
+    assert engine < 20_000
+
+
+def test_freed_space_is_discarded():
+    bench = bench_of()
+    queue(bench, ("write", PG, A, 0, b"a" * 100 * BLOCK))
+    queue(bench, ("write", PG, B, 0, b"b" * 100 * BLOCK))
+    bench.settle()
+    queue(bench, ("remove", PG, A))
+    bench.settle()
+    assert bench.medium.device.discarded == 100 * BLOCK
+    assert bench.store.read(PG, B) == b"b" * 100 * BLOCK
+
+
+# --- records that come and go ---
+
+
+def test_shards_move_between_the_record_of_the_object_and_their_own():
+    bench = bench_of()
+    limit = 64 * BLOCK
+    queue(bench, ("write", PG, A, 0, b"a" * limit))
+    bench.settle()
+    assert not records(bench, SHARD)
+    queue(bench, ("write", PG, A, limit, b"b"))
+    bench.settle()
+    assert len(records(bench, SHARD)) == 2
+    bench.crash()
+    assert bench.store.read(PG, A) == b"a" * limit + b"b"
+    bench.crash()
+    queue(bench, ("truncate", PG, A, limit - 1))
+    bench.settle()
+    assert not records(bench, SHARD)
+    bench.crash()
+    assert bench.store.read(PG, A) == b"a" * (limit - 1)
+    queue(bench, ("truncate", PG, A, 2 * limit), ("write", PG, A, 2 * limit, b"c" * limit))
+    bench.settle()
+    queue(bench, ("remove", PG, A))
+    bench.settle()
+    assert not records(bench, SHARD)
+
+
+def test_counts_of_sharers_go_with_the_last():
+    bench = bench_of()
+    size = 70 * BLOCK
+    queue(bench, ("write", PG, A, 0, b"a" * size), ("clone", PG, A, B))
+    bench.settle()
+    assert records(bench, SHARED)
+    bench.crash()
+    queue(bench, ("write", PG, A, BLOCK, b"A" * BLOCK), ("truncate", PG, B, 3 * BLOCK))
+    bench.settle()
+    bench.crash()
+    assert bench.store.read(PG, B) == b"a" * 3 * BLOCK
+    assert bench.store.read(PG, A) == b"a" * BLOCK + b"A" * BLOCK + b"a" * (size - 2 * BLOCK)
+    assert bench.store.statfs().allocated == size + BLOCK
+    queue(bench, ("remove", PG, B))
+    bench.settle()
+    queue(bench, ("remove", PG, A))
+    bench.settle()
+    assert not records(bench, SHARED)
+    assert bench.store.statfs().available == (1 << 14) * BLOCK
+
+
+def test_what_is_behind_the_end_stays_zero():
+    bench = bench_of()
+    queue(bench, ("write", PG, A, 0, b"a" * 20 * BLOCK))
+    queue(bench, ("truncate", PG, A, 10 * BLOCK + 5))
+    bench.settle()
+    queue(bench, ("truncate", PG, A, 11 * BLOCK))
+    bench.settle()
+    bench.crash()
+    assert bench.store.read(PG, A, 10 * BLOCK) == b"aaaaa" + bytes(BLOCK - 5)
+    assert bench.store.statfs().data_stored == 11 * BLOCK
+
+
+# --- damage ---
+
+
+@pytest.mark.parametrize("kind", [ChecksumType.CRC32C, ChecksumType.CRC32C_16])
+def test_a_flipped_bit_is_never_returned(kind):
+    bench = bench_of(checksums=kind)
+    rng = random.Random(5)
+    data = rng.randbytes(300 * BLOCK + 17)
+    queue(bench, ("write", PG, A, 0, data))
+    bench.settle()
+    blocks = where(bench, A)
+    for count in range(1, 20):
+        number = rng.randrange(300)
+        at, bit = blocks[number] * BLOCK + rng.randrange(BLOCK), rng.randrange(8)
+        bench.medium.device.flip(at, bit)
+        for offset, length in ((0, None), (number * BLOCK, BLOCK), (number * BLOCK + 9, 3)):
+            with pytest.raises(InputOutput, match=f"offset {number * BLOCK:#x}: checksum is 0x"):
+                bench.store.read(PG, A, offset, length)
+        assert bench.store.counters["checksum_errors"] == 4 * count - 1
+        with pytest.raises(InputOutput, match=str(A)):  # a part of it would be kept
+            queue(bench, ("write", PG, A, number * BLOCK + 1, b"x"))
+        bench.medium.device.flip(at, bit)
+        assert bench.store.read(PG, A) == data
+    bench.medium.device.flip(blocks[7] * BLOCK)
+    queue(bench, ("write", PG, A, 7 * BLOCK, b"n" * BLOCK))
+    bench.settle()
+    assert bench.store.read(PG, A, 7 * BLOCK, BLOCK) == b"n" * BLOCK
+
+
+def test_without_checksums_nothing_is_checked_and_kinds_may_change():
+    bench = bench_of(checksums=ChecksumType.NONE)
+    queue(bench, ("write", PG, A, 0, b"a" * 20 * BLOCK))
+    bench.settle()
+    bench.medium.device.flip(where(bench, A)[0] * BLOCK)
+    assert bench.store.read(PG, A)[:2] == b"`a"
+    bench.store.umount()
+    bench.store.options.checksums = ChecksumType.CRC32C_8
+    bench.store.mount()
+    queue(bench, ("write", PG, A, 0, b"c" * BLOCK), ("write", PG, B, 0, b"b" * 90 * BLOCK))
+    bench.settle()
+    bench.store.umount()
+    bench.store.options.checksums = ChecksumType.CRC32C
+    bench.store.mount()
+    queue(bench, ("write", PG, B, BLOCK, b"c" * 30 * BLOCK), ("clone", PG, B, obj("c")))
+    queue(bench, ("clone_range", PG, B, A, 0, 90 * BLOCK, 30 * BLOCK))
+    bench.settle()
+    bench.crash()
+    expected = b"b" * BLOCK + b"c" * 30 * BLOCK + b"b" * 59 * BLOCK
+    assert bench.store.read(PG, obj("c")) == expected
+    assert bench.store.read(PG, A, 30 * BLOCK) == expected
+
+
+def test_a_disk_that_fails_fails_every_commit():
+    bench = bench_of()
+    told = []
+
+    def write(name):
+        step = txn(("write", PG, obj(name), 0, b"x" * 20 * BLOCK))
+        bench.store.queue_transactions(PG, [step], None, told.append)
+
+    write("before")
+    bench.settle()
+    error = InputOutput("the disk is gone")
+    bench.medium.device.fail(error)
+    write("during")
+    bench.settle()
+    bench.medium.device.fail(None)
+    write("after")
+    bench.settle()
+    assert told == [None, error, error]
+    assert bench.store.exists(PG, obj("after"))
+    write("last")
+    bench.store.umount()
+    assert told == [None, error, error, error]
+    bench.store.mount()
+    assert bench.store.collection_list(PG)[0] == [obj("before")]
+    write("anew")
+    bench.settle()
+    assert told[-1] is None
+    bench.crash()
+    assert bench.store.read(PG, obj("anew")) == b"x" * 20 * BLOCK
+
+
+# --- space ---
+
+
+def test_a_full_store_refuses_what_grows_and_changes_nothing():
+    bench = bench_of(32)
+    queue(bench, ("write", PG, A, 0, b"a" * 20 * BLOCK))
+    bench.settle()
+    before = bench.store.statfs()
+    with pytest.raises(NoSpace, match="are free"):
+        queue(
+            bench,
+            ("omap_setkeys", PG, A, {"k": b"v"}),
+            ("truncate", PG, A, 5),
+            ("write", PG, B, 0, b"b" * 20 * BLOCK),
+        )
+    assert bench.store.statfs() == before
+    assert bench.store.read(PG, A) == b"a" * 20 * BLOCK
+    assert not bench.store.exists(PG, B)
+    queue(bench, ("write", PG, B, 0, b"b" * 12 * BLOCK))
+    for step in (("write", PG, B, 50 * BLOCK, b"x"), ("write", PG, obj("c"), 0, b"x")):
+        with pytest.raises(NoSpace):
+            queue(bench, step)
+    queue(bench, ("write", PG, A, 0, b"over what is there"), ("truncate", PG, B, BLOCK))
+    queue(bench, ("write", PG, obj("c"), 0, b"x" * 11 * BLOCK))
+    bench.settle()
+    bench.crash()
+    assert bench.store.statfs().available == 0
+    queue(bench, ("remove", PG, A), ("remove", PG, B), ("remove", PG, obj("c")))
+    bench.settle()
+    assert bench.store.statfs().available == 32 * BLOCK
+
+
+def test_the_metadata_keeps_a_reserve_of_the_file_system_below():
+    bench = bench_of()
+    queue(bench, ("write", PG, A, 0, b"a" * 20 * BLOCK))
+    bench.medium.free = 1 << 20
+    bench.store.umount()
+    bench.store.mount()
+    for step in (("write", PG, A, 20 * BLOCK, b"a"), ("omap_setkeys", PG, A, {"k": b"v"})):
+        with pytest.raises(NoSpace, match="file system below has 1048576 bytes"):
+            queue(bench, step)
+    queue(bench, ("omap_setkeys", PG, A, {"k": b"v"}), ("truncate", PG, A, 100))
+    queue(bench, ("write", PG, A, 0, b"over what is there"))
+    bench.medium.free = 1 << 30
+    with pytest.raises(NoSpace):  # it did not look again yet
+        queue(bench, ("omap_setkeys", PG, A, {"other": b"v"}))
+    queue(bench, ("omap_setkeys", PG, A, {"other": b"v"}))
+    assert bench.store.omap_get_keys(PG, A) == ["k", "other"]
+
+
+def test_pools_take_what_their_objects_take():
+    bench = bench_of()
+    queue(bench, ("write", PG, A, 0, b"a" * 5000), ("omap_setkeys", PG, A, {"key": b"value"}))
+    queue(bench, ("omap_setkeys", PG, A, {"key": b"v"}), ("omap_setheader", PG, A, b"head"))
+    bench.settle()
+    bench.crash()
+    taken = bench.store.pool_statfs(POOL)
+    assert (taken.allocated, taken.data_stored, taken.omap_allocated) == (8192, 5000, 8)
+    assert bench.store.pool_statfs(POOL + 1).allocated == 0
+
+
+# --- the rest ---
+
+
+def test_only_a_mounted_store_lands():
+    bench = bench_of()
+    bench.store.umount()
+    with pytest.raises(InvariantBroken, match="not mounted"):
+        bench.store.land()
+
+
+def test_memory_is_kept_within_the_target():
+    bench = bench_of(1 << 15, memory_target=200_000)
+    for number in range(300):
+        queue(bench, ("write", PG, obj(f"{number}"), 0, b"x" * 3 * BLOCK))
+        if number % 20 == 0:
+            bench.settle()
+    bench.settle()
+    queue(bench, ("touch", PG, A))
+    for number in range(300):
+        assert bench.store.read(PG, obj(f"{number}")) == b"x" * 3 * BLOCK
+        assert bench.store.counters["onode_bytes"] < 110_000
+    assert bench.store.counters["onodes"] > 20
