@@ -278,6 +278,7 @@ class ClusterSession:
     def ms_handle_refused(self, connection: Connection, error: SpirulaError) -> None:
         """A daemon did not let us in."""
         self.monitors.on_refused(connection, error)
+        self.objecter.on_refused(connection)
         self._fail(connection, error)
 
     def _fail(self, connection: Connection, error: SpirulaError) -> None:

@@ -29,6 +29,10 @@ from spirula.types.osd_op import OpCode, OSDOp, RequestFlag, is_read, is_write
 from spirula.types.pg import SPGId
 from spirula.types.snap import SnapContext
 
+TICK_S, LAGGY_S = 5.0, 10.0
+"""How often requests are looked at, and when one takes long (upstream objecter_tick_interval and
+objecter_timeout).
+"""
 _REOPEN_S = 0.05
 """How long a session that broke again at once is left alone; doubled each time."""
 _REOPEN_MAX_S = 2.0
@@ -90,6 +94,7 @@ class Request:
     mtime: UTime | None = None
     reqid: OSDReqId | None = None
     attempts: int = 0
+    sent_at: float = 0.0
     session: OSDSession | None = None
     timer: asyncio.TimerHandle | None = None
 
@@ -142,6 +147,7 @@ class Objecter:
         """Requests that nobody serves just now, or that have to wait."""
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._asked_newest = False
+        self._ticking: asyncio.TimerHandle | None = None
         self._stopped = False
 
     # --- requests ---
@@ -242,6 +248,8 @@ class Objecter:
     def stop(self) -> None:
         """Forget everything."""
         self._stopped = True
+        if self._ticking is not None:
+            self._ticking.cancel()
         waiting, self._waiting = self._waiting, []
         for _, future in waiting:
             future.cancel()
@@ -266,7 +274,7 @@ class Objecter:
             return
         future: asyncio.Future[None] = self.ports.loop.create_future()
         self._waiting.append((max(epoch, 1), future))
-        self.ports.want_map(self.maps.epoch + 1 if self.maps.epoch else 0)
+        self._want_next_map()
         await future
 
     async def newest_map(self) -> None:
@@ -313,6 +321,27 @@ class Objecter:
                 self._waiting.append((epoch, future))
             elif not future.done():
                 future.set_result(None)
+
+    def _want_next_map(self) -> None:
+        self.ports.want_map(self.maps.epoch + 1 if self.maps.epoch else 0)
+
+    def _tick(self) -> None:
+        """Requests that take long may be on their way to where an OSD was: ask for a newer map."""
+        self._ticking = None
+        late = self.ports.loop.time() - LAGGY_S
+        for session in self.sessions.values():
+            if any(request.sent_at < late for request in session.requests.values()):
+                session.connection.send_keepalive()
+                self._want_next_map()
+        self._arm()
+
+    def _arm(self) -> None:
+        if (
+            self._ticking is None
+            and not self._stopped
+            and any(session.requests for session in self.sessions.values())
+        ):
+            self._ticking = self.ports.loop.call_later(TICK_S, self._tick)
 
     # --- from OSDs ---
 
@@ -383,6 +412,12 @@ class Objecter:
         session.backoffs.clear()
         self.ports.loop.call_later(delay_s, self._reopen, session)
 
+    def on_refused(self, connection: Connection) -> None:
+        """An OSD does not let us in: it may be elsewhere by the next map."""
+        session = connection.priv
+        if isinstance(session, OSDSession) and session.connection is connection:
+            self._want_next_map()
+
     def _reopen(self, session: OSDSession) -> None:
         if self.sessions.get(session.osd) is not session or self._stopped:
             return
@@ -392,7 +427,7 @@ class Objecter:
             self._send(request, session)
         for told in list(self.on_session_lost):
             told(session)
-        self.ports.want_map(self.maps.epoch + 1 if self.maps.epoch else 0)
+        self._want_next_map()
 
     # --- where requests are ---
 
@@ -419,7 +454,7 @@ class Objecter:
         osd = target.osd
         if target.paused or osd == NO_OSD_AT_ALL or not is_up(osdmap, osd):
             self._homeless[request.tid] = request
-            self.ports.want_map(self.maps.epoch + 1 if self.maps.epoch else 0)
+            self._want_next_map()
             return
         session = self.session_of(osd)
         request.session = session
@@ -446,6 +481,9 @@ class Objecter:
             request.attempts,
         )
         request.attempts += 1
+        request.sent_at = self.ports.loop.time()
+        if self._ticking is None:
+            self._arm()
         session.connection.send_message(message.numbered(request.tid))
 
     def _detach(self, request: Request) -> None:
