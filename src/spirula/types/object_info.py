@@ -232,6 +232,7 @@ class ObjectFlag(IntFlag):
     REDIRECT_HAS_REFERENCE = 1 << 9
 
 
+_NO_DIGESTS = ~int(ObjectFlag.DATA_DIGEST | ObjectFlag.OMAP_DIGEST)
 _MIDDLE = _struct.Struct("<IQIQIBBIBqQiQII")
 _TRUNCATE = _struct.Struct("<QQBI")
 _USER_VERSION = _struct.Struct("<QI?I")
@@ -287,7 +288,7 @@ class ObjectInfo(Struct):
 
     def clear_digests(self) -> None:
         """Forgets both checksums."""
-        self.flags &= ~(ObjectFlag.DATA_DIGEST | ObjectFlag.OMAP_DIGEST)
+        self.flags &= _NO_DIGESTS
         self.data_digest = self.omap_digest = NO_DIGEST
 
     def _enc(self, out: bytearray, features: int) -> None:

@@ -43,6 +43,11 @@ RETURNVEC: Final = 1 << 7
 MAY_READ: Final = READ | CLASS_READ
 MAY_WRITE: Final = WRITE | CLASS_WRITE
 
+# plain numbers: the arithmetic of enumerations is slow
+_WANT_RWORDERED: Final = int(RequestFlag.RWORDERED)
+_WANT_RETURNVEC: Final = int(RequestFlag.RETURNVEC)
+_ASKED: Final = _WANT_RWORDERED | _WANT_RETURNVEC
+
 
 class OpNeeds:
     """What a vector does: reads, writes, as itself or in the methods of `classes` it calls.
@@ -121,10 +126,11 @@ def op_needs(request: MOSDOp, open_class: Callable[[str], ObjectClass]) -> OpNee
             mode = RWORDERED
         flags |= mode
     wanted = request.flags
-    if wanted & RequestFlag.RWORDERED:
-        flags |= RWORDERED
-    if wanted & RequestFlag.RETURNVEC:
-        flags |= RETURNVEC
+    if wanted & _ASKED:
+        if wanted & _WANT_RWORDERED:
+            flags |= RWORDERED
+        if wanted & _WANT_RETURNVEC:
+            flags |= RETURNVEC
     if not flags:
         raise InvalidArgument("a request that neither reads nor writes")
     if classes is not None:

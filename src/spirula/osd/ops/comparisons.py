@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_ERRNO: Final = 4095
 """Codes below this one's negative are no errnos: `cmpext` answers where data differs."""
 
+_OMAP: Final = int(ObjectFlag.OMAP)
 _WHITEOUT: Final = int(ObjectFlag.WHITEOUT)
 _NUMBER: Final = re.compile(rb"[ \t\n\v\f\r]*([+-]?)([0-9]+)")
 _U64_MAX: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -137,7 +138,7 @@ def compare_omap(ctx: OpContext, op: OSDOp) -> int:
     except WireError:
         return -errno.EINVAL
     stored: dict[str, bytes] = {}
-    if info.flags & ObjectFlag.OMAP:
+    if info.flags & _OMAP:
         stored = ctx.store.omap_get_values(ctx.coll, ctx.gh, assertions)
     ctx.delta.num_rd += 1
     for key in sorted(assertions, key=lambda text: text.encode("utf-8", "surrogateescape")):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from spirula.types.osd_op import OSDOp
 
 _OMAP: Final = int(ObjectFlag.OMAP)
+_OMAP_DIGEST: Final = int(ObjectFlag.OMAP_DIGEST)
 _WHITEOUT: Final = int(ObjectFlag.WHITEOUT)
 
 
@@ -50,7 +51,7 @@ def _count_read(ctx: OpContext, op: OSDOp) -> int:
 
 def _forget_digest(ctx: OpContext) -> None:
     info = ctx.info
-    info.flags &= ~ObjectFlag.OMAP_DIGEST
+    info.flags &= ~_OMAP_DIGEST
     info.omap_digest = NO_DIGEST
 
 

@@ -19,7 +19,7 @@ from spirula.types.base import EVersion
 from spirula.types.hobject import GHObject, HObject
 from spirula.types.interval_set import IntervalSet
 from spirula.types.log import LogLevel
-from spirula.types.object_info import NO_DIGEST, ObjectFlag, ObjectInfo, OSDReqId
+from spirula.types.object_info import ObjectFlag, ObjectInfo, OSDReqId
 from spirula.types.osd_op import OpCode
 from spirula.types.pg_log import LogOp, PGLogEntry
 from spirula.types.snap import NOSNAP, CloneInfo, ListSnapsResponse, SnapSet
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _DIRTY: Final = int(ObjectFlag.DIRTY)
 _OMAP: Final = int(ObjectFlag.OMAP)
+_OF_CONTENT: Final = int(ObjectFlag.DATA_DIGEST | ObjectFlag.OMAP_DIGEST | ObjectFlag.OMAP)
+_PINNED: Final = int(ObjectFlag.CACHE_PIN)
 _WHITEOUT: Final = int(ObjectFlag.WHITEOUT)
 _OCTOPUS: Final = 15
 
@@ -109,7 +111,7 @@ def _make_clone(ctx: OpContext, snaps: list[int]) -> None:
     delta.num_object_clones += 1
     delta.num_objects_dirty += bool(clone.flags & _DIRTY)
     delta.num_objects_omap += bool(clone.flags & _OMAP)
-    delta.num_objects_pinned += bool(clone.flags & ObjectFlag.CACHE_PIN)
+    delta.num_objects_pinned += bool(clone.flags & _PINNED)
     snapset = ctx.own_snapset()
     snapset.clones.append(coid.snap)
     snapset.clone_size[coid.snap] = old.size
@@ -205,10 +207,8 @@ def _roll_back_to(ctx: OpContext, clone: ObjectContext, snapid: int) -> None:
     ctx.dirty.append((0, max(info.size, target.size)))
     ctx.omap_dirty = True
     info.size = target.size
-    digests = ObjectFlag.DATA_DIGEST | ObjectFlag.OMAP_DIGEST | ObjectFlag.OMAP
-    info.flags = (info.flags & ~digests) | (target.flags & digests)
-    info.data_digest = target.data_digest if info.flags & ObjectFlag.DATA_DIGEST else NO_DIGEST
-    info.omap_digest = target.omap_digest if info.flags & ObjectFlag.OMAP_DIGEST else NO_DIGEST
+    info.flags = (info.flags & ~_OF_CONTENT) | (target.flags & _OF_CONTENT)
+    info.data_digest, info.omap_digest = target.data_digest, target.omap_digest
 
 
 def _exists_again(ctx: OpContext) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _SEED: Final = 0xFFFF_FFFF
 _WHITEOUT: Final = int(ObjectFlag.WHITEOUT)
 _DATA_DIGEST: Final = int(ObjectFlag.DATA_DIGEST)
+_PINNED: Final = int(ObjectFlag.CACHE_PIN)
+_EXCL: Final = int(OpFlag.EXCL)
 _DONTNEED: Final = int(OpFlag.FADVISE_DONTNEED)
 _WRITE_DONTNEED: Final = int(PoolFlag.WRITE_FADVISE_DONTNEED)
 _ERASURE: Final = int(PoolType.ERASURE)
@@ -114,7 +116,7 @@ def delete_object(ctx: OpContext, *, no_whiteout: bool, try_no_whiteout: bool) -
     if info.flags & _WHITEOUT:
         delta.num_whiteouts -= 1
         info.flags &= ~_WHITEOUT
-    if info.flags & ObjectFlag.CACHE_PIN:
+    if info.flags & _PINNED:
         delta.num_objects_pinned -= 1
     ctx.exists = False
     return 0
@@ -352,7 +354,7 @@ def create(ctx: OpContext, op: OSDOp) -> int:
     """Makes the object; EEXIST if it must not be there yet (EXCL)."""
     ctx.num_write += 1
     there = ctx.exists and not ctx.info.flags & _WHITEOUT
-    if there and op.flags & OpFlag.EXCL:
+    if there and op.flags & _EXCL:
         return -errno.EEXIST
     data = op.indata
     if data and (len(data) < 4 or int.from_bytes(data[:4], "little") > len(data) - 4):

@@ -20,6 +20,7 @@ from spirula.types.osd_op_payload import OmapEntries
 if TYPE_CHECKING:
     from spirula.osd.ops.context import OpContext
 
+_WHITEOUT: Final = int(ObjectFlag.WHITEOUT)
 STORE_MAX_ATTR_NAME: Final = 256
 """Bytes of the longest name of an attribute that stores keep (upstream's BlueStore)."""
 
@@ -93,7 +94,7 @@ def remove_xattr(ctx: OpContext, op: OSDOp) -> int:
     """Removes an attribute; one that is not there is none to complain about."""
     ctx.num_write += 1
     name = _name(op, op.args.name_len)
-    if not ctx.exists or ctx.info.flags & ObjectFlag.WHITEOUT:
+    if not ctx.exists or ctx.info.flags & _WHITEOUT:
         return -errno.ENOENT
     ctx.transaction.rmattr(ctx.coll, ctx.gh, USER_ATTR_PREFIX + name)
     ctx.delta.num_wr += 1

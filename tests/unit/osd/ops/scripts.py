@@ -707,7 +707,7 @@ def drawn(seed: int, steps: int = 60) -> Script:
             script.append(Step(name, tuple(_drawn_read(draw) for _ in range(draw.randint(1, 3)))))
         else:
             count = draw.choice((1, 1, 2, 3, 5))
-            ops = _vector(draw, count, seq)
+            ops = _vector(draw, count, seq, name == names[2])
             flags = RETURNVEC if draw.random() < 0.2 else 0
             script.append(Step(name, ops, flags, snapc=snapc))
     for name in names:
@@ -715,18 +715,24 @@ def drawn(seed: int, steps: int = 60) -> Script:
     return script
 
 
-def _vector(draw: random.Random, count: int, seq: int) -> tuple[OSDOp, ...]:
+def _vector(
+    draw: random.Random, count: int, seq: int, with_truncate_seq: bool
+) -> tuple[OSDOp, ...]:
     """Operations of which some write.
 
     None reads data that one before may have changed: a real OSD takes that for a damaged object.
     """
     ops: list[OSDOp] = []
     for _ in range(count):
-        op = _drawn_write(draw, seq) if draw.random() < 0.75 else _drawn_guard(draw)
+        op = (
+            _drawn_write(draw, seq, with_truncate_seq)
+            if draw.random() < 0.75
+            else _drawn_guard(draw)
+        )
         if op.op == OpCode.DELETE and any(each.op == OpCode.DELETE for each in ops):
             continue
         ops.append(failing(op) if draw.random() < 0.15 else op)
-        if op.op == OpCode.WRITE and op.extent.truncate_seq:
+        if with_truncate_seq and op.op in (OpCode.WRITE, OpCode.WRITESAME):
             # real OSDs keep a wrong checksum of what such a write cuts, and then read damage
             ops.append(write(20000, b"!"))
     return tuple(ops) or (create(),)
@@ -745,9 +751,9 @@ def _name(draw: random.Random) -> str:
     return draw.choice("abcde")
 
 
-def _drawn_write(draw: random.Random, seq: int) -> OSDOp:
+def _drawn_write(draw: random.Random, seq: int, with_truncate_seq: bool) -> OSDOp:
     offset = draw.choice((0, 0, 1, 4096, draw.randint(0, 9000)))
-    trunc = draw.choice((0, 0, 0, draw.randint(1, 9)))
+    trunc = draw.choice((0, 0, draw.randint(1, 9))) if with_truncate_seq else 0
     kind = draw.randint(0, 17)
     if kind <= 3:
         data = _bytes(draw) or b"."
