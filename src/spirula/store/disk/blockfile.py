@@ -12,9 +12,8 @@ import errno
 import os
 import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock, ioctl
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +22,9 @@ from spirula.types.transaction import Buffer
 
 _IOV_MAX = 1024
 """Buffers that the kernel takes in one call."""
+_AT_ONCE = 256 << 10
+"""Bytes of one call: the kernel caches what it gets as one piece, and a small write into a piece of
+4 MiB costs it 40 us, into one of 256 KiB 9."""
 _BLKGETSIZE64 = 0x80081272
 _BLKDISCARD = 0x1277
 _KEEP_SIZE_AND_PUNCH_HOLE = 0x01 | 0x02
@@ -143,13 +145,12 @@ class FileBlockDevice:
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
         self._check()
-        if len(buffers) > _IOV_MAX:
-            rest = iter(buffers)
-            while some := list(islice(rest, _IOV_MAX)):
+        wanted = sum(map(len, buffers))
+        if wanted > _AT_ONCE or len(buffers) > _IOV_MAX:
+            for some in _portions(buffers):
                 self.write(offset, some)
                 offset += sum(map(len, some))
             return
-        wanted = sum(map(len, buffers))
         if offset < 0 or offset + wanted > self.size:
             raise InvalidArgument(f"{offset:#x}~{wanted:#x} is not within {self._name}")
         try:
@@ -196,6 +197,23 @@ class FileBlockDevice:
     def _check(self) -> None:
         if self._error is not None:
             raise self._error
+
+
+def _portions(buffers: Sequence[Buffer]) -> Iterator[list[Buffer]]:
+    """Buffers cut into what one call takes."""
+    some: list[Buffer] = []
+    room = _AT_ONCE
+    for buffer in buffers:
+        view = memoryview(buffer)
+        while len(view) >= room or len(some) == _IOV_MAX - 1:
+            some.append(view[:room])
+            yield some
+            some, view, room = [], view[room:], _AT_ONCE
+        if view:
+            some.append(view)
+            room -= len(view)
+    if some:
+        yield some
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
