@@ -148,7 +148,7 @@ class OSDMachine(Machine):
             random_bytes=host.random_bytes,
             log=self.log,
             stop=self._stopped,
-            metadata={"hostname": self.name},
+            metadata={"hostname": f"host{self.number}"},
         )
         where = EntityAddrVec.parse(f"[v2:{host.address}:0/0]")
         config = self.config("osd", str(self.number))
