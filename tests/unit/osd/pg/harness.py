@@ -30,7 +30,7 @@ from spirula.messages.osd_peering import (
     MOSDPGNotify2,
     MOSDPGQuery2,
 )
-from spirula.osd.pg import create
+from spirula.osd.pg import create, lease
 from spirula.osd.pg.peering import intervals
 from spirula.osd.pg.shared import Shared
 from spirula.osd.pg.state import PG
@@ -264,6 +264,9 @@ class Node:
     def crash(self) -> None:
         """All that is not on disk is gone, and the process with it."""
         self.alive = False
+        if self.pg is not None:
+            lease.stop(self.pg)
+            self.pg.deleted = True
         self.pg = None
         self.disk.clear()
         self.store = self.store.after_crash(self._defer)
