@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from spirula.cli.store import attributes, objects, pgs, whole
+from spirula.cli.store import attributes, objects, pgs, power_cut, whole
 from spirula.cli.store.opened import READ_ONLY_HELP
 
 _EPILOG = """\
@@ -29,8 +29,8 @@ def main(argv: list[str]) -> int:
         allow_abbrev=False,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
-    for family in (whole.VERBS, objects.VERBS, attributes.VERBS, pgs.VERBS):
-        for verb in family:
+    for family in (whole, objects, attributes, pgs, power_cut):
+        for verb in family.VERBS:
             added = verbs.add_parser(
                 verb.name,
                 help=verb.help,
