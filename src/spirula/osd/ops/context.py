@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from spirula.types.osd_op import OSDOp
     from spirula.types.pg import Coll, SPGId
     from spirula.types.pg_info import PGInfo
+    from spirula.types.pg_log import PGMissing
     from spirula.types.pool import PGPool
 
 INFO_ATTR, SNAPSET_ATTR = "_", "snapset"
@@ -410,6 +411,7 @@ class OpsPG(Protocol):
     osdmap: OSDMap
     store: ObjectStore
     info: PGInfo
+    missing: PGMissing
     settings: OpSettings
     services: Services
     classes: ClassRegistry

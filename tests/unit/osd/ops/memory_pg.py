@@ -31,6 +31,7 @@ from spirula.osd.ops.context import (
     OpSettings,
     SnapSetContext,
 )
+from spirula.osd.ops.listing import do_pg_ops
 from spirula.osd.ops.prepare import prepare_transaction, reply_result
 from spirula.store.memory import MemoryObjectStore
 from spirula.types.base import EVersion, UTime
@@ -40,6 +41,7 @@ from spirula.types.object_info import ObjectInfo, OSDReqId
 from spirula.types.osd_op import OpCode, OSDOp, RequestFlag
 from spirula.types.pg import Coll, PGId, SPGId
 from spirula.types.pg_info import PGInfo
+from spirula.types.pg_log import PGMissing
 from spirula.types.pg_stats import ObjectStatSum
 from spirula.types.pool import PGPool
 from spirula.types.snap import SnapContext, SnapSet
@@ -147,7 +149,7 @@ class MemoryPG:
     def __post_init__(self) -> None:
         self.pgid = SPGId(PGId(POOL, 0))
         self.coll = Coll.of(self.pgid)
-        self.pool = PGPool(type=1, size=1)
+        self.pool = PGPool(type=1, size=1, pg_num=1, pgp_num=1)
         self.osdmap = OSDMap()
         self.osdmap.require_osd_release = 16
         self.osdmap.epoch = 7
@@ -159,6 +161,7 @@ class MemoryPG:
         made.create_collection(self.coll, 0)
         self.store.queue_transactions(self.coll, [made])
         self.info = PGInfo(self.pgid.pgid)
+        self.missing = PGMissing()
         self.clock = Clock()
         self.complaints: list[str] = []
         self.services: Any = SimpleNamespace(
@@ -324,6 +327,14 @@ class MemoryPG:
         if needs.may_write:
             ctx.snapc = snapc or SnapContext(0, [])
         return self._run(ctx)
+
+    def ask_pg(self, *ops: OSDOp, nspace: str = "", snap: int = NOSNAP) -> Answer:
+        """Carries out a request on the PG."""
+        hobj = HObject("", "", snap, 0, False, nspace, POOL)
+        copies = [OSDOp(op.op, op.flags, op.raw, len(op.indata), bytes(op.indata)) for op in ops]
+        request = MOSDOp(self.pgid, hobj, copies, 7, 0)
+        result = do_pg_ops(self, request)  # type: ignore[arg-type]
+        return Answer(result, copies, self.info.last_user_version)
 
     def _run(self, ctx: OpContext) -> Answer:
         if ctx.snapc is not None:

@@ -715,6 +715,9 @@ def drawn(seed: int, steps: int = 60) -> Script:
     return script
 
 
+_REMOVERS = (OpCode.DELETE, OpCode.ROLLBACK)
+
+
 def _vector(
     draw: random.Random, count: int, seq: int, with_truncate_seq: bool
 ) -> tuple[OSDOp, ...]:
@@ -729,12 +732,13 @@ def _vector(
             if draw.random() < 0.75
             else _drawn_guard(draw)
         )
-        if op.op == OpCode.DELETE and any(each.op == OpCode.DELETE for each in ops):
+        if op.op in _REMOVERS and any(each.op in _REMOVERS for each in ops):
+            # real OSDs forget the first removal where something was made in between
             continue
         ops.append(failing(op) if draw.random() < 0.15 else op)
         if with_truncate_seq and op.op in (OpCode.WRITE, OpCode.WRITESAME):
             # real OSDs keep a wrong checksum of what such a write cuts, and then read damage
-            ops.append(write(20000, b"!"))
+            ops.append(zero(0, 1))
     return tuple(ops) or (create(),)
 
 
