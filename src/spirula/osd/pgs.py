@@ -22,7 +22,7 @@ from spirula.messages.osd_peering import MOSDPGLog, MOSDPGNotify2, MOSDPGQuery2
 from spirula.osd.ops import watch
 from spirula.osd.peers import share_map
 from spirula.osd.pg import backoff, create, lease, stats
-from spirula.osd.pg.dispatch import pgid_of
+from spirula.osd.pg.dispatch import one_by_one, pgid_of
 from spirula.osd.pg.peering import intervals
 from spirula.osd.pg.shared import Shared
 from spirula.osd.pg.state import PG
@@ -147,9 +147,13 @@ class PlacementGroups:
     # ------------------------------------------------------------------------------------- peering
 
     def on_pg_message(self, message: Message) -> None:
-        """A message between PGs of two OSDs."""
+        """A message between PGs of two OSDs, of one or (as upstream's still send) of many."""
+        for one in one_by_one(message):
+            self._on_message_of_pg(one)
+
+    def _on_message_of_pg(self, message: Message) -> None:
         found = pgid_of(message)
-        if not isinstance(found, SPGId):
+        if found is None:
             return
         pg = self.by_id.get(found)
         if pg is not None:

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 from spirula.messages.osd_client import MOSDBackoff
 from spirula.messages.osd_op import MOSDOp
 from spirula.messages.osd_peering import (
+    MOSDPGInfo,
     MOSDPGInfo2,
     MOSDPGLease,
     MOSDPGLeaseAck,
     MOSDPGLog,
+    MOSDPGNotify,
     MOSDPGNotify2,
+    MOSDPGQuery,
     MOSDPGQuery2,
 )
 from spirula.messages.osd_recovery import (
@@ -37,7 +40,7 @@ from spirula.osd.pg import admission, backoff, lease, pipeline
 from spirula.osd.pg.peering import infos, machine
 from spirula.osd.pg.peering.state import State
 from spirula.osd.pg.peering.work import Work
-from spirula.types.pg import PGShard, PGState
+from spirula.types.pg import PGShard, PGState, SPGId
 
 if TYPE_CHECKING:
     from spirula.messages.base import Message
@@ -189,15 +192,48 @@ HANDLERS: dict[int, Callable[[PG, Message], None]] = {
 """What a PG takes, by the message's number."""
 
 
-def pgid_of(message: Message) -> object:
-    """The PG that a message is for, as this OSD has it."""
-    if isinstance(
-        message, MOSDPGQuery2 | MOSDPGNotify2 | MOSDPGInfo2 | MOSDPGLease | MOSDPGLeaseAck
-    ):
-        return message.spgid
-    if isinstance(
-        message,
-        MOSDPGLog | MOSDPGPull | MOSDPGPush | MOSDPGPushReply | MOSDPGRecoveryDeleteReply,
-    ):
-        return message.spgid
-    return message.pgid  # type: ignore[attr-defined]  # all others name it so
+def pgid_of(message: Message) -> SPGId | None:
+    """The PG that a message is for, as this OSD has it; None for one that is of no single PG."""
+    found = getattr(message, _NAMED.get(message.TYPE, "pgid"), None)
+    return found if isinstance(found, SPGId) else None
+
+
+_NAMED = {
+    each.TYPE: "spgid"
+    for each in (
+        MOSDPGInfo2,
+        MOSDPGLease,
+        MOSDPGLeaseAck,
+        MOSDPGLog,
+        MOSDPGNotify2,
+        MOSDPGPull,
+        MOSDPGPush,
+        MOSDPGPushReply,
+        MOSDPGQuery2,
+        MOSDPGRecoveryDeleteReply,
+    )
+}
+"""Messages that do not call their PG `pgid`."""
+_OF_MANY = {MOSDPGInfo.TYPE, MOSDPGNotify.TYPE, MOSDPGQuery.TYPE}
+
+
+def one_by_one(message: Message) -> list[Message]:
+    """The messages of single PGs that one of many stands for; any other message alone.
+
+    Upstream's OSDs say some things in the older form, of many PGs at once.
+    """
+    if message.TYPE not in _OF_MANY:
+        return [message]
+    made: list[Message] = []
+    if isinstance(message, MOSDPGNotify):
+        made += [MOSDPGNotify2(SPGId(note.info.pgid, note.to), note) for note in message.pg_list]
+    elif isinstance(message, MOSDPGInfo):
+        for note in message.pg_list:
+            spgid = SPGId(note.info.pgid, note.to)
+            about = note.info
+            made.append(MOSDPGInfo2(spgid, note.epoch_sent, note.query_epoch, about, None, None))
+    elif isinstance(message, MOSDPGQuery):
+        made += [MOSDPGQuery2(pgid, query) for pgid, query in message.pg_list.items()]
+    for one in made:
+        one.connection = message.connection
+    return made
