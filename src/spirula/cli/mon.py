@@ -51,6 +51,7 @@ from spirula.store.sqlite import SqliteKeyValueStore, copy_store
 from spirula.types.entity import EntityAddr, EntityAddrVec
 from spirula.types.mon import MonMap, StoreTransaction
 
+_SWITCH_S = 0.0005
 STORE_NAME = "store.db"
 """The store's file inside of `mon_data`."""
 
@@ -309,6 +310,9 @@ async def _serve(config: Config) -> int:
             f"monitor data directory at '{path.parent}' does not exist: have you run '--mkfs'?"
         )
     allow_many_files()
+    # The store's thread has little to do between its writes, and clients wait for them: it is not
+    # to wait 5 ms each time for the one that answers commands.
+    sys.setswitchinterval(_SWITCH_S)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
     try:
         while True:

@@ -201,6 +201,7 @@ class Monitor:
 
     def stop(self) -> None:
         """End everything but the messenger and the store, which belong to whoever made them."""
+        self.log_service.stop()
         self.running = False
         self.driver.stop()
         self.proposals.stop()

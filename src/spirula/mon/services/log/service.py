@@ -41,6 +41,8 @@ _MOST_OWN = 10_000
 """Own entries that wait for a quorum; then the oldest are dropped."""
 _GATHER_S = 0.1
 """How long a peon gathers entries before it sends them: every command that it answers is one."""
+_READ_AFTER_S = 0.05
+"""How long after a commit its entries are read, if nobody wants them before."""
 _DECODED = 32
 """Versions whose entries are kept decoded, for subscribers."""
 _MOST_DECODED = 4096
@@ -98,7 +100,7 @@ class LogService(PaxosService):
         untold, self._untold = self._untold, []
         for stamp, text, channel in untold:
             self._write_lines(stamp, LogLevel.DEBUG, text, channel)
-        if untold:
+        if untold and self.monitor.running:
             self._gather()
 
     def _gather(self) -> None:
@@ -172,12 +174,23 @@ class LogService(PaxosService):
         return self._tail
 
     def update(self) -> None:
-        # Thousands of entries a second take their time: the commit that brought them goes first.
-        self._behind = True
-        if self._loaded:
-            self.monitor.loop.call_soon(self._catch_up)
-        else:
+        # To read those of thousands of commands takes its time, and until the round of Paxos that
+        # brought them is over, here and at the others, no client is answered.
+        if not self._loaded:
+            self._behind = True
             self._catch_up()
+        elif not self._behind:
+            self._behind = True
+            self.monitor.loop.call_later(_READ_AFTER_S, self._catch_up_later)
+
+    def _catch_up_later(self) -> None:
+        if self.monitor.running:
+            self._catch_up()
+
+    def stop(self) -> None:
+        """The monitor stops: what was committed goes into its files before."""
+        self._tell()
+        self._catch_up()
 
     def _catch_up(self) -> None:
         """Read what was committed since."""
@@ -288,7 +301,8 @@ class LogService(PaxosService):
         ):
             request.no_reply()
             return True
-        if all(key_of(entry) in self.tail for entry in message.entries):
+        own = request.session is self.monitor.local_session
+        if not own and all(key_of(entry) in self.tail for entry in message.entries):
             # It was told so, or would have been but for a lost connection.
             self._acknowledge(request, message)
             return True

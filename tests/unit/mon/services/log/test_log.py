@@ -316,4 +316,31 @@ def test_the_file_gets_what_is_committed_from_now_on():
     written = {}
     mon.mon.ports.cluster_log = lambda path, lines: written.setdefault(path, []).append(lines)
     mon.ok("log", logtext=["into", "the", "file"])
+    mon.advance(0.1)
     assert "".join(written["/log/cluster.log"]).endswith("into the file\n")
+
+
+def test_what_was_committed_is_in_the_file_after_a_stop():
+    mon = HarnessMonitor({"mon_cluster_log_file": "/log/$channel.log"})
+    written = []
+    mon.mon.ports.cluster_log = lambda path, lines: written.append(lines)
+    mon.ok("log", logtext=["the", "last", "words"])
+    mon.mon.stop()
+    assert "".join(written).endswith("the last words\n")
+
+
+def test_a_commit_is_read_a_little_later_unless_somebody_asks(mon):
+    written = []
+    mon.mon.ports.cluster_log = lambda path, lines: written.append(lines)
+    mon.mon.clog(LogLevel.INFO, "new")
+    version = mon.mon.log_service.last_committed
+    while mon.mon.log_service.last_committed == version:
+        mon.advance(0.001)
+    assert not written
+    mon.advance(0.1)
+    assert written[0].endswith("new\n")
+    mon.mon.clog(LogLevel.INFO, "newer")
+    version = mon.mon.log_service.last_committed
+    while mon.mon.log_service.last_committed == version:
+        mon.advance(0.001)
+    assert messages_of(mon, num=1)[-1] == "newer"
