@@ -216,10 +216,11 @@ def belongs(cid: Coll, bits: int, oid: GHObject) -> bool:
     if cid.type == CollType.META:
         return hobj.pool == POOL_META and oid.shard == NO_SHARD
     pgid = cid.pgid
+    pool, pg = hobj.pool, pgid.pgid
     return (
-        (hobj.pool == pgid.pool or hobj.pool == POOL_TEMP_START - pgid.pool)
+        (pool == pg.pool or pool == POOL_TEMP_START - pg.pool)
         and oid.shard == pgid.shard
-        and hobj.matches(bits, pgid.seed)
+        and not (hobj.hash ^ pg.seed) & ((1 << bits) - 1)
     )
 
 

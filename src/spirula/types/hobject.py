@@ -276,7 +276,7 @@ class GHObject(Struct):
     Never changed once made; usable as a key.
     """
 
-    __slots__ = ("_order", "generation", "hobj", "max", "shard")
+    __slots__ = ("_hash", "_order", "generation", "hobj", "max", "shard")
     _denc_min_size: ClassVar[int] = 17
 
     def __init__(
@@ -291,6 +291,7 @@ class GHObject(Struct):
         self.shard = shard
         self.max = max
         self._order: tuple[Any, ...] | None = None
+        self._hash: int | None = None
 
     @classmethod
     def pgmeta(cls, pool: int, seed: int, shard: int = NO_SHARD) -> Self:
@@ -330,7 +331,9 @@ class GHObject(Struct):
         )
 
     def __hash__(self) -> int:
-        return hash((self.hobj, self.generation, self.shard))
+        if self._hash is None:
+            self._hash = hash((self.hobj, self.generation, self.shard))
+        return self._hash
 
     @property
     def is_pgmeta(self) -> bool:

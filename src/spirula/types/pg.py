@@ -214,12 +214,13 @@ class Coll(Struct):
     Never changed once made; usable as a key.
     """
 
-    __slots__ = ("pgid", "type")
+    __slots__ = ("_hash", "pgid", "type")
     _denc_min_size: ClassVar[int] = 5
 
     def __init__(self, type: int = CollType.META, pgid: SPGId | None = None) -> None:
         self.type = type
         self.pgid = SPGId(PGId()) if pgid is None else pgid
+        self._hash = 0 if type == CollType.META else hash((type, self.pgid))
 
     @classmethod
     def of(cls, pgid: SPGId) -> Self:
@@ -262,7 +263,7 @@ class Coll(Struct):
         return self != other and self._key() < other._key()
 
     def __hash__(self) -> int:
-        return 0 if self.is_meta else hash((self.type, self.pgid))
+        return self._hash
 
     def __repr__(self) -> str:
         return f"Coll({self.type!r}, {self.pgid!r})"

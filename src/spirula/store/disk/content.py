@@ -100,12 +100,14 @@ class Content:
         state, entry = self._state, self._state.entry
         before = state.names.set(onode.key, (True, entry.sequence))
         entry.names_was.append((onode.oid, None, onode.key, before))
+        onode.there = True
         state.cache.add(onode)
 
     def _unlink(self, onode: Onode) -> None:
         state, entry = self._state, self._state.entry
         before = state.names.set(onode.key, (False, entry.sequence))
         entry.names_was.append((onode.oid, onode, onode.key, before))
+        onode.there = False
         state.cache.drop(onode.oid)
         entry.batch.delete(onode.key)
 
@@ -243,9 +245,16 @@ def find(state: State, oid: GHObject) -> Onode | None:
 # --- the end of an entry ---
 
 
+def account(state: State, entry: Entry) -> None:
+    """Account for what the objects of an entry take more or less than before."""
+    for onode, before in entry.onodes_was.items():
+        if onode in entry.dirty:
+            _count(state, onode, before)
+
+
 def finished(state: State, entry: Entry) -> None:
     """Put what became of the objects into the entry, which is complete then."""
-    batch, cache = entry.batch.changes, state.cache
+    batch = entry.batch.changes
     for (onode, number), was in entry.shards_was.items():
         shard = onode.shards.get(number)
         if number == 0 and onode.size <= SHARD_SIZE:
@@ -254,33 +263,33 @@ def finished(state: State, entry: Entry) -> None:
             batch[shard_key(onode.nid, number)] = encode_shard(shard)
         elif was is not None:
             batch[shard_key(onode.nid, number)] = None
-    for onode, before in entry.onodes_was.items():
-        onode.pins += 1
-        if onode in entry.dirty:
-            _count(state, onode, before)
-            _put_onode(state, onode, batch, there=cache.onodes.get(onode.oid) is onode)
+    for onode in entry.dirty:
+        _put_onode(state, onode, batch)
     for pool in entry.spaces_was:
         batch[pool_key(pool)] = encode_space(state.spaces[pool])
+    # From here on nothing fails, and nothing is undone.
+    for onode in entry.onodes_was:
+        onode.pins += 1
     entry.regions = state.shared.end(entry.batch, entry.sequence)
     entry.shards_was.clear()
-    cache.trim()
+    if state.cache.bytes > state.cache.target:
+        state.cache.trim()
 
 
-def _put_onode(
-    state: State, onode: Onode, batch: dict[bytes, bytes | None], *, there: bool
-) -> None:
-    inline = there and onode.size <= SHARD_SIZE
+def _put_onode(state: State, onode: Onode, batch: dict[bytes, bytes | None]) -> None:
+    first = shard_key(onode.nid, 0)
+    if not onode.there:
+        if not onode.inline:
+            batch[first] = None
+        return
+    inline = onode.size <= SHARD_SIZE
     if inline != onode.inline:
         # It has grown out of one shard, or shrunk: the first one has a record of its own, or not.
         shard = shard_of(state, onode, 0)
-        own = not inline and shard is not None
-        batch[shard_key(onode.nid, 0)] = encode_shard(shard) if own and shard else None
+        batch[first] = None if inline or shard is None else encode_shard(shard)
         onode.inline = inline
-    elif not there:
-        batch[shard_key(onode.nid, 0)] = None
-    if there:
-        batch[onode.key] = encode_onode(onode)
-        state.cache.add(onode)
+    batch[onode.key] = encode_onode(onode)
+    state.cache.add(onode)
 
 
 def _count(state: State, onode: Onode, before: tuple[object, ...]) -> None:

@@ -168,7 +168,8 @@ class Onode:
 
     `key` is that of its record, `pool` where its space is counted, `stored` the bytes of data in
     it, `omap_bytes` those of its omap's keys and values, `present` has a bit for each shard that
-    is not empty. `inline`: shard 0 is in the object's record on disk. `pins` counts the queued
+    is not empty. `inline`: shard 0 is in the object's record on disk. `there`: it is not
+    removed. `pins` counts the queued
     changes of it, `used` marks it for the cache, which counts `cost` bytes for it.
     """
 
@@ -185,6 +186,7 @@ class Onode:
     hint: tuple[int, int, int] = (0, 0, 0)
     present: int = 0
     inline: bool = True
+    there: bool = True
     shards: dict[int, Shard] = field(default_factory=dict)
     pins: int = 0
     used: bool = True
@@ -204,7 +206,7 @@ class Onode:
 
 _CHANGING = (
     *("oid", "key", "size", "stored", "attrs", "omap_id", "omap_bytes", "header", "hint"),
-    *("present", "inline"),
+    *("present", "inline", "there"),
 )
 state_of: Callable[[Onode], tuple[object, ...]] = attrgetter(*_CHANGING)
 """What a transaction may change of an onode, apart from its shards."""

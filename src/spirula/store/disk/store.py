@@ -192,8 +192,9 @@ class DiskObjectStore:
         try:
             for transaction in transactions:
                 execute(mounted.content, transaction)
-            content.finished(state, entry)
+            content.account(state, entry)
             self._check_space_below(state, entry)
+            content.finished(state, entry)
         except BaseException:
             content.undo(state, entry)
             raise

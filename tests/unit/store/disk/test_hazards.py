@@ -336,6 +336,8 @@ def test_the_metadata_keeps_a_reserve_of_the_file_system_below():
     for step in (("write", PG, A, 20 * BLOCK, b"a"), ("omap_setkeys", PG, A, {"k": b"v"})):
         with pytest.raises(NoSpace, match="file system below has 1048576 bytes"):
             queue(bench, step)
+    assert bench.store.read(PG, A) == b"a" * 20 * BLOCK
+    assert bench.store.omap_get(PG, A) == (b"", {})
     queue(bench, ("omap_setkeys", PG, A, {"k": b"v"}), ("truncate", PG, A, 100))
     queue(bench, ("write", PG, A, 0, b"over what is there"))
     bench.medium.free = 1 << 30
