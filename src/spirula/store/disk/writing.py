@@ -130,6 +130,7 @@ def log(state: State, address: int, piece: bytes) -> None:
 
 def _write_fresh(state: State, onode: Onode, fresh: list[tuple[Shard, int, int, bytes]]) -> None:
     """Put blocks to new space; what was there before goes away."""
+    logged = len(fresh) * BLOCK_SIZE < state.options.log_new_below
     addresses = [
         address + at for address, count in allocate(state, onode, len(fresh)) for at in range(count)
     ]
@@ -142,7 +143,7 @@ def _write_fresh(state: State, onode: Onode, fresh: list[tuple[Shard, int, int, 
         shard.addresses[slot] = address
         shard.sums[slot] = crc32c(SEED, piece) & MASKS[shard.kind]
         shard.runs_ = None
-        if state.options.log_new_blocks:
+        if logged:
             log(state, address, piece)
         else:
             state.entry.direct.append((address * BLOCK_SIZE, [piece]))

@@ -50,7 +50,9 @@ class DiskBench:
 
 @pytest.fixture(params=["log", "direct"])
 def bench(request):
-    return DiskBench(MemoryMedium(1 << 28), Options(log_new_blocks=request.param == "log"))
+    return DiskBench(
+        MemoryMedium(1 << 28), Options(log_new_below=(64 << 10) * (request.param == "log"))
+    )
 
 
 class TestDiskObjectStore(Conformance):
