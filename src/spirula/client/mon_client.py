@@ -37,6 +37,10 @@ from spirula.msgr.tcp import Messenger
 from spirula.types.entity import EntityAddrVec, EntityType
 from spirula.types.mon import MonMap
 
+_STEADY_S = 1.0
+"""A session that ends before has come to nothing."""
+_FIRST_PAUSE_S = 0.2
+
 
 @dataclass(slots=True, frozen=True)
 class MonTimings:
@@ -103,6 +107,8 @@ class MonClient:
     monmap: MonMap | None = None
     connection: Connection | None = None
     _open: bool = False
+    _opened_at: float = 0.0
+    _breaks: int = 0
     _stopped: bool = False
     _queue: list[EntityAddrVec] = field(default_factory=list)
     _interval_s: float = 0.0
@@ -197,6 +203,7 @@ class MonClient:
         if connection is not self.connection:
             return
         self._open = True
+        self._opened_at = self.loop.time()
         self._interval_s = 0.0
         self._queue.clear()
         if self._hunt_timer is not None:
@@ -231,7 +238,22 @@ class MonClient:
             self.connection = None
             self._open = False
             self._cancel_timers()
-            self._hunt_timer = self.loop.call_soon(self._hunt)
+            self._hunt_timer = self.loop.call_later(self._pause_s(), self._hunt)
+
+    def _pause_s(self) -> float:
+        """How long to wait when a session broke.
+
+        Not at all, unless sessions break as soon as they are open, one after the other: because of
+        what the monitors send, say, which they would send again at once.
+        """
+        if self.loop.time() - self._opened_at >= _STEADY_S:
+            self._breaks = 0
+            return 0.0
+        self._breaks += 1
+        if self._breaks == 1:
+            return 0.0
+        longer = _FIRST_PAUSE_S * 2.0 ** min(self._breaks - 2, 16)
+        return min(longer, self.timings.hunt_interval_s)
 
     def on_refused(self, connection: Connection, error: SpirulaError) -> None:
         """A monitor did not let us in. Where it said why and nobody waits for better, so do we."""
