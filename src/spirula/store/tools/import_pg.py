@@ -16,7 +16,7 @@ from spirula.errors import Exists, InvalidArgument, NotFound, WireError
 from spirula.maps.osdmap import OSDMap
 from spirula.maps.placement import hash_key, raw_pg_to_pg
 from spirula.store import pg_meta, snap_mapper
-from spirula.store.objectstore import ObjectStore
+from spirula.store.objectstore import MAX_OBJECT_SIZE, ObjectStore, belongs
 from spirula.store.osd_meta import (
     FEATURE_SHARDS,
     features_text,
@@ -78,6 +78,7 @@ class _Import:
     done: Imported
     progress: Callable[[Progress], None] | None
     cid: Coll = field(default_factory=Coll)
+    bits: int = 0
     osdmap: OSDMap | None = None
     changes: Changes | None = None
 
@@ -220,8 +221,7 @@ def _metadata_and_objects(job: _Import) -> Metadata:
             metadata.info.pgid, metadata.info.shard = job.done.pgid.pgid, job.done.pgid.shard
             _check_maps(job, metadata, job.osdmap)
             _check_splits(job, metadata, job.osdmap)
-            if not job.dry_run:
-                _make_collection(job, job.osdmap)
+            _make_collection(job, job.osdmap)
         elif kind == SectionType.OBJECT_BEGIN:
             if metadata is None:
                 raise WireError("an object comes before the metadata")
@@ -240,6 +240,11 @@ def _make_collection(job: _Import, osdmap: OSDMap) -> None:
     pool = osdmap.pools.get(pgid.pool)
     if pool is None:
         raise WireError(f"the map of the export has no pool {pgid.pool}")
+    if pgid.seed >= pool.pg_num:
+        raise WireError(f"pool {pgid.pool} has {pool.pg_num} PGs, and no {pgid}")
+    job.bits = pgid.pgid.split_bits(pool.pg_num)
+    if job.dry_run:
+        return
     txn = Transaction()
     pg_meta.create_collection(txn, pgid, pool.pg_num)
     pg_meta.init_on_disk(txn, pgid)
@@ -266,6 +271,8 @@ def _import_object(job: _Import, body: bytes) -> None:
     if oid.shard != job.done.pgid.shard:
         raise WireError(f"the export of {job.done.pgid} has an object of another shard, {oid}")
     ours = _belongs(job, oid.hobj)
+    if ours and not belongs(job.cid, job.bits, oid):
+        raise WireError(f"{oid} has another hash than its name in PG {job.done.pgid}")
     if ours:
         job.done.objects += 1
     else:
@@ -298,6 +305,8 @@ class _Parts:
         length = len(part.data)
         if part.length != length:
             raise WireError(f"{length} bytes of data of {self._oid} where {part.length} should be")
+        if part.offset + length > MAX_OBJECT_SIZE:
+            raise WireError(f"data of {self._oid} at {part.offset}, where no object reaches")
         if length and part.data.count(0) == length:
             self._txn.zero(self._job.cid, self._oid, part.offset, length)
             length = 0

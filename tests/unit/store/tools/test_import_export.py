@@ -21,13 +21,20 @@ from spirula.errors import (
 )
 from spirula.store import osd_meta, pg_meta, snap_mapper
 from spirula.store.osd_meta import META, SNAPMAPPER
-from spirula.store.tools.dump_format import DumpReader, DumpWriter, SectionType
+from spirula.store.tools.dump_format import (
+    DataSection,
+    DumpReader,
+    DumpWriter,
+    ObjectBegin,
+    PGBegin,
+    SectionType,
+)
 from spirula.store.tools.export_pg import export_pg
 from spirula.store.tools.import_pg import import_pg
 from spirula.store.tools.remove_pg import finish_removals, remove_pg
-from spirula.types.hobject import NO_GEN, GHObject
+from spirula.types.hobject import NO_GEN, GHObject, HObject
 from spirula.types.mon import CompatSet, FeatureSet
-from spirula.types.pg import Coll
+from spirula.types.pg import Coll, PGId
 from spirula.types.pg_stats import PGStat
 from spirula.types.transaction import Transaction
 from tests.unit.store.tools import pgs
@@ -264,6 +271,29 @@ def test_unknown_sections_are_skipped(raw):
 def test_sections_out_of_place(raw, change, text):
     with pytest.raises(WireError, match=f"damaged or cut off, in the section at byte .*{text}"):
         imported(pgs.osd_store(), rewritten(change(sections(raw))))
+
+
+def test_a_pg_that_cannot_be(raw):
+    parts = sections(raw)
+    begin = PGBegin.decode(parts[0][1])
+    begin.pgid = PGId(begin.pgid.pool, 4)
+    with pytest.raises(WireError, match=r"pool 3 has 4 PGs, and no 3\.4"):
+        imported(pgs.osd_store(), rewritten([(SectionType.PG_BEGIN, begin.encode()), *parts[1:]]))
+
+
+def test_objects_that_cannot_be(raw):
+    """Names with a hash that is not theirs, and data behind the largest end of an object."""
+    parts = sections(raw)
+    at = next(n for n, (kind, _) in enumerate(parts) if kind == SectionType.OBJECT_BEGIN)
+    begin = ObjectBegin.decode(parts[at][1])
+    begin.hobj = HObject.of(3, begin.hobj.oid, begin.hobj.hash ^ 1, snap=begin.hobj.snap)
+    moved = [*parts[:at], (SectionType.OBJECT_BEGIN, begin.encode()), *parts[at + 1 :]]
+    far = DataSection(0xFFFFFFF0, 100, bytes(100)).encode()
+    behind = [*parts[: at + 1], (SectionType.DATA, far), *parts[at + 1 :]]
+    for changed, text in ((moved, "another hash than its name"), (behind, "no object reaches")):
+        for dry_run in (False, True):
+            with pytest.raises(WireError, match=text):
+                imported(pgs.osd_store(), rewritten(changed), dry_run=dry_run)
 
 
 @pytest.mark.parametrize(
