@@ -1,0 +1,36 @@
+"""A store whose process is killed hundreds of times; what happens is in `killing`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[4]
+ROUNDS = 150
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_all_that_was_committed_survives_a_kill(tmp_path, seed, scale):
+    for number in range(scale):
+        folder = tmp_path / f"store{number}"
+        words = ["tests.unit.store.disk.killing", folder, ROUNDS, seed + 1000 * number]
+        done = subprocess.run(
+            [sys.executable, "-m", *map(str, words)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr[-5000:]
+        told = json.loads(done.stdout)
+        assert told["kills"] + told["while_mounting"] > ROUNDS * 3 // 4
+        assert told["while_mounting"] > ROUNDS // 30
+        assert told["committed"] > 5 * ROUNDS
+        assert told["most_lost"] > 10  # many were in flight
