@@ -306,6 +306,7 @@ def _make_daemon(
         stop=stop,
         metadata=metadata,
         load_average=load_average,
+        monotonic=time.monotonic,
     )
     return make_osd(whoami, store, config, find_key(config), ports, addresses, resolve)
 

@@ -167,7 +167,7 @@ def make_osd(
         lambda addrs: addrs.sort(key=lambda _: ports.random_bytes(4)),
         MonTimings(),
     )
-    osd = OSD(whoami, ports, config, store, maps, messengers, monitors, started=ports.loop.time())
+    osd = OSD(whoami, ports, config, store, maps, messengers, monitors)
     table = CommandTable(on_error=lambda text: ports.log(1, text))
     _equip(osd, name, table)
     for one, dispatcher in (
@@ -186,7 +186,7 @@ def _equip(osd: OSD, name: PrincipalName, table: CommandTable) -> None:
     """The parts of an OSD, in the order in which they need one another."""
     ports, config, monitors = osd.ports, osd.config, osd.monitors
     osd.counters = OSDPerf(osd.perf)
-    osd.tracker = OpTracker(config, ports.loop.time, ports.wall)
+    osd.tracker = OpTracker(config, osd.now, ports.wall)
     osd.heartbeats = Heartbeats()
     osd.reports = Reports()
     osd.clog_client = LogClient(

@@ -8,7 +8,16 @@ from __future__ import annotations
 from spirula.messages.base import Message
 from spirula.messages.osd_op import MOSDOp
 from spirula.messages.osd_replication import MOSDRepOp
-from spirula.types.osd_op import RequestFlag
+from spirula.types.osd_op import (
+    OP_NAMES,
+    AllocHintArgs,
+    ClassArgs,
+    OSDOp,
+    RequestFlag,
+    WatchArgs,
+    WatchOp,
+    XattrArgs,
+)
 
 
 def flag_text(flags: int) -> str:
@@ -29,6 +38,25 @@ def describe(message: Message) -> str:
     return type(message).__name__
 
 
+def _operation(op: OSDOp) -> str:
+    """`write 0~4096 in=4096b`."""
+    args = op.args
+    if isinstance(args, AllocHintArgs):
+        sizes = args.expected_object_size, args.expected_write_size
+        text = f"{OP_NAMES[op.op]} object_size {sizes[0]} write_size {sizes[1]}"
+    elif isinstance(args, XattrArgs):
+        text = f"{OP_NAMES[op.op]} {op.xattr_parts()[0]} ({args.value_len})"
+    elif isinstance(args, ClassArgs):
+        text = f"{OP_NAMES[op.op]} {'.'.join(op.call_parts()[:2])}"
+    elif isinstance(args, WatchArgs):
+        text = f"{OP_NAMES[op.op]} {WatchOp(args.op).name.lower()} cookie {args.cookie}"
+    else:
+        text = str(op)
+    if op.indata:
+        text += f" in={len(op.indata)}b"
+    return text + (f" out={len(op.outdata)}b" if op.outdata else "")
+
+
 def _client_request(request: MOSDOp) -> str:
     connection = request.connection
     who = request.reqid if connection is None else request.request_id(connection.peer_name)
@@ -37,7 +65,7 @@ def _client_request(request: MOSDOp) -> str:
         str(who),
         str(request.pgid),
         str(request.hobj),
-        f"[{','.join(str(op) for op in request.ops)}]",
+        f"[{','.join(map(_operation, request.ops))}]",
         f"snapc {request.snap_seq:x}=[{snaps}]",
     ]
     if request.retry_attempt > 0:

@@ -52,9 +52,9 @@ class Ports:
     """What an OSD runs on.
 
     `wall` gives seconds since 1970, `random_bytes` unpredictable bytes, `log` takes a level and a
-    line. `stop` is called with a reason when the OSD is to end (empty: it was asked to, not zero
-    is the exit status). `metadata` is what the OSD tells of its host. `load_average` is the
-    host's, over a minute.
+    line. `stop` is called with a reason when the OSD cannot go on. `metadata` is what it tells of
+    its host, `load_average` the host's over a minute. `monotonic`: seconds of a clock that only
+    goes forward, where there is one that is more exact than the loop's.
     """
 
     loop: AbstractEventLoop
@@ -64,6 +64,7 @@ class Ports:
     stop: Callable[[str], None]
     metadata: dict[str, str] = field(default_factory=dict)
     load_average: Callable[[], float] = lambda: 0.0
+    monotonic: Callable[[], float] | None = None
 
 
 @dataclass(slots=True)
@@ -99,6 +100,8 @@ class OSD:
     messengers: Messengers
     monitors: MonClient
     perf: PerfCollection = field(default_factory=PerfCollection)
+    now: Callable[[], float] = field(init=False)
+    """Seconds of a clock that only goes forward."""
     phase: Phase = Phase.INITIALIZING
     up_epoch: int = 0
     boot_epoch: int = 0
@@ -130,6 +133,10 @@ class OSD:
     """Set while the monitors are told that the OSD ends."""
     counters: OSDPerf = field(init=False)
 
+    def __post_init__(self) -> None:
+        self.now = self.ports.monotonic or self.ports.loop.time
+        self.started = self.now()
+
     @property
     def superblock(self) -> OSDSuperblock:
         """Who the OSD is, and what it has."""
@@ -145,13 +152,9 @@ class OSD:
         """Whether it is on its way to the end."""
         return self.phase is Phase.STOPPING
 
-    def now(self) -> float:
-        """Seconds of a clock that only goes forward."""
-        return self.ports.loop.time()
-
     def mono(self) -> float:
         """Seconds since the OSD was started: the clock that heartbeats compare."""
-        return self.ports.loop.time() - self.started
+        return self.now() - self.started
 
     def log(self, level: int, text: str) -> None:
         """A line for the OSD's own log."""

@@ -1,0 +1,229 @@
+"""OSDs as daemons in simulation: booting, heartbeats, maps, commands, ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from spirula.auth.crypto import key_from_text
+from spirula.client.session import open_session
+from spirula.errors import NotConnected
+from spirula.osd.state import Phase
+from spirula.sim.histories import histories
+from tests.sim.cluster_world import Machine, World
+
+
+def osd_of(world, number):
+    return world.osds[number].daemon.osd
+
+
+async def until(world, condition, limit_s=120.0):
+    """Wait in virtual time."""
+    deadline = world.sim.time() + limit_s
+    while not condition():
+        assert world.sim.time() < deadline, world.log[-20:]
+        await world.sim.sleep(0.1)
+
+
+async def log_lines(world):
+    found = await world.command("log last", num=200, channel="cluster", level="debug")
+    return [entry["message"] for entry in found]
+
+
+async def tell(world, number, prefix, **arguments):
+    return await world.admin.tell(f"osd.{number}", {"prefix": prefix, **arguments}, timeout_s=30)
+
+
+@histories(seeds=2)
+async def test_an_osd_that_falls_silent_is_reported_by_its_peers_and_marked_down(sim):
+    world = World(sim, mons=1, osds=4)
+    await world.start()
+    await sim.sleep(15)  # everybody has pinged everybody
+    began = sim.time()
+    world.osds[2].crash()
+    await world.up(3)
+    grace = 20
+    assert sim.time() - began < 3 * grace
+    lines = await log_lines(world)
+    assert any(line.startswith("osd.2 failed") and "reporters" in line for line in lines), lines
+    # It is pinged no more, and nobody reports it further.
+    await until(world, lambda: all(2 not in osd_of(world, n).heartbeats.peers for n in (0, 1, 3)))
+    assert not any(osd_of(world, n).heartbeats.failure_queue for n in (0, 1, 3))
+    world.osds[2].start()
+    await world.up(4)
+
+
+@histories(seeds=2)
+async def test_a_report_is_taken_back_when_the_osd_answers_again(sim):
+    world = World(sim, mons=1, osds=4, options={"mon_osd_min_down_reporters": "10"})
+    await world.start()
+    await sim.sleep(15)
+    silent = world.osds[1].host
+    others = [world.osds[n].host for n in (0, 2, 3)]
+    for other in others:
+        sim.network.partition(silent, other)
+    await until(
+        world, lambda: all(1 in osd_of(world, n).heartbeats.failure_pending for n in (0, 2, 3))
+    )
+    sim.network.heal()
+    await until(
+        world, lambda: not any(osd_of(world, n).heartbeats.failure_pending for n in (0, 2, 3))
+    )
+    await sim.sleep(5)
+    lines = await log_lines(world)
+    assert any("osd.1 reported failed by osd" in line for line in lines)
+    assert any("osd.1 failure report canceled by osd" in line for line in lines)
+    assert (await world.command("osd stat"))["num_up_osds"] == 4
+
+
+@histories(seeds=1)
+async def test_an_osd_that_was_marked_down_by_mistake_comes_back_elsewhere(sim):
+    world = World(sim, mons=1, osds=3)
+    await world.start()
+    osd = osd_of(world, 1)
+    before = str(osd.messengers.cluster.addrs)
+    up_from = osd.up_epoch
+    await world.command("osd down", ids=["1"])
+    await until(world, lambda: osd.up_epoch > up_from and osd.phase is Phase.ACTIVE)
+    assert str(osd.messengers.cluster.addrs) != before
+    assert osd.boot_epoch < osd.up_epoch
+    lines = await log_lines(world)
+    assert "Monitor daemon marked osd.1 down, but it is still running" in lines
+    # The monitors count how often; an OSD that this happens to all the time gives up.
+    for _ in range(6):
+        if world.stopped:
+            break
+        epoch = osd.up_epoch
+        await world.command("osd down", ids=["1"])
+        await until(world, lambda seen=epoch: world.stopped or osd.up_epoch > seen)
+    assert "osd_max_markdown_count 5" in world.stopped[0]
+
+
+@histories(seeds=1)
+async def test_noup_keeps_an_osd_waiting_until_it_is_cleared(sim):
+    world = World(sim, mons=1, osds=2)
+    await world.start()
+    world.osds[0].crash()
+    await world.command("osd down", ids=["0"])
+    await world.command("osd set", key="noup")
+    world.osds[0].start()
+    await sim.sleep(20)
+    assert (await world.command("osd stat"))["num_up_osds"] == 1
+    assert not osd_of(world, 0).is_active
+    await world.command("osd unset", key="noup")
+    await world.up(2)
+
+
+@histories(seeds=1)
+async def test_an_osd_that_was_away_catches_up_over_many_maps(sim):
+    world = World(sim, mons=1, osds=2, options={"osd_map_message_max": "10"})
+    await world.start()
+    world.osds[1].crash()
+    await world.command("osd down", ids=["1"])
+    for _ in range(30):
+        await world.command("osd set", key="noscrub")
+        await world.command("osd unset", key="noscrub")
+    newest = (await world.command("osd dump"))["epoch"]
+    world.osds[1].start()
+    await world.up(2)
+    await until(world, lambda: osd_of(world, 1).is_active)
+    maps = osd_of(world, 1).maps
+    assert maps.epoch >= newest
+    for epoch in range(newest - 50, newest + 1):
+        assert maps.get(epoch).epoch == epoch
+        assert maps.full(epoch) == osd_of(world, 0).maps.full(epoch)
+    # What it has is on its disk: after another crash it need not ask for it again.
+    world.osds[1].crash()
+    world.osds[1].start()
+    await until(world, lambda: world.osds[1].daemon is not None)
+    assert osd_of(world, 1).maps.newest >= newest
+
+
+@histories(seeds=1)
+async def test_an_osd_that_ends_tells_the_monitors_first(sim):
+    world = World(sim, mons=1, osds=3)
+    await world.start()
+    machine = world.osds[2]
+    began = sim.time()
+    await machine.host.start(machine.daemon.stop())
+    assert sim.time() - began < 3.0
+    assert (await world.command("osd stat"))["num_up_osds"] == 2
+    dump = await world.command("osd dump")
+    info = next(entry for entry in dump["osd_xinfo"] if entry["osd"] == 2)
+    assert info["dead_epoch"] > 0
+    assert any("osd.2 marked itself down and dead" in line for line in await log_lines(world))
+
+
+@histories(seeds=1)
+async def test_osds_that_were_removed_or_destroyed_end(sim):
+    world = World(sim, mons=1, osds=3)
+    await world.start()
+    machine = world.osds[2]
+    machine.crash()
+    await world.command("osd down", ids=["2"])
+    await world.command("osd destroy-actual", id="2", yes_i_really_mean_it=True)
+    # The monitors have forgotten the key: it cannot even log in.
+    task = machine.start()
+    await sim.sleep(40)
+    assert task.done()
+    assert isinstance(task.exception(), Exception)
+    await world.command("osd stop", ids=["1"])
+    await until(world, lambda: world.stopped)
+    assert "was stopped by an administrator" in world.stopped[0]
+
+
+@histories(seeds=1)
+async def test_commands_come_by_message_from_those_who_may(sim):
+    world = World(sim, mons=1, osds=2)
+    await world.start()
+    status = json.loads((await tell(world, 0, "status")).check())
+    assert status["state"] == "active"
+    assert status["whoami"] == 0
+    bench = await tell(world, 0, "bench", count=1 << 20, size=1 << 16)
+    assert json.loads(bench.check())["bytes_written"] == 1 << 20
+    assert "capped" in (await tell(world, 0, "bench", size=1 << 30)).status
+    slow = await tell(world, 0, "bench", count=1 << 40, size=4096)
+    assert (slow.result, "small_size_max_iops" in slow.status) == (-22, True)
+    assert (await tell(world, 0, "no such thing")).result == -22
+    network = json.loads((await tell(world, 0, "dump_osd_network", value=0)).check())
+    assert network["threshold"] == 0
+    await sim.sleep(150)
+    network = json.loads((await tell(world, 0, "dump_osd_network", value=0)).check())
+    assert {row["interface"] for row in network["entries"]} == {"front", "back"}
+    await tell(world, 0, "cluster_log", level="info", message=["told", "you"])
+    await sim.sleep(1)
+    assert "told you" in await log_lines(world)
+    await world.command(
+        "auth get-or-create", entity="client.weak", caps=["mon", "allow r", "osd", "allow rw"]
+    )
+    found = await world.command("auth get", entity="client.weak")
+    key = found[0]["key"]
+    weak = await client_as(world, "weak", key)
+    refused = await weak.tell("osd.0", {"prefix": "status"}, timeout_s=30)
+    assert refused.result == -13
+    await weak.close()
+
+
+async def client_as(world, name, key):
+    machine = Machine(world, f"client.{name}", "10.0.3.1")
+    opening = open_session(
+        machine.config("client", name),
+        key_from_text(key),
+        clock=machine.host.wall_clock,
+        random_bytes=machine.host.random_bytes,
+        timeout_s=60,
+    )
+    return await machine.host.start(opening)
+
+
+@histories(seeds=1)
+async def test_tell_to_an_osd_that_goes_away_is_answered(sim):
+    world = World(sim, mons=1, osds=2)
+    await world.start()
+    asked = asyncio.ensure_future(tell(world, 1, "bench", count=1 << 24, size=1 << 12))
+    await sim.sleep(0.01)
+    world.osds[1].crash()
+    try:
+        await asked
+    except NotConnected as error:
+        assert "went away" in str(error) or "down" in str(error)
