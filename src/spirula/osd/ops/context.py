@@ -9,7 +9,7 @@ Structure: upstream `src/osd/object_state.h`, `osd_internal_types.h`, `PrimaryLo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -224,6 +224,7 @@ class OpContext:
         "exists",
         "extra_reqid_codes",
         "extra_reqids",
+        "failed",
         "finishers",
         "flags",
         "gh",
@@ -292,7 +293,8 @@ class OpContext:
         self.flags = 0 if request is None else request.flags
         self.finishers: dict[int, Finisher] | None = None
         self.resume: Callable[[], None] | None = None
-        self.mtime = UTime(0, 0) if request is None else request.mtime
+        self.failed = 0
+        """A negative errno once what the request waited for failed: all of it fails with that."""
         self.at_version = EVersion(0, 0)
         self.snapc: SnapContext | None = None
         """The snapshots a write is under; None for a vector that only reads."""
@@ -311,6 +313,7 @@ class OpContext:
         changes = needs.may_write or needs.classes
         self.info = copy_info(obc.info) if changes else obc.info
         self.exists = obc.exists
+        self.mtime = UTime(0, 0) if self.request is None else self.request.mtime
         self.snapset: SnapSet | None = None if obc.ssc is None else obc.ssc.snapset
         self.snapset_changed = False
         self.transaction = Transaction()
@@ -431,6 +434,10 @@ class OpsPG(Protocol):
 
     def is_missing_object(self, hoid: HObject) -> bool:
         """Whether the object should be here and is not yet."""
+        ...
+
+    def log_entries_of(self, hoid: HObject) -> Iterator[PGLogEntry]:
+        """The log's entries about exactly this object, newest first."""
         ...
 
     def is_active(self) -> bool:

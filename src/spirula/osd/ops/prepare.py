@@ -14,6 +14,7 @@ from spirula.osd.ops import (
     checksum,
     classes,
     comparisons,
+    copy,
     manifest,
     omap,
     reads,
@@ -41,6 +42,7 @@ FAMILIES: Final = (
     checksum,
     classes,
     comparisons,
+    copy,
     manifest,
     omap,
     reads,
@@ -69,6 +71,9 @@ def prepare_transaction(ctx: OpContext) -> int:
     may_write = ctx.needs.may_write
     if snapc is not None and not snapc.is_valid():
         return -errno.EINVAL
+    ctx.update_log_only = False
+    if ctx.failed:
+        return ctx.failed
     result = run(ctx, ctx.ops)
     if result < 0:
         ctx.update_log_only = may_write

@@ -12,13 +12,13 @@ back through `do_op` from the beginning, so that every check is made again. Upst
 from __future__ import annotations
 
 from collections import deque
-from errno import EAGAIN, EINPROGRESS, EINVAL, ENFILE, ENOENT, EOPNOTSUPP, ERESTART
+from errno import EAGAIN, EINPROGRESS, EINVAL, ENFILE, ENOENT, ERESTART
 from typing import TYPE_CHECKING
 
 from spirula.errors import CephError, InvariantBroken, NotFound
 from spirula.messages.osd_op import MOSDOpReply
-from spirula.osd.ops import caps, prepare, watch
-from spirula.osd.ops.context import LockKind, ObjectContext, OpContext
+from spirula.osd.ops import caps, copy, listing, prepare, watch
+from spirula.osd.ops.context import LockKind, OpContext
 from spirula.osd.pg import admission, availability, lease, locks
 from spirula.osd.pg.admission import Refused
 from spirula.osd.pg.objects import MissingObject
@@ -51,6 +51,8 @@ _PARALLELEXEC = int(RequestFlag.PARALLELEXEC)
 _SKIPRWLOCKS = int(RequestFlag.SKIPRWLOCKS)
 _FAILOK = int(OpFlag.FAILOK)
 _LOST = int(ObjectFlag.LOST)
+_WHITEOUT = int(ObjectFlag.WHITEOUT)
+_COPY_GET = int(OpCode.COPY_GET)
 _POOL_SNAPS = int(PoolFlag.POOL_SNAPS)
 _NO_VERSION = EVersion(0, 0)
 _NOT_READABLE = int(PGState.WAIT | PGState.LAGGY)
@@ -147,13 +149,10 @@ def _do_object_op(pg: PG, request: MOSDOp, needs: OpNeeds, session: ClientSessio
         wait_for_object(pg, missing.hoid, request)
         return
     except NotFound as error:
-        if hobj.snap == SNAPDIR:
-            obc = _without_head(pg, wanted)
-        elif writes:
+        if writes:
             record_write_error(pg, request, wanted, -error.errno)
             return
-        else:
-            raise
+        raise
     if obc.soid.snap != NOSNAP and needs.rwordered and availability.is_degraded(pg, obc.soid):
         wait_for_object(pg, obc.soid, request)
         return
@@ -177,18 +176,14 @@ def _do_object_op(pg: PG, request: MOSDOp, needs: OpNeeds, session: ClientSessio
         ctx.lock_kind = kind
     if needs.may_read and obc.info.flags & _LOST:
         _finish_read(ctx, -ENFILE)
-    elif not writes and not obc.exists and hobj.snap != SNAPDIR:
+    elif not (writes or needs.may_cache) and (
+        not obc.exists or (obc.info.flags & _WHITEOUT and hobj.snap != SNAPDIR)
+    ):
+        if request.ops[0].op == _COPY_GET:
+            copy.absent(pg, wanted, request.ops[0], request.features)
         _finish_read(ctx, -ENOENT)
     else:
         execute_ctx(ctx)
-
-
-def _without_head(pg: PG, head: HObject) -> ObjectContext:
-    """The context of an object of which nothing but clones can be there."""
-    obc = pg.objects.get(head, can_create=True)
-    if obc is None:
-        raise InvariantBroken(f"{head} was not created")
-    return obc
 
 
 def can_serve_replica_read(pg: PG, hoid: HObject) -> bool:
@@ -216,7 +211,11 @@ def execute_ctx(ctx: OpContext) -> None:
     ctx.resume = None
     result = prepare.prepare_transaction(ctx)
     if result == -EINPROGRESS:
-        ctx.resume = lambda: _resume(ctx, pg.last_peering_reset)
+        since = pg.last_peering_reset
+        ctx.resume = lambda: _resume(ctx, since)
+        if ctx.lock_kind == LockKind.WRITE:
+            # later requests must not overtake it
+            ctx.obc.lock.kind = LockKind.EXCLUSIVE
         pg.waiting.in_progress.append(ctx)
         return
     if result == -EAGAIN:
@@ -244,6 +243,8 @@ def _resume(ctx: OpContext, since: int) -> None:
     pg: PG = ctx.pg  # type: ignore[assignment]  # the port of operations is this record
     if not pg.has_reset_since(since) and ctx in pg.waiting.in_progress:
         pg.waiting.in_progress.remove(ctx)
+        if ctx.lock_kind == LockKind.WRITE:
+            ctx.obc.lock.kind = LockKind.WRITE
         ctx.reset()
         execute_ctx(ctx)
 
@@ -426,8 +427,9 @@ def record_write_error(
 
 def _do_pg_op(pg: PG, request: MOSDOp) -> None:
     """A listing, or another operation on the PG itself; it changes nothing."""
-    result = -EOPNOTSUPP
+    result = listing.do_pg_ops(pg, request)
     reply = MOSDOpReply.to(request, result, pg.osdmap.epoch, _DONE)
+    reply.set_versions(pg.info.last_update, pg.info.last_user_version)
     request.connection.send_message(reply)
 
 

@@ -23,7 +23,7 @@ from spirula.types.snap import SnapContext
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from spirula.classes.registry import ClassRegistry
     from spirula.maps.osdmap import OSDMap
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from spirula.types.entity import EntityAddr
     from spirula.types.hobject import GHObject, HObject
     from spirula.types.osd_op import OSDOp
+    from spirula.types.pg_log import PGLogEntry
     from spirula.types.pg_stats import PGStat
     from spirula.types.pool import PGPool
 
@@ -192,6 +193,12 @@ class PG:
     ) -> ObjectContext | None:
         """See `objects.ObjectContexts.get`."""
         return self.objects.get(hoid, can_create=can_create, attrs=attrs)
+
+    def log_entries_of(self, hoid: HObject) -> Iterator[PGLogEntry]:
+        """The log's entries about exactly this object, newest first."""
+        if hoid not in self.log.objects:
+            return iter(())
+        return (entry for entry in reversed(self.log.entries) if entry.soid == hoid)
 
     def is_missing_object(self, hoid: HObject) -> bool:
         """Whether the object should be here and is not yet."""

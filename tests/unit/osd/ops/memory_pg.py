@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -41,7 +41,7 @@ from spirula.types.object_info import ObjectInfo, OSDReqId
 from spirula.types.osd_op import OpCode, OSDOp, RequestFlag
 from spirula.types.pg import Coll, PGId, SPGId
 from spirula.types.pg_info import PGInfo
-from spirula.types.pg_log import PGMissing
+from spirula.types.pg_log import LogOp, PGLogEntry, PGMissing
 from spirula.types.pg_stats import ObjectStatSum
 from spirula.types.pool import PGPool
 from spirula.types.snap import SnapContext, SnapSet
@@ -149,7 +149,7 @@ class MemoryPG:
     def __post_init__(self) -> None:
         self.pgid = SPGId(PGId(POOL, 0))
         self.coll = Coll.of(self.pgid)
-        self.pool = PGPool(type=1, size=1, pg_num=1, pgp_num=1)
+        self.pool = PGPool(type=1, size=1, object_hash=2, pg_num=1, pgp_num=1)
         self.osdmap = OSDMap()
         self.osdmap.require_osd_release = 16
         self.osdmap.epoch = 7
@@ -180,6 +180,7 @@ class MemoryPG:
         self.notify_ids = 0
         self.tid = 0
         self.active = True
+        self.deferred: list[Callable[[], None]] = []
         self.unwritable: dict[HObject, list[Callable[[], None]]] = {}
         self.blocklisted: set[EntityAddr] = set()
 
@@ -257,8 +258,16 @@ class MemoryPG:
     def simple_submit(self, ctx: OpContext) -> None:
         self._submit(ctx)
 
-    def remote_read(self, target: Any, ops: list[OSDOp], flags: int, done: Any) -> Any:
-        raise NotImplementedError
+    def log_entries_of(self, hoid: HObject) -> Iterator[PGLogEntry]:
+        return (entry for entry in reversed(self.log) if entry.soid == hoid)
+
+    def remote_read(self, target: HObject, ops: list[OSDOp], flags: int, done: Any) -> Any:
+        def answer() -> None:
+            found = self.ask(target.oid, *ops, flags=flags, snap=target.snap)
+            done(found.result, found.ops, found.user_version)
+
+        self.deferred.append(answer)
+        return lambda: None
 
     # --- what the pipeline does ---
 
@@ -326,7 +335,10 @@ class MemoryPG:
             ctx.ignore_cache = True
         if needs.may_write:
             ctx.snapc = snapc or SnapContext(0, [])
-        return self._run(ctx)
+        answer = self._run(ctx)
+        while self.deferred:
+            self.deferred.pop(0)()
+        return answer
 
     def ask_pg(self, *ops: OSDOp, nspace: str = "", snap: int = NOSNAP) -> Answer:
         """Carries out a request on the PG."""
@@ -362,9 +374,16 @@ class MemoryPG:
             ctx.delta.add_to(self.stats)
             if ctx.update_log_only:
                 self.info.last_update = self.next_version()
+                self.log.append(
+                    PGLogEntry(
+                        *(LogOp.ERROR, ctx.soid, self.info.last_update),
+                        reqid=ctx.reqid,
+                        return_code=result,
+                    )
+                )
             if answer.result >= 0 or ctx.update_log_only:
                 answer.user_version = ctx.obc.info.user_version
-            if result == -errno.ENOENT:
+            if result == -errno.ENOENT and not ctx.failed:
                 answer.user_version = self.info.last_user_version
         if result >= 0:
             watch.effects(ctx)

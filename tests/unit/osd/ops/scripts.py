@@ -20,6 +20,8 @@ from spirula.types.osd_op import (
     ClassArgs,
     CmpXattrMode,
     CmpXattrOp,
+    CopyFromArgs,
+    CopyFromFlag,
     Extent,
     OpCode,
     OpFlag,
@@ -31,6 +33,8 @@ from spirula.types.osd_op import (
     WriteSameArgs,
 )
 from spirula.types.osd_op_payload import (
+    CopyFrom2Input,
+    CopyFromInput,
     OmapCmpInput,
     OmapEntries,
     OmapGetKeysInput,
@@ -222,8 +226,8 @@ def looks(name: str) -> Iterator[Step]:
 # --- scripts ---
 
 
-def written() -> dict[str, Script]:
-    """Scripts by name."""
+def written(pool: int) -> dict[str, Script]:
+    """Scripts by name, for a pool of this number."""
     made: dict[str, Script] = {}
 
     def script(name: str, *vectors: tuple[OSDOp, ...] | Step) -> None:
@@ -603,6 +607,7 @@ def written() -> dict[str, Script]:
         Step("vectors returned", (read(0, 100),), RETURNVEC),
     )
     made |= snapshots()
+    made["copies"] = copies(pool)
     return made
 
 
@@ -679,6 +684,59 @@ def snapshots() -> dict[str, Script]:
         Step(other, (rollback(3),), snapc=SnapContext(4, [4, 3])),
     ]
     return {name: [*steps, *looks(name)], other: [*gone, *looks(other)]}
+
+
+def copies(pool: int) -> Script:
+    """A script about copies of objects."""
+    source = "source of copies"
+    steps: Script = []
+
+    def do(name: str, *ops: OSDOp, seq: int = 0) -> None:
+        snapc = SnapContext(seq, list(range(seq, 0, -1)))
+        steps.append(Step(name, ops, snapc=snapc))
+
+    def copy(
+        name: str, *, snap: int = NOSNAP, version: int = 0, flags: int = 0, of: str = source
+    ) -> OSDOp:
+        data = CopyFromInput(of, ObjectLocator(pool)).encode()
+        return OSDOp.make(OpCode.COPY_FROM, CopyFromArgs(snap, version, flags), data)
+
+    do("copy 1", copy(source))
+    do("copy 1", create(), copy(source), write(0, b"x"))
+    do("copy 1", failing(copy(source)), write(0, b"x"))
+    do(source, full(b"to be copied" * 1000), setxattr("a", b"1"), omap_set({"k": b"v"}))
+    do(source, omap_header(b"head"), hint(1 << 22, 4096, 1))
+    do("copy 1", copy(source))
+    steps.extend(looks("copy 1"))
+    do("copy 1", write(5, b"changed"), seq=2)
+    do("copy 1", copy(source), seq=3)
+    steps.extend(looks("copy 1"))
+    do("copy 2", copy(source), append(b"and more"), setxattr("b", b"2"))
+    steps.extend(looks("copy 2"))
+    do("copy 2", setxattr("c", b"3"), copy(source))
+    steps.extend(looks("copy 2"))
+    do(source, copy(source))
+    do("copy 3", copy(source, version=1))
+    do("copy 3", copy(source, version=1 << 50))
+    do(source, full(b"newer"), plain(OpCode.OMAPCLEAR), seq=4)
+    do("copy 3", copy(source, snap=4))
+    steps.extend(looks("copy 3"))
+    do("copy 3", copy(source, snap=9))
+    steps.extend(looks("copy 3"))
+    do("copy 4", copy(source, of="not there"))
+    do("copy 4", delete(), copy(source))
+    do("copy 4", copy(source, flags=1 << 7))
+    two = CopyFrom2Input(source, ObjectLocator(pool), 7, 3).encode()
+    with_size = CopyFromArgs(NOSNAP, 0, CopyFromFlag.TRUNCATE_SEQ)
+    do("copy 4", OSDOp.make(OpCode.COPY_FROM2, with_size, two))
+    do("copy 4", write(100, b"cut", seq=6))
+    do("copy 4", OSDOp.make(OpCode.COPY_FROM2, CopyFromArgs(NOSNAP, 0, 1 << 7), two))
+    do("copy 4", OSDOp.make(OpCode.COPY_FROM2, with_size, two[:-4]))
+    do("copy 4", OSDOp.make(OpCode.COPY_FROM2, with_size, two[:-12]))
+    do("copy 4", OSDOp.make(OpCode.COPY_FROM, with_size, b"bad"))
+    do("copy 4", delete(), copy(source), seq=0)
+    steps.extend(looks("copy 4"))
+    return steps
 
 
 # --- random scripts ---
