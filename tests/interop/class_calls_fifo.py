@@ -150,8 +150,6 @@ def damaged_parts():
         yield from (listed(), listed(512), trim(512), INFO)
     yield Put("data", value=b"damaged")
     yield from (listed(), trim(512), push(b"x"), init(), INFO)
-    yield Put("data", value=b"")
-    yield init("t" * 500)
     for name in (
         "create_meta", "get_meta", "update_meta", "init_part", "push_part", "trim_part",
         "part_list", "get_part_info", "list_part",

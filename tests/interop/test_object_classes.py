@@ -7,6 +7,7 @@ import pytest
 from spirula.classes.registry import ClassRegistry
 from tests.interop import (
     class_calls_fifo,
+    class_calls_lua,
     class_calls_queues,
     class_calls_records,
     class_calls_simple,
@@ -14,6 +15,7 @@ from tests.interop import (
 from tests.interop.class_scripts import SCRIPTS, client_of, differences, on_real
 
 assert class_calls_fifo
+assert class_calls_lua
 assert class_calls_queues
 assert class_calls_records
 assert class_calls_simple
@@ -21,16 +23,14 @@ POOL = "spirula-classes"
 
 
 @pytest.fixture(scope="module")
-def answers(real_cluster):
-    """What real OSDs answered to all scripts. One PG, so that its versions are foreseeable."""
-    real_cluster.ceph("osd", "pool", "create", POOL, "1", "1")
-    real_cluster.ceph("osd", "pool", "application", "enable", POOL, "spirula")
-    real_cluster.ceph("config", "set", "osd", "osd_class_load_list", "*")
-    try:
-        yield on_real(real_cluster, POOL, SCRIPTS)
-    finally:
-        real_cluster.ceph("config", "rm", "osd", "osd_class_load_list")
-        real_cluster.ceph("osd", "pool", "rm", POOL, POOL, "--yes-i-really-really-mean-it")
+def answers(real_ceph):
+    """What a real OSD answered to all scripts.
+
+    It may load all classes. The pool has one PG, so that its versions are foreseeable.
+    """
+    with real_ceph(osds=1, options={"osd class load list": "*"}) as cluster:
+        cluster.ceph("osd", "pool", "create", POOL, "1", "1")
+        yield on_real(cluster, POOL, SCRIPTS)
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ BUILT_IN: Final = {
 }
 """The modules of the classes that come with Spirula and run in the OSD's process."""
 
-ISOLATED: Final[dict[str, str]] = {}
+ISOLATED: Final = {"lua": "spirula.classes.lua"}
 """Likewise, of those that run in a process of their own."""
 
 

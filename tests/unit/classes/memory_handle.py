@@ -22,6 +22,7 @@ from spirula.types.entity import EntityAddr, EntityInst, EntityName
 
 MAX_OMAP_ENTRIES = 1024
 MAX_XATTR_BYTES = 65536
+MAX_OBJECT_BYTES = 128 << 20
 NOW = UTime(1_600_000_000, 0)
 CLIENT = EntityInst(EntityName(8, 4123), EntityAddr.parse("v1:127.0.0.1:0/77"))
 
@@ -85,6 +86,8 @@ class MemoryHandle:
 
     def write(self, offset, data, op_flags=0):
         self.num_write += 1
+        if offset + len(data) > MAX_OBJECT_BYTES:
+            raise CephError.from_errno(errno.EFBIG)
         self.pending.exists = True
         if data:
             old = self.pending.data.ljust(offset, b"\0")
@@ -312,10 +315,9 @@ def execute(stored, cls, method, indata=b"", *, registry=None, **facts):
     reply = found.call(handle, indata)
     if reply.code < 0:
         return reply, handle
-    if writes:
+    if writes and handle.num_write:
         vars(stored).update(vars(handle.pending))
-        if handle.num_write:
-            stored.version += 1
-        # Without RETURNVEC, as of librados' exec, clients learn neither data nor codes.
+        stored.version += 1
+        # Without RETURNVEC, as of librados' exec, clients learn neither data nor codes of changes.
         return Reply(), handle
     return reply, handle
