@@ -270,6 +270,9 @@ class Maps:
     ) -> None:
         """Remove maps that nobody needs any more: at least as many as come."""
         superblock = self.superblock
+        if everything:
+            for epoch in [epoch for epoch in self._decoded if epoch < oldest]:
+                del self._decoded[epoch]
         oldest = min(oldest, min(self._decoded, default=oldest))
         most = max(received, self.config.get_int("osd_target_transaction_size"))
         count = 0
