@@ -6,7 +6,7 @@ import hashlib
 import hmac
 
 from spirula.types.base import UTime
-from spirula.types.cls import cas, cephfs, journal, otp, user
+from spirula.types.cls import cas, cephfs, cmpomap, journal, otp, user
 from spirula.types.cls.journal import Client, ObjectPosition, ObjectSetPosition, Tag
 from spirula.types.hobject import HObject
 from tests.interop.class_scripts import Call, Put, script
@@ -63,6 +63,54 @@ def chunks():
     yield Put("xattr", "chunk_refs", b"\1\1\1\0\0\0\7")
     yield put(one)
     yield create(one, b"")
+
+
+@script("cmpomap")
+def comparisons():
+    def number(value):
+        return value.to_bytes(8, "little")
+
+    def call(method, mode, comparison, values, *default):
+        kind = {
+            "cmp_vals": cmpomap.CmpValsOp,
+            "cmp_set_vals": cmpomap.CmpSetValsOp,
+            "cmp_rm_keys": cmpomap.CmpRmKeysOp,
+        }[method]
+        return Call("cmpomap", method, kind(mode, comparison, values, *default))
+
+    yield call("cmp_vals", 1, 1, {})
+    yield call("cmp_rm_keys", 1, 1, {"a": b"x"})
+    yield call("cmp_set_vals", 1, 1, {"a": b"x"}, None)
+    yield call("cmp_set_vals", 1, 1, {"a": b"x", "b": b""}, b"")
+    yield call("cmp_set_vals", 1, 2, {"a": b"x", "b": b"yy"}, b"")
+    yield call("cmp_vals", 1, 1, {"a": b"x", "c": b"x"}, b"x")
+    yield call("cmp_vals", 1, 1, {"a": b"x", "c": b"x"}, None)
+    yield call("cmp_set_vals", 2, 3, {"n": number(5), "a": number(5)}, number(4))
+    for comparison in range(8):
+        for given in (b"x", b"xx", b"w", b""):
+            yield call("cmp_vals", 1, comparison, {"a": given}, None)
+        for given in (number(5), number(4), number(2**64 - 1), b"1234567", b"123456789"):
+            yield call("cmp_vals", 2, comparison, {"n": given}, None)
+            yield call("cmp_vals", 2, comparison, {"a": given}, None)
+        yield call("cmp_vals", 0, comparison, {"a": b"x"}, None)
+        yield call("cmp_vals", 3, comparison, {"a": b"x"}, None)
+    for comparison in (0, 3, 7):
+        yield call("cmp_set_vals", 2, comparison, {"a": number(7), "n": number(7)}, None)
+        yield call("cmp_rm_keys", 2, comparison, {"a": number(7), "n": number(8), "q": b""})
+    yield call("cmp_rm_keys", 1, 2, {"a": b"x", "b": b"z"})
+    yield call("cmp_rm_keys", 1, 1, {"a": b"x", "b": b"z"})
+
+
+@script("sdk")
+def coverage():
+    yield Call("sdk", "test_coverage_replay")
+    yield Call("sdk", "test_coverage_write")
+    yield Call("sdk", "test_coverage_write")
+    yield Put("data", value=b"other")
+    yield Call("sdk", "test_coverage_replay")
+    yield Call("sdk", "test_coverage_write")
+    yield Put("data", value=b"four")
+    yield Call("sdk", "test_coverage_replay")
 
 
 @script("cephfs")
@@ -390,6 +438,7 @@ def bad_records():
     for name, methods in {
         "cas": "chunk_create_or_get_ref chunk_get_ref chunk_put_ref references_chunk",
         "cephfs": "accumulate_inode_metadata",
+        "cmpomap": "cmp_vals cmp_set_vals cmp_rm_keys",
         "user": "set_buckets_info complete_stats_sync remove_bucket list_buckets get_header "
         "reset_user_stats reset_user_stats2",
         "otp": "otp_set otp_get otp_check otp_get_result otp_remove get_current_time",
