@@ -128,9 +128,9 @@ def test_what_is_missing_is_asked_for(disk):
     assert mine.oldest == 8
     disk.land()
     assert not disk.store.exists(META, osdmap_object(2))
+    broken = message(maps, changes, 10, 12)
+    del broken.incremental_maps[11]
     with pytest.raises(WireError, match="without 11"):
-        broken = message(maps, changes, 10, 12)
-        del broken.incremental_maps[11]
         mine.take(broken, 0, print)
     assert mine.newest == 9
 
