@@ -278,6 +278,27 @@ def test_removal(osd, export):
     assert "PG 3.1 is not in this store" in osd.fails("remove", "3.1", "--force", status=2)
 
 
+def test_last_resorts(osd, export):
+    osd("import", export)
+    for verb in ("mark-complete", "reset-last-complete"):
+        assert "--force does it; `export` the PG first" in osd.fails(verb, "3.1", status=22)
+    before = osd.json("info", "3.1")
+    assert (before["last_update"], before["last_complete"]) == ("20'9", "20'8")
+    osd("reset-last-complete", "3.1", "--force")
+    assert osd.error == "PG 3.1 misses nothing: last_update 20'9, last_complete 20'9\n"
+    assert osd.json("trim-log", "3.1", "--keep", "8") == {"pgid": "3.1", "entries": 0}
+    osd("trim-log", "3.1", "--keep", "5")
+    assert osd.error == "trimmed 3 entries off the log of PG 3.1\n"
+    log = osd.json("log", "3.1")["pg_log_t"]
+    assert log["tail"] == "20'4"
+    assert [entry["version"] for entry in log["log"]] == ["20'5", "20'6"]
+    assert "cannot keep -1" in osd.fails("trim-log", "3.1", "--keep", "-1", status=22)
+    after = osd.json("mark-complete", "3.1", "--force")
+    assert after == osd.json("info", "3.1")
+    assert (after["last_update"], after["last_epoch_started"]) == ("20'10", 20)
+    assert after["history"]["last_epoch_clean"] == 20
+
+
 @pytest.mark.parametrize("verb", ["info", "log", "export"])
 def test_no_such_pg(osd, verb):
     assert "`spirula store list-pgs` lists them" in osd.fails(verb, "3.1", status=2)

@@ -30,9 +30,11 @@ from spirula.store.objectstore import ObjectStore
 from spirula.store.pg_meta import has_removal_flag, read_info, read_log
 from spirula.store.tools.export_pg import Progress, export_pg
 from spirula.store.tools.import_pg import Imported, import_pg
+from spirula.store.tools.mend_pg import mark_complete, reset_last_complete, trim_log
 from spirula.store.tools.remove_pg import remove_pg
 from spirula.store.tools.show_pg import info_document, log_document
 from spirula.types.pg import Coll, SPGId
+from spirula.types.pg_info import PGInfo
 
 PG: Argument = ("pg", {"metavar": "PG", "type": pg_of, "help": "such as 2.1f or 2.1fs0"})
 _DRY_RUN: Argument = ("--dry-run", {"action": "store_true", "help": "check, and change nothing"})
@@ -160,6 +162,49 @@ def _remove(request: argparse.Namespace) -> int:
     return 0
 
 
+def _changed(request: argparse.Namespace, what: str, info: PGInfo) -> int:
+    """Tells how a PG's info is now."""
+    if request.json:
+        return _show(request, info_document(info))
+    tell(f"{what}: last_update {info.last_update}, last_complete {info.last_complete}")
+    return 0
+
+
+def _mark_complete(request: argparse.Namespace) -> int:
+    with opened(request) as here:
+        _present(here.store, request.pg)
+        _forced(request, "what this copy has not would be lost for good")
+        info = mark_complete(here.store, here.pump, request.pg)
+    return _changed(request, f"PG {request.pg} is marked complete", info)
+
+
+def _reset_last_complete(request: argparse.Namespace) -> int:
+    with opened(request) as here:
+        _present(here.store, request.pg)
+        _forced(request, "objects that are missing would not be looked for")
+        info = reset_last_complete(here.store, here.pump, request.pg)
+    return _changed(request, f"PG {request.pg} misses nothing", info)
+
+
+def _forced(request: argparse.Namespace, warning: str) -> None:
+    if not request.force:
+        raise InvalidArgument(f"{warning}: --force does it; `export` the PG first")
+
+
+def _trim_log(request: argparse.Namespace) -> int:
+    if request.keep < 0:
+        raise InvalidArgument(f"a log cannot keep {request.keep} entries")
+    with opened(request) as here:
+        _present(here.store, request.pg)
+        count = trim_log(here.store, here.pump, request.pg, request.keep)
+    if request.json:
+        print_json({"pgid": str(request.pg), "entries": count})
+    else:
+        tell(f"trimmed {count} entries off the log of PG {request.pg}")
+    return 0
+
+
+_FORCE: Argument = ("--force", {"action": "store_true", "help": "do it"})
 VERBS = (
     Verb("list-pgs", "list the PGs", _list_pgs, reads=True),
     Verb("info", "print a PG's info", _info, (PG,), reads=True),
@@ -195,6 +240,32 @@ VERBS = (
         "remove",
         "remove a PG with all its objects",
         _remove,
-        (PG, ("--force", {"action": "store_true", "help": "do it"}), _DRY_RUN),
+        (PG, _FORCE, _DRY_RUN),
+    ),
+    Verb(
+        "mark-complete",
+        "say that this copy of a PG is all there is, as a last resort",
+        _mark_complete,
+        (PG, _FORCE),
+        more="For a PG that stays incomplete because no other copy is left.",
+    ),
+    Verb(
+        "reset-last-complete",
+        "say that no object of a PG is missing, as a last resort",
+        _reset_last_complete,
+        (PG, _FORCE),
+    ),
+    Verb(
+        "trim-log",
+        "forget the oldest entries of a PG's log",
+        _trim_log,
+        (
+            PG,
+            (
+                "--keep",
+                {"type": int, "default": 10_000, "metavar": "N", "help": "so many (10000)"},
+            ),
+        ),
+        more="For an OSD that cannot start because a log takes too much memory.",
     ),
 )
