@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from spirula.errors import CephError, InvariantBroken, NotFound
 from spirula.messages.osd_op import MOSDOpReply
 from spirula.osd.ops import caps, copy, listing, prepare, watch
-from spirula.osd.ops.context import LockKind, OpContext
-from spirula.osd.pg import admission, availability, lease, locks
+from spirula.osd.ops.context import LockKind, ObjectContext, OpContext
+from spirula.osd.pg import admission, availability, lease, locks, snap_trim
 from spirula.osd.pg.admission import Refused
 from spirula.osd.pg.objects import MissingObject
 from spirula.osd.pg.repop import RepGather
@@ -34,6 +34,8 @@ from spirula.types.pool import PoolFlag
 from spirula.types.snap import SnapContext
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spirula.messages.osd_op import MOSDOp
     from spirula.osd.ops.caps import OpNeeds
     from spirula.osd.ops.context import ClientSession
@@ -282,10 +284,11 @@ def _submit(pg: PG, ctx: OpContext, reply: MOSDOpReply) -> None:
     pg.backend.submit(repop, ctx.transaction, ctx.log, ctx.delta)
 
 
-def simple_submit(pg: PG, ctx: OpContext) -> None:
-    """Writes what a context of the OSD's own holds, which nobody waits for."""
+def simple_submit(pg: PG, ctx: OpContext, then: Callable[[], None] | None = None) -> None:
+    """Writes what a context of the OSD's own holds; `then` follows when that is on disk."""
     version = ctx.log[-1].version if ctx.log else ctx.at_version
-    repop = RepGather(pg, pg.shared.next_tid(), ctx.soid, version, on_all_committed, ctx=ctx)
+    tid = pg.shared.next_tid()
+    repop = RepGather(pg, tid, ctx.soid, version, on_all_committed, ctx=ctx, then=then)
     pg.repops.append(repop)
     pg.projected_last_update = max(pg.projected_last_update, version)
     pg.backend.submit(repop, ctx.transaction, ctx.log, ctx.delta)
@@ -446,8 +449,15 @@ def _release(ctx: OpContext) -> None:
     if ctx.lock_kind == LockKind.NONE:
         return
     ctx.lock_kind = LockKind.NONE
-    waiters = locks.unlock(ctx.obc.lock)
-    if waiters:
-        pg: PG = ctx.pg  # type: ignore[assignment]  # the port of operations is this record
-        for request in waiters:
-            do_op(pg, request)
+    pg: PG = ctx.pg  # type: ignore[assignment]  # the port of operations is this record
+    unlock(pg, ctx.obc)
+
+
+def unlock(pg: PG, obc: ObjectContext) -> None:
+    """Gives an object's lock back and lets those go on who waited for it."""
+    lock = obc.lock
+    waiters = locks.unlock(lock)
+    for request in waiters:
+        do_op(pg, request)
+    if lock.snaptrimmer_write_marker and lock.kind == LockKind.NONE:
+        snap_trim.on_unlocked(pg, obc)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from spirula.osd.ops.context import OPTIONS, OpSettings
 from spirula.osd.pg.settings import Settings
+from spirula.osd.pg.snap_trim import TrimTurns
 
 if TYPE_CHECKING:
     from spirula.classes.registry import ClassRegistry
@@ -60,6 +61,7 @@ class Shared:
     want_pg_temp: Callable[[PGId, list[int]], None] = _ignore
     op_finished: Callable[[Message, int, int], None] = _ignore
     """Called with each request that was answered, bytes written and read, for counters."""
+    trim_turns: TrimTurns = field(default_factory=TrimTurns)
     pg_count: int = 0
     _tid: int = field(default=0)
     _notify_id: int = field(default=0)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from spirula.denc.features import PACIFIC
 from spirula.osd.pg import admission, availability, pipeline
+from spirula.osd.pg.snap_trim import SnapTrimmer
 from spirula.types.base import EVersion
 from spirula.types.past_intervals import PastIntervals
 from spirula.types.pg import Coll, PGShard, PGState, SPGId
@@ -122,6 +123,8 @@ class PG:
     replicas: list[PGShard] = field(default_factory=list)
     """`acting_recovery_backfill` without this OSD."""
 
+    trimmer: SnapTrimmer = field(default_factory=SnapTrimmer)
+
     # --- statistics ---
     unstable_stats: ObjectStatSum = field(default_factory=ObjectStatSum)
     """Reads since the statistics were reported last; they are not stored."""
@@ -211,9 +214,13 @@ class PG:
         self.waiting.until_writable.setdefault(hoid, []).append(resume)
         return False
 
-    def simple_submit(self, ctx: OpContext) -> None:
-        """Writes what an OpContext of the OSD's own holds."""
-        pipeline.simple_submit(self, ctx)
+    def simple_submit(self, ctx: OpContext, then: Callable[[], None] | None = None) -> None:
+        """Writes what an OpContext of the OSD's own holds; `then` follows when that is on disk."""
+        pipeline.simple_submit(self, ctx, then)
+
+    def unlock(self, obc: ObjectContext) -> None:
+        """Gives an object's lock back."""
+        pipeline.unlock(self, obc)
 
     def is_blocklisted(self, addr: EntityAddr) -> bool:
         """Whether the map keeps clients of this address out."""

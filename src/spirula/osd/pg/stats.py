@@ -144,6 +144,7 @@ def calculate(pg: PG) -> None:
     stats.last_deep_scrub_stamp = history.last_deep_scrub_stamp
     stats.last_clean_scrub_stamp = history.last_clean_scrub_stamp
     stats.last_epoch_clean = history.last_epoch_clean
+    stats.snaptrimq_len = pg.trimmer.queue.size
     stats.log_size = len(pg.log)
     stats.ondisk_log_size = len(pg.log)
     stats.log_start = stats.ondisk_log_start = pg.log.tail

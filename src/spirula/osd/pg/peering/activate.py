@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from spirula.errors import InvariantBroken
 from spirula.messages.osd_peering import MOSDPGInfo2, MOSDPGLog
 from spirula.osd.ops import watch
-from spirula.osd.pg import backoff, lease, recovery, stats
+from spirula.osd.pg import backoff, lease, recovery, snap_trim, stats
 from spirula.osd.pg.frozen import frozen
 from spirula.osd.pg.peering import infos
 from spirula.osd.pg.peering.missing import note_entry
@@ -21,7 +21,6 @@ from spirula.osd.pg.peering.state import State
 from spirula.osd.pg.peering.work import Work
 from spirula.types.base import EVersion
 from spirula.types.hobject import HMIN
-from spirula.types.interval_set import IntervalSet
 from spirula.types.pg import NO_OSD, PGShard, PGState, SPGId
 from spirula.types.pg_info import PGInfo, PGLeaseAck
 from spirula.types.pg_log import PGLog
@@ -40,7 +39,7 @@ def activate_primary(pg: PG, work: Work) -> None:
         info.last_epoch_started = epoch
         info.last_interval_started = info.history.same_interval_since
     _prepare(pg, epoch)
-    _init_purged_snaps(pg)
+    snap_trim.on_activate(pg, share_info)
     lease.renew(pg)
     lease.refresh_history(pg)
     peering.activated = set()
@@ -86,13 +85,6 @@ def _prepare(pg: PG, activation_epoch: int) -> None:
         info.last_complete = info.last_update
     pg.log.can_rollback_to = max(pg.log.can_rollback_to, pg.log.head)
     pg.meta.dirty_info = pg.meta.dirty_big_info = True
-
-
-def _init_purged_snaps(pg: PG) -> None:
-    """Only snapshots that the map still has to be purged are worth remembering as purged."""
-    queue = pg.osdmap.removed_snaps_queue.get(pg.pgid.pgid.pool)
-    kept = IntervalSet() if queue is None else pg.info.purged_snaps & queue
-    pg.info.purged_snaps = kept
 
 
 def _start_replica(pg: PG, work: Work, shard: PGShard) -> None:
@@ -228,6 +220,7 @@ def become_clean(pg: PG) -> None:
         raise InvariantBroken(f"{pg} is clean and lacks objects")
     infos.forget_past(pg)
     pg.meta.dirty_info = True
+    snap_trim.kick(pg)
 
 
 def share_info(pg: PG, work: Work) -> None:
@@ -322,3 +315,4 @@ def map_in_active(pg: PG, work: Work, _: object = None) -> None:
         lease.clear_prior(pg)
         lease.recheck(pg)
     recovery.start(pg)
+    snap_trim.kick(pg)

@@ -13,7 +13,7 @@ from spirula.maps.intervals import is_new_interval, past_interval
 from spirula.maps.placement import NO_PRIMARY, PGMapping
 from spirula.maps.state import is_up
 from spirula.osd.ops import watch
-from spirula.osd.pg import backoff, lease, locks
+from spirula.osd.pg import backoff, lease, locks, snap_trim
 from spirula.osd.pg.peering import machine
 from spirula.osd.pg.peering.state import State
 from spirula.osd.pg.peering.work import Work
@@ -63,6 +63,8 @@ def advance(pg: PG, osdmap: OSDMap, mapping: PGMapping) -> None:
         take_pool(pg, pool)
     if restarts and pg.peering.state is not State.INITIAL:
         start_interval(pg, before, mapping)
+    elif pg.is_primary and pg.is_active():
+        snap_trim.on_map(pg, osdmap)
 
 
 def take_pool(pg: PG, pool: PGPool) -> None:
@@ -172,6 +174,7 @@ def reset(pg: PG) -> None:
     pg.repops.clear()
     pg.backend.on_change()
     pg.recovery.clear()
+    snap_trim.reset(pg)
     for obc in pg.objects.clear():
         watch.on_new_interval(obc)
         requests += locks.take_waiters(obc.lock)
