@@ -231,6 +231,7 @@ def execute_ctx(ctx: OpContext) -> None:
     if ctx.update_log_only:
         if result >= 0:
             watch.effects(ctx)
+            ctx.delta.add_to(pg.unstable_stats)
         if result == -ENOENT:
             reply.set_versions_without_write(pg.info.last_update, pg.info.last_user_version)
         record_write_error(pg, request, ctx.soid, result, ctx, reply)
