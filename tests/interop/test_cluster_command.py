@@ -57,6 +57,41 @@ def test_a_cluster_is_shown_ended_and_started_again():
         assert "not running" in stopped.stdout
 
 
+def test_osds_are_started_with_it_and_keep_their_data():
+    with our_cluster(1, osds=3) as cluster:
+        directory = str(cluster.folder)
+        shown = json.loads(cluster.spirula("status", "--dir", directory, "-f", "json"))
+        states = {one["name"]: one["state"] for one in shown["daemons"]}
+        assert states == {"mon.a": "leader", **dict.fromkeys(("osd.0", "osd.1", "osd.2"), "active")}
+        assert all(one["resident_kib"] < 100 << 10 for one in shown["daemons"])
+        cluster.ceph("osd", "pool", "create", "data")
+        (cluster.folder / "text").write_text("to be kept")
+        cluster.run("rados", "-p", "data", "put", "name", "text")
+        assert cluster.run("rados", "-p", "data", "get", "name", "-") == "to be kept"
+        assert "booting -> active" in cluster.spirula("logs", "--dir", directory, "osd.1")
+
+        os.kill(int((cluster.folder / "run" / "osd.1.pid").read_text()), signal.SIGKILL)
+        assert "1 of 4 daemons started" in spirula("up", "--dir", directory).stdout
+        began = time.monotonic()
+        assert "4 daemons ended" in cluster.spirula("down", "--dir", directory)
+        assert time.monotonic() - began < 20
+        assert spirula("up", "--dir", directory).returncode == 0
+        assert cluster.run("rados", "-p", "data", "get", "name", "-") == "to be kept"
+        other = spirula("up", "--dir", directory, "--osds", "2")
+        assert other.returncode == 22
+        assert "has 3 OSDs, not 2" in other.stderr
+
+
+def test_one_osd_is_enough():
+    with our_cluster(1, osds=1) as cluster:
+        cluster.ceph("osd", "pool", "create", "data")
+        (cluster.folder / "text").write_text("alone")
+        cluster.run("rados", "-p", "data", "put", "name", "text")
+        assert cluster.run("rados", "-p", "data", "get", "name", "-") == "alone"
+        tree = cluster.ceph_json("osd", "tree")["nodes"]
+        assert [node["status"] for node in tree if node["type"] == "osd"] == ["up"]
+
+
 def test_logs_are_shown_and_followed():
     with our_cluster(1) as cluster:
         directory = str(cluster.folder)
@@ -91,6 +126,7 @@ def test_logs_are_shown_and_followed():
         (["status", "--dir", "nowhere"], 2, "there is no cluster in"),
         (["logs", "--dir", "nowhere"], 2, "there is no cluster in"),
         (["up", "--dir", "c", "--mons", "0"], 22, "from 1 to 15"),
+        (["up", "--dir", "c", "--osds", "101"], 22, "up to 100 OSDs"),
         (["up", "--dir", "c", "-o", "nonsense"], 22, "OPTION=VALUE"),
         (["up", "--mons", "many"], 2, "invalid int value"),
     ],

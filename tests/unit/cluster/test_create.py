@@ -27,6 +27,34 @@ def test_a_cluster_is_found_again(tmp_path):
     assert stat.S_IMODE(found.admin_keyring.stat().st_mode) == 0o600
 
 
+def test_osds_have_keys_that_the_monitors_know(tmp_path):
+    made = create(tmp_path / "c", 1, osds=3)
+    found = Layout.load(tmp_path / "c")
+    assert found == made
+    assert found.daemons() == ["mon.a", "osd.0", "osd.1", "osd.2"]
+    assert len({place.uuid for place in found.osds}) == 3
+    for number in range(3):
+        keyring = tmp_path / "c" / f"osd.{number}" / "keyring"
+        assert stat.S_IMODE(keyring.stat().st_mode) == 0o600
+        assert f"[osd.{number}]" in keyring.read_text()
+    conf = parse_conf(found.conf.read_bytes(), "ceph.conf")
+    assert conf.sections["global"]["osd_crush_chooseleaf_type"].value == "0"
+    assert conf.sections["global"]["osd_pool_default_size"].value == "3"
+    alone = parse_conf(create(tmp_path / "d", 1, osds=1).conf.read_bytes(), "ceph.conf")
+    assert alone.sections["global"]["osd_pool_default_size"].value == "1"
+    with pytest.raises(InvalidArgument, match="up to 100"):
+        create(tmp_path / "e", 1, osds=101)
+
+
+def test_a_directory_from_before_there_were_osds_has_none(tmp_path):
+    made = create(tmp_path / "c", 1)
+    path = made.directory / "cluster.json"
+    document = json.loads(path.read_text())
+    del document["osds"]
+    path.write_text(json.dumps(document))
+    assert Layout.load(made.directory) == made
+
+
 def test_stores_hold_the_same_first_map(tmp_path):
     layout = create(tmp_path / "c", 3)
     fsids = set()
@@ -80,4 +108,4 @@ def test_a_damaged_description_is_named(tmp_path, text):
 def test_the_description_is_plain_json(tmp_path):
     create(tmp_path / "c", 1)
     found = json.loads((tmp_path / "c" / "cluster.json").read_text())
-    assert set(found) == {"fsid", "mons"}
+    assert set(found) == {"fsid", "mons", "osds"}
