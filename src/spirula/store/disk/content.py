@@ -1,14 +1,15 @@
 """Collections and objects of the store on disk: the `Backend` of `store.execute`.
 
 The primitive changes happen in memory at once; what they are to the engine and to the disk is
-gathered in an `Entry`, which `finished` completes and `undo` takes back. Data is `writing`'s.
+gathered in an `Entry`, which `finished` completes and `undo` takes back. Data is left to `writing`
+and `cloning`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from spirula.store.disk import writing
+from spirula.store.disk import cloning, writing
 from spirula.store.disk.layout import (
     OBJECT,
     SHARD_SIZE,
@@ -128,7 +129,7 @@ class Content:
         state = self._state
         state.change(dest)
         writing.drop_all(state, dest)
-        writing.clone(state, obj, dest)
+        cloning.clone(state, obj, dest)
         dest.attrs = obj.attrs
         self._forget_omap(dest)
         dest.header = obj.header
@@ -139,7 +140,7 @@ class Content:
     def clone_range(
         self, obj: Onode, dest: Onode, offset: int, length: int, dest_offset: int
     ) -> None:
-        writing.clone_range(self._state, obj, dest, offset, length, dest_offset)
+        cloning.clone_range(self._state, obj, dest, offset, length, dest_offset)
 
     # --- attributes, omap, hints ---
 

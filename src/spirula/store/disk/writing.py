@@ -9,7 +9,6 @@ zeros. For `content`; everything notes in the state's entry how it is undone.
 from __future__ import annotations
 
 from array import array
-from dataclasses import replace
 
 from spirula.kernels.crc32c import crc32c
 from spirula.store.allocator import Extent
@@ -17,7 +16,7 @@ from spirula.store.checksums import ChecksumType
 from spirula.store.disk.compression import Compression
 from spirula.store.disk.layout import SHARD_BLOCKS
 from spirula.store.disk.onode import COMPRESSED, FLAGS, SHARED, Blob, Onode, Shard
-from spirula.store.disk.reading import MASKS, SEED, checksums, fiemap, read, read_block, shard_of
+from spirula.store.disk.reading import MASKS, SEED, checksums, read_block, shard_of
 from spirula.store.disk.state import State
 from spirula.store.disk.unwritten import cut
 from spirula.store.objectstore import BLOCK_SIZE
@@ -75,7 +74,7 @@ def _whole(
     return b"".join(parts)
 
 
-def _changed_shard(state: State, onode: Onode, number: int) -> Shard:
+def changed_shard(state: State, onode: Onode, number: int) -> Shard:
     """A shard to be changed, noted as it is now; made if there is none."""
     was = state.entry.shards_was
     place = (onode, number)
@@ -98,7 +97,7 @@ def _let_kind_follow(shard: Shard, kind: ChecksumType) -> None:
     """Another kind of checksums is wanted by now: have it if what there is allows that."""
     if MASKS[kind] <= MASKS[shard.kind]:
         shard.kind = kind
-        shard.sums = _narrowed(shard, shard.sums)
+        shard.sums = narrowed(shard, shard.sums)
 
 
 def _write_small(state: State, onode: Onode, first: int, content: bytes) -> None:
@@ -108,7 +107,7 @@ def _write_small(state: State, onode: Onode, first: int, content: bytes) -> None
     for at in range(0, size, BLOCK_SIZE):
         block = first + at // BLOCK_SIZE
         number, slot = divmod(block, SHARD_BLOCKS)
-        shard = _changed_shard(state, onode, number)
+        shard = changed_shard(state, onode, number)
         piece = content if size == BLOCK_SIZE else content[at : at + BLOCK_SIZE]
         address = shard.addresses[slot] if slot < len(shard.addresses) else 0
         if address and not address & FLAGS:
@@ -229,13 +228,13 @@ def _put_blob(
         state.unwritten.add(address, taken, parts)
         done += taken
     number, slot = divmod(block, SHARD_BLOCKS)
-    shard = _changed_shard(state, onode, number)
+    shard = changed_shard(state, onode, number)
     name = next(name for name in range(len(shard.blobs) + 1) if name not in shard.blobs)
     shard.blobs[name] = blob
     shard.reach(slot + count)
     low = COMPRESSED | name << 8
     shard.addresses[slot : slot + count] = array("Q", range(low, low + count))
-    shard.sums[slot : slot + count] = _narrowed(shard, checksums(ChecksumType.CRC32C, data))
+    shard.sums[slot : slot + count] = narrowed(shard, checksums(ChecksumType.CRC32C, data))
     shard.runs_ = None
     space = state.space(onode.pool)
     space.compressed += blob.stored
@@ -256,16 +255,16 @@ def map_blocks(state: State, onode: Onode, block: int, address: int, sums: array
     while done < count:
         number, slot = divmod(block + done, SHARD_BLOCKS)
         taken = min(count - done, SHARD_BLOCKS - slot)
-        shard = _changed_shard(state, onode, number)
+        shard = changed_shard(state, onode, number)
         shard.reach(slot + taken)
         low = address + done
         shard.addresses[slot : slot + taken] = array("Q", range(low, low + taken))
-        shard.sums[slot : slot + taken] = _narrowed(shard, sums[done : done + taken])
+        shard.sums[slot : slot + taken] = narrowed(shard, sums[done : done + taken])
         shard.runs_ = None
         done += taken
 
 
-def _narrowed(shard: Shard, sums: array[int]) -> array[int]:
+def narrowed(shard: Shard, sums: array[int]) -> array[int]:
     """CRC-32Cs as a shard keeps them."""
     mask = MASKS[shard.kind]
     return sums if mask == MASKS[ChecksumType.CRC32C] else array("I", [s & mask for s in sums])
@@ -346,7 +345,7 @@ def drop_blocks(state: State, onode: Onode, first: int, stop: int) -> None:
         number = low + (shards & -shards).bit_length() - 1
         shards &= shards - 1
         base = number * SHARD_BLOCKS
-        shard = _changed_shard(state, onode, number)
+        shard = changed_shard(state, onode, number)
         start, end = max(first - base, 0), min(stop - base, SHARD_BLOCKS)
         at_end = last - base
         if start <= at_end < end and at_end < len(shard.addresses) and shard.addresses[at_end]:
@@ -423,108 +422,3 @@ def drop_all(state: State, onode: Onode) -> None:
     drop_blocks(state, onode, 0, -(-onode.size // BLOCK_SIZE))
     state.change(onode)
     onode.size = 0
-
-
-# --- clones ---
-
-
-def clone(state: State, onode: Onode, dest: Onode) -> None:
-    """Let `dest`, which is empty, have the data of another object, on the same blocks."""
-    state.change(dest)
-    bits = onode.present
-    while bits:
-        number = (bits & -bits).bit_length() - 1
-        bits &= bits - 1
-        _share(state, onode, number, 0, SHARD_BLOCKS)
-        _share_blobs(state, onode, number)
-        copied = onode.shards[number].copy()
-        _changed_shard(state, dest, number).restore(copied)
-    dest.size, dest.stored = onode.size, onode.stored
-
-
-def _share(state: State, onode: Onode, number: int, start: int, stop: int) -> None:
-    """Let one more have blocks of a shard, compressed ones apart."""
-    shard = shard_of(state, onode, number)
-    if shard is None:
-        return
-    for slot, address, count in list(shard.runs_between(start, stop)):
-        if address & COMPRESSED:
-            continue
-        if address & SHARED:
-            state.shared.add(address & ~SHARED, count, 1)
-            continue
-        state.shared.add(address, count, 2)
-        shard = _changed_shard(state, onode, number)
-        marked = address | SHARED
-        shard.addresses[slot : slot + count] = array("Q", range(marked, marked + count))
-        shard.runs_ = None
-
-
-def _share_blobs(state: State, onode: Onode, number: int) -> None:
-    """Let one more have all blobs of a shard."""
-    for name, blob in onode.shards[number].blobs.items():
-        state.shared.add(blob.extents[0][0], 1, 1 if blob.shared else 2)
-        if not blob.shared:
-            _changed_shard(state, onode, number).blobs[name] = replace(blob, shared=True)
-
-
-def clone_range(
-    state: State, onode: Onode, dest: Onode, offset: int, length: int, dest_offset: int
-) -> None:
-    """Make a range of `dest` as a range of an object is, with its holes."""
-    end, moved = offset + length, dest_offset - offset
-    first, stop = -(-offset // BLOCK_SIZE), end // BLOCK_SIZE
-    punch(state, dest, dest_offset, length)
-    if dest_offset + length > dest.size:
-        grow(state, dest, dest_offset + length)
-    if moved % BLOCK_SIZE or stop <= first:
-        _copy(state, onode, dest, offset, end, moved)
-        return
-    _copy(state, onode, dest, offset, first * BLOCK_SIZE, moved)
-    _copy(state, onode, dest, stop * BLOCK_SIZE, end, moved)
-    blocks = moved // BLOCK_SIZE
-    for number in range(first // SHARD_BLOCKS, (stop - 1) // SHARD_BLOCKS + 1):
-        base = number * SHARD_BLOCKS
-        low, high = first - base, stop - base
-        _share(state, onode, number, low, high)
-        shard = shard_of(state, onode, number)
-        for slot, address, count in list(shard.runs_between(low, high)) if shard else ():
-            block = base + slot
-            if shard is None or address & COMPRESSED or not _same_kind(state, dest, shard):
-                start = block * BLOCK_SIZE
-                _copy(state, onode, dest, start, start + count * BLOCK_SIZE, moved)
-                continue
-            _map_shared(state, dest, block + blocks, address, shard, slot, count)
-            over = (block + blocks + count) * BLOCK_SIZE - dest.size
-            dest.stored += count * BLOCK_SIZE - max(0, over)
-
-
-def _same_kind(state: State, dest: Onode, shard: Shard) -> bool:
-    """Whether what an object gets of a shard can keep its checksums."""
-    kinds = {other.kind for other in dest.shards.values()} | {state.options.checksums}
-    return dest.present == 0 or kinds == {shard.kind}
-
-
-def _map_shared(
-    state: State, dest: Onode, block: int, address: int, source: Shard, slot: int, count: int
-) -> None:
-    """Let holes of `dest` be where blocks of a shard are."""
-    state.change(dest)
-    done = 0
-    while done < count:
-        number, at = divmod(block + done, SHARD_BLOCKS)
-        taken = min(count - done, SHARD_BLOCKS - at)
-        shard = _changed_shard(state, dest, number)
-        shard.reach(at + taken)
-        low = address + done
-        shard.addresses[at : at + taken] = array("Q", range(low, low + taken))
-        sums = source.sums[slot + done : slot + done + taken]
-        shard.sums[at : at + taken] = _narrowed(shard, sums)
-        shard.runs_ = None
-        done += taken
-
-
-def _copy(state: State, onode: Onode, dest: Onode, start: int, end: int, moved: int) -> None:
-    """Read and write a range, apart from its holes."""
-    for at, length in fiemap(state, onode, start, end):
-        write(state, dest, at + moved, read(state, onode, at, at + length))
