@@ -10,6 +10,7 @@ from spirula.client.session import open_session
 from spirula.errors import NotConnected
 from spirula.osd.state import Phase
 from spirula.sim.histories import histories
+from spirula.types.osd_op import Extent, OpCode, OSDOp
 from tests.sim.cluster_world import Machine, World
 
 
@@ -227,3 +228,59 @@ async def test_tell_to_an_osd_that_goes_away_is_answered(sim):
         await asked
     except NotConnected as error:
         assert "went away" in str(error) or "down" in str(error)
+
+
+@histories(seeds=1)
+async def test_clients_are_known_after_the_secrets_have_changed_many_times(sim):
+    world = World(sim, mons=1, osds=2, options={"auth_service_ticket_ttl": "120"})
+    await world.start()
+    locator = await world.make_pool("data", size=2)
+    for round_ in range(6):
+        await sim.sleep(200)
+        # A client that has just come, with a ticket under the newest secret ...
+        client = await world.client()
+        await client.objecter.newest_map()
+        answer = await client.tell("osd.0", {"prefix": "status"}, timeout_s=20)
+        assert json.loads(answer.check())["state"] == "active"
+        await client.close()
+        # ... and one that has been there all the time.
+        ops = [OSDOp.make(OpCode.WRITEFULL, Extent(0, 4), b"data")]
+        found = await world.admin.objecter.operate(f"o{round_}", locator, ops, timeout_s=20)
+        assert found.result == 0
+    assert (await world.command("osd stat"))["num_up_osds"] == 2
+    # OSDs have to log in to one another again, too.
+    world.osds[1].crash()
+    world.osds[1].start()
+    await until(world, lambda: world.osds[1].daemon and osd_of(world, 1).is_active)
+    await sim.sleep(10)
+    assert not osd_of(world, 0).heartbeats.failure_pending
+
+
+@histories(seeds=2)
+async def test_osds_outlive_their_monitors(sim):
+    world = World(sim, mons=3, osds=3)
+    await world.start()
+    for name in "abc":
+        world.mons[name].crash()
+    await sim.sleep(60)
+    for name in "abc":
+        await world.mons[name].start()
+    await sim.sleep(60)
+    assert (await world.command("osd stat"))["num_up_osds"] == 3
+    assert not any("marked osd" in line for line in await log_lines(world))
+    # And they hear of what comes then.
+    await world.command("osd set", key="noscrub")
+    epoch = (await world.command("osd dump"))["epoch"]
+    await until(world, lambda: all(osd_of(world, n).maps.epoch >= epoch for n in range(3)))
+
+
+@histories(seeds=1)
+async def test_a_cluster_without_authentication_works_as_well(sim):
+    none = dict.fromkeys(
+        (f"auth_{who}_required" for who in ("cluster", "service", "client")), "none"
+    )
+    world = World(sim, mons=1, osds=2, options=none)
+    await world.start()
+    await sim.sleep(10)
+    assert not any(osd_of(world, n).heartbeats.failure_queue for n in (0, 1))
+    assert json.loads((await tell(world, 1, "status")).check())["whoami"] == 1
