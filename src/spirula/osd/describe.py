@@ -45,11 +45,15 @@ def _operation(op: OSDOp) -> str:
         sizes = args.expected_object_size, args.expected_write_size
         text = f"{OP_NAMES[op.op]} object_size {sizes[0]} write_size {sizes[1]}"
     elif isinstance(args, XattrArgs):
-        text = f"{OP_NAMES[op.op]} {op.xattr_parts()[0]} ({args.value_len})"
+        # what answers changed the arguments, and what a client sends need not make sense
+        name = bytes(op.indata[: args.name_len]).decode("utf-8", "replace")
+        text = f"{OP_NAMES[op.op]} {name} ({args.value_len})"
     elif isinstance(args, ClassArgs):
-        text = f"{OP_NAMES[op.op]} {'.'.join(op.call_parts()[:2])}"
+        names = bytes(op.indata[: args.class_len + args.method_len]).decode("utf-8", "replace")
+        text = f"{OP_NAMES[op.op]} {names[: args.class_len]}.{names[args.class_len :]}"
     elif isinstance(args, WatchArgs):
-        text = f"{OP_NAMES[op.op]} {WatchOp(args.op).name.lower()} cookie {args.cookie}"
+        kind = WatchOp(args.op).name.lower() if args.op in set(WatchOp) else str(args.op)
+        text = f"{OP_NAMES[op.op]} {kind} cookie {args.cookie}"
     else:
         text = str(op)
     if op.indata:

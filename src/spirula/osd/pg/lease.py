@@ -44,6 +44,10 @@ def recheck(pg: PG) -> None:
     if pg.state & PGState.WAIT and now >= pg.prior_readable_until_ub:
         clear_prior(pg)
         pg.set_state(off=PGState.WAIT)
+    elif pg.state & PGState.WAIT:
+        if pg.readable_timer is not None:
+            pg.readable_timer.cancel()
+        _look_again(pg)  # a loop's timers may be early
     if pg.state & PGState.LAGGY and now < pg.readable_until:
         pg.set_state(off=PGState.LAGGY)
     if not pg.state & _NOT_READABLE and pg.waiting.for_readable:
@@ -133,11 +137,14 @@ def start_renewing(pg: PG) -> None:
 
 def wait_for_prior(pg: PG) -> None:
     """Waits, if an earlier interval may still answer reads, until that is over."""
-    now = pg.shared.mono()
-    if pg.prior_readable_until_ub > now:
+    if pg.prior_readable_until_ub > pg.shared.mono():
         pg.set_state(on=PGState.WAIT)
-        delay = pg.prior_readable_until_ub - now
-        pg.readable_timer = pg.services.loop.call_later(delay, recheck, pg)
+        _look_again(pg)
+
+
+def _look_again(pg: PG) -> None:
+    delay = max(pg.prior_readable_until_ub - pg.shared.mono(), 0.001)
+    pg.readable_timer = pg.services.loop.call_later(delay, recheck, pg)
 
 
 def _recalculate(pg: PG) -> None:

@@ -15,7 +15,7 @@ from collections import deque
 from errno import EAGAIN, EINPROGRESS, EINVAL, ENFILE, ENOENT, ERESTART
 from typing import TYPE_CHECKING
 
-from spirula.errors import CephError, InvariantBroken, NotFound
+from spirula.errors import CephError, InvariantBroken, NotFound, WireError
 from spirula.messages.osd_op import MOSDOpReply
 from spirula.osd.ops import caps, copy, listing, prepare, watch
 from spirula.osd.ops.context import LockKind, ObjectContext, OpContext
@@ -83,6 +83,8 @@ def do_op(pg: PG, request: MOSDOp) -> None:
             _do_object_op(pg, request, needs, session)
     except CephError as error:
         reply_error(pg, request, -error.errno)
+    except WireError:
+        reply_error(pg, request, -EINVAL)
 
 
 def _is_ready(pg: PG, request: MOSDOp, needs: OpNeeds, session: ClientSession) -> bool:
@@ -352,12 +354,12 @@ def _finish_read(ctx: OpContext, result: int) -> None:
     reply = MOSDOpReply.to(request, result, pg.osdmap.epoch, _DONE)
     if result >= 0:
         reply.set_versions(_NO_VERSION, ctx.info.user_version)
-        pg.shared.op_finished(request, ctx.bytes_written, ctx.bytes_read)
         ctx.delta.add_to(pg.unstable_stats)
         pg.stats_changed = True
     elif result == -ENOENT:
         reply.set_versions_without_write(pg.info.last_update, pg.info.last_user_version)
     request.connection.send_message(reply)
+    pg.shared.op_finished(request, ctx.bytes_written, ctx.bytes_read)
     _release(ctx)
 
 
