@@ -160,12 +160,15 @@ class ObjectContexts:
         excess = len(self._contexts) - self.limit
         if excess <= 0:
             return
-        for hoid, obc in list(self._contexts.items()):
+        # most often one is too many, and the oldest is of no use: no copy of all of them
+        gone = []
+        for hoid, obc in self._contexts.items():
             if not _in_use(obc):
-                self.forget(hoid)
-                excess -= 1
-                if excess <= 0:
-                    return
+                gone.append(hoid)
+                if len(gone) >= excess:
+                    break
+        for hoid in gone:
+            self.forget(hoid)
 
     def forget(self, hoid: HObject) -> None:
         """Forgets an object, whose info may have changed in the store behind our back."""
