@@ -371,7 +371,8 @@ class MemoryPG:
             self._submit(ctx)
             answer.user_version = ctx.user_at_version
         else:
-            ctx.delta.add_to(self.stats)
+            if answer.result >= 0:
+                ctx.delta.add_to(self.stats)
             if ctx.update_log_only:
                 self.info.last_update = self.next_version()
                 self.log.append(
