@@ -5,7 +5,7 @@ the store: RocksDB's threads would be missing in the children). The child makes 
 compares all of it with the model and has it checked, then writes, telling the parent by a pipe what
 it queued and what was committed, until it is killed: perhaps while it still mounts. Transactions
 carry their number, so that what is left tells which was the last: none that was committed may be
-missing, and none can be there by half.
+missing, and none can be there by half. With `outages` the power fails as well.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from spirula.store.disk.mkfs import mkfs
 from spirula.store.disk.state import Options
 from spirula.store.disk.store import DiskObjectStore
 from tests.unit.store.conformance import META, PG, History, obj, txn
+from tests.unit.store.disk.outage import WatchedMedium, cut_power
 
 COUNTER = obj("counter", pool=-1)
 IN_FLIGHT = 16
@@ -46,8 +47,9 @@ class Small(History):
 class Campaign:
     """The store, and the model as of the last transaction that is known to be in it."""
 
-    def __init__(self, folder, seed):
-        self.folder, self.seed = folder, seed
+    def __init__(self, folder, seed, *, outages=False):
+        self.folder, self.seed, self.outages = folder, seed, outages
+        self.notes = folder.with_name(folder.name + ".notes")
         self.rng = random.Random(seed)
         self.history = Small(random.Random(0))
         self.round = self.last = 0
@@ -66,18 +68,22 @@ class Campaign:
             self.last += 1
             self.batch(self.history, self.last)
 
+    def medium(self):
+        return WatchedMedium(self.folder, self.notes) if self.outages else FolderMedium(self.folder)
+
     def options(self):
         rng = random.Random(f"{self.seed}/{self.round}")
         return Options(
             log_new_below=rng.choice([0, 64 << 10]),
             log_bytes=rng.choice([1 << 16, 1 << 20, 16 << 20]),
             discard_from=rng.choice([4096, 65536]),
+            memory_target=rng.choice([1 << 20, 32 << 20]),
         )
 
 
-def main(folder, rounds, seed):
+def main(folder, rounds, seed, outages):
     """Kill and look so many times; what happened, as JSON."""
-    campaign = Campaign(folder, seed)
+    campaign = Campaign(folder, seed, outages=outages)
     told = {"kills": 0, "while_mounting": 0, "committed": 0, "most_lost": 0, "ends": 0}
     begin = time.monotonic()
     for _ in range(rounds):
@@ -98,6 +104,8 @@ def one_round(campaign):
         os.close(reader)
         status = 1
         try:
+            if campaign.outages:
+                cut_power(campaign.folder, campaign.notes, campaign.rng)
             mkfs(campaign.folder, size=SIZE)
             live(campaign, writer)
             status = 0
@@ -158,7 +166,7 @@ def live(campaign, writer):
     if rng.random() < 0.4:
         check(campaign.folder, deep=rng.random() < 0.5)
     calls = SimpleQueue()
-    store = DiskObjectStore(FolderMedium(campaign.folder), calls.put, campaign.options())
+    store = DiskObjectStore(campaign.medium(), calls.put, campaign.options())
     store.mount()
     last = look(campaign, store, calls)
     tell(LEFT, last)
@@ -223,4 +231,4 @@ def check(folder, *, deep):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "outages")

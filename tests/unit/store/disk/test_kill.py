@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[4]
-ROUNDS = 150
+ROUNDS = 120
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", [1, 2])
-def test_all_that_was_committed_survives_a_kill(tmp_path, seed, scale):
+@pytest.mark.parametrize("what", ["kills", "outages"])
+def test_all_that_was_committed_is_there(tmp_path, what, scale):
     for number in range(scale):
         folder = tmp_path / f"store{number}"
-        words = ["tests.unit.store.disk.killing", folder, ROUNDS, seed + 1000 * number]
+        words = ["tests.unit.store.disk.killing", folder, ROUNDS, number + 1, what]
         done = subprocess.run(
             [sys.executable, "-m", *map(str, words)],
             cwd=ROOT,
