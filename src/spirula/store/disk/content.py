@@ -90,6 +90,10 @@ class Content:
         writing.drop_all(self._state, obj)
         self._forget_omap(obj)
         self._unlink(obj)
+        for errors in (self._state.data_errors, self._state.metadata_errors):
+            if oid in errors:
+                errors.remove(oid)
+                self._state.entry.errors_was.append((errors, oid))
 
     def rename(self, cid: Coll, oid: GHObject, obj: Onode, new: GHObject) -> None:
         self._state.change(obj)
@@ -342,6 +346,8 @@ def undo(state: State, entry: Entry) -> None:
             state.collections.pop(cid, None)
         else:
             state.collections[cid] = bits
+    for errors, oid in entry.errors_was:
+        errors.add(oid)
     state.spaces.update(entry.spaces_was)
     state.shared.undo()
     blocks = state.unwritten.blocks

@@ -6,6 +6,7 @@ memory whose power can be cut.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from spirula.store.disk.opening import open_parts
 from spirula.store.objectstore import BLOCK_SIZE
 
 _FSID = UUID(int=1)
+_SECTOR = 512
+"""Bytes of what stat(2) counts as blocks."""
 
 
 class Opened(Protocol):
@@ -52,7 +55,10 @@ class Medium(Protocol):
         """What `write_meta` kept. NotFound if there is none."""
 
     def free_bytes(self) -> int | None:
-        """What the file system below has left; None if nobody knows."""
+        """What the file system below has left for the engine; None if nobody knows."""
+
+    def free_for_data(self) -> int | None:
+        """What it has left for data; None if all of the block device's space is there."""
 
 
 class FolderMedium:
@@ -80,6 +86,12 @@ class FolderMedium:
         return self._folder.read_meta(key)
 
     def free_bytes(self) -> int | None:
+        return self._folder.free_bytes()
+
+    def free_for_data(self) -> int | None:
+        found = self._folder.block.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_blocks * _SECTOR >= found.st_size:
+            return None
         return self._folder.free_bytes()
 
 
@@ -130,6 +142,9 @@ class MemoryMedium:
         return self._meta[key]
 
     def free_bytes(self) -> int | None:
+        return self.free
+
+    def free_for_data(self) -> int | None:
         return self.free
 
     def after_crash(

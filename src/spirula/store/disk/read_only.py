@@ -47,6 +47,9 @@ class ReadOnlyMedium:
     def free_bytes(self) -> int | None:
         return None
 
+    def free_for_data(self) -> int | None:
+        return None
+
 
 @dataclass(slots=True)
 class _Overlaid:

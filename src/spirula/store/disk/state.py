@@ -87,6 +87,7 @@ class Entry:
     log_was: dict[int, bytes | None] = field(default_factory=dict)
     spaces_was: dict[int, PoolSpace] = field(default_factory=dict)
     collections_was: list[tuple[Coll, int | None]] = field(default_factory=list)
+    errors_was: list[tuple[set[GHObject], GHObject]] = field(default_factory=list)
     regions: list[int] = field(default_factory=list)
     """Regions of the disk whose counts of sharers it changes."""
 
@@ -116,6 +117,9 @@ class State:
     spaces: dict[int, PoolSpace] = field(default_factory=dict)
     compressions: dict[int, Compression] = field(default_factory=dict)
     """Of pools with options of their own."""
+    data_errors: set[GHObject] = field(default_factory=set)
+    metadata_errors: set[GHObject] = field(default_factory=set)
+    """Injected: objects of which reads fail."""
     next_id: int = 1
     id_limit: int = 1
     counters: dict[str, int] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from errno import ENODATA
 
-from spirula.errors import CephError, InvariantBroken, NoSpace, NotFound
+from spirula.errors import CephError, InputOutput, InvariantBroken, NoSpace, NotFound
 from spirula.store.disk import content, reading
 from spirula.store.disk.cache import OnodeCache
 from spirula.store.disk.commit import Commits, Landed, replay
@@ -53,7 +53,8 @@ Defer = Callable[[Callable[[], None]], object]
 _RESERVE = 64 << 20
 """Bytes of the file system below that only transactions which free space may use."""
 _LOOK_EVERY = 256
-"""After so many calls the file system below is asked for its space anew."""
+"""After so many calls, or as many times `_LOOK_BYTES`, the file system below is asked anew."""
+_LOOK_BYTES = 128 << 10
 _NOBODY = Coll()
 
 
@@ -89,9 +90,9 @@ class DiskObjectStore:
         self._waiting: deque[Entry] = deque()
         self._landed: deque[Landed] = deque()
         self._calls: deque[tuple[Entry, CephError | None]] = deque()
-        self._data_errors: set[GHObject] = set()
         self._free_below: int | None = None
         self._until_look = 0
+        self._in_flight = 0
 
     # --- the store ---
 
@@ -141,6 +142,9 @@ class DiskObjectStore:
         made = _statfs(total)
         made.total = state.allocator.size
         made.available = state.allocator.free + self._returning()
+        below = self._medium.free_for_data()
+        if below is not None:
+            made.available = max(0, min(made.available, below - _RESERVE))
         return made
 
     def pool_statfs(self, pool: int) -> StoreStatfs:
@@ -181,6 +185,7 @@ class DiskObjectStore:
         if on_commit is not None:
             entry.on_commit.append(on_commit)
         self._waiting.append(entry)
+        self._in_flight += sum([length for _, length in entry.allocated])
         mounted.commits.submit(entry)
 
     def _carried_out(
@@ -244,6 +249,7 @@ class DiskObjectStore:
             landed = self._landed.popleft()
             for entry in landed.entries:
                 self._waiting.popleft()
+                self._in_flight -= sum([length for _, length in entry.allocated])
                 if landed.error is None:
                     content.landed(state, entry)
                 self._calls.append((entry, landed.error))
@@ -263,7 +269,12 @@ class DiskObjectStore:
 
     def _check_space_below(self, state: State, entry: Entry) -> None:
         """Raise NoSpace if an entry takes more where little is left for the metadata."""
-        if self._free_below is None or self._free_below >= _RESERVE:
+        taken = sum([length for _, length in entry.allocated])
+        self._until_look -= taken // _LOOK_BYTES
+        if self._free_below is None:
+            return
+        left = self._free_below - self._in_flight - taken
+        if left >= _RESERVE:
             return
         grown = 0
         for pool, before in entry.spaces_was.items():
@@ -272,8 +283,8 @@ class DiskObjectStore:
         if grown > 0:
             self._until_look = 0
             raise NoSpace(
-                f"the file system below has {self._free_below} bytes left, {_RESERVE} are kept for"
-                f" what frees space, and this takes {grown}: free some"
+                f"the file system below has {self._free_below} bytes left, {_RESERVE} of them are"
+                f" kept for what frees space, and this takes {grown}: free some"
             )
 
     def _returning(self) -> int:
@@ -286,6 +297,16 @@ class DiskObjectStore:
         self._now().commits.drain()
         self._note_landed()
 
+    # --- faults ---
+
+    def inject_data_error(self, oid: GHObject) -> None:
+        """Let reads of the object's data fail with EIO until it is removed, or a mount anew."""
+        self._state().data_errors.add(oid)
+
+    def inject_metadata_error(self, oid: GHObject) -> None:
+        """Let stat and reads of attributes fail with EIO until it is removed, or a mount anew."""
+        self._state().metadata_errors.add(oid)
+
     # --- objects ---
 
     def exists(self, cid: Coll, oid: GHObject) -> bool:
@@ -297,12 +318,14 @@ class DiskObjectStore:
         return content.find(state, oid) is not None
 
     def stat(self, cid: Coll, oid: GHObject) -> ObjectStat:
-        return ObjectStat(self._find(cid, oid).size)
+        return ObjectStat(self._readable(cid, oid).size)
 
     def read(
         self, cid: Coll, oid: GHObject, offset: int = 0, length: int | None = None, flags: int = 0
     ) -> bytes:
         onode = self._find(cid, oid)
+        if self._state().data_errors and oid in self._state().data_errors:
+            raise InputOutput(f"data of {oid} cannot be read")
         size = onode.size
         end = size if length is None or offset + length > size else offset + length
         return reading.read(self._state(), onode, offset, end)
@@ -312,13 +335,13 @@ class DiskObjectStore:
         return reading.fiemap(self._state(), onode, offset, min(onode.size, offset + length))
 
     def getattr(self, cid: Coll, oid: GHObject, name: str) -> bytes:
-        value = self._find(cid, oid).attrs.get(name)
+        value = self._readable(cid, oid).attrs.get(name)
         if value is None:
             raise CephError.from_errno(ENODATA, f"{oid} has no attribute {name}")
         return value
 
     def getattrs(self, cid: Coll, oid: GHObject) -> dict[str, bytes]:
-        attrs = self._find(cid, oid).attrs
+        attrs = self._readable(cid, oid).attrs
         return {name: attrs[name] for name in sorted(attrs, key=key_bytes)}
 
     # --- omap ---
@@ -410,6 +433,12 @@ class DiskObjectStore:
         found = content.find(state, oid)
         if found is None:
             raise NotFound(f"there is no object {oid} in {cid}")
+        return found
+
+    def _readable(self, cid: Coll, oid: GHObject) -> Onode:
+        found, errors = self._find(cid, oid), self._state().metadata_errors
+        if errors and oid in errors:
+            raise InputOutput(f"metadata of {oid} cannot be read")
         return found
 
 

@@ -387,3 +387,23 @@ def test_memory_is_kept_within_the_target():
         assert bench.store.read(PG, obj(f"{number}")) == b"x" * 3 * BLOCK
         assert bench.store.counters["onode_bytes"] < 110_000
     assert bench.store.counters["onodes"] > 20
+
+
+def test_injected_errors_last_until_the_object_is_removed():
+    bench = bench_of()
+    queue(bench, ("write", PG, A, 0, b"x"), ("setattr", PG, A, "a", b""))
+    bench.store.inject_data_error(A)
+    with pytest.raises(InputOutput, match="data of #5:00000000:::a:head#"):
+        bench.store.read(PG, A)
+    assert bench.store.stat(PG, A).size == 1
+    bench.store.inject_metadata_error(A)
+    for read in (bench.store.stat, bench.store.getattrs, lambda *a: bench.store.getattr(*a, "a")):
+        with pytest.raises(InputOutput, match="metadata"):
+            read(PG, A)
+    with pytest.raises(InvariantBroken):  # undone with everything else
+        queue(bench, ("remove", PG, A), ("clone", PG, A, B))
+    with pytest.raises(InputOutput):
+        bench.store.read(PG, A)
+    queue(bench, ("remove", PG, A), ("write", PG, A, 0, b"y"))
+    assert bench.store.read(PG, A) == b"y"
+    assert bench.store.getattrs(PG, A) == {}
