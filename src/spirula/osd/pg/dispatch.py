@@ -22,6 +22,8 @@ from spirula.messages.osd_peering import (
     MOSDPGNotify2,
     MOSDPGQuery,
     MOSDPGQuery2,
+    MRecoveryReserve,
+    RecoveryReserveType,
 )
 from spirula.messages.osd_recovery import (
     MOSDPGPull,
@@ -141,6 +143,23 @@ def _on_peering(pg: PG, message: Message) -> None:
         work.finish()
 
 
+def _on_reserve(pg: PG, message: Message) -> None:
+    """A primary asks for one of our slots for recovery: it gets it, for recovery here is brief."""
+    if not isinstance(message, MRecoveryReserve):
+        return
+    epoch = message.query_epoch
+    if _must_wait_for_map(pg, message, epoch) or epoch < pg.last_peering_reset:
+        return
+    if message.type == RecoveryReserveType.REQUEST and pg.is_nonprimary:
+        grant = MRecoveryReserve(
+            pgid=pg.pgid.pgid,
+            query_epoch=pg.osdmap.epoch,
+            type=RecoveryReserveType.GRANT,
+            shard=pg.primary.shard,
+        )
+        pg.services.send_osd(pg.primary.osd, grant, pg.osdmap.epoch)
+
+
 def _epochs(message: Message) -> tuple[int, int]:
     """The map of the sender, and that of the question which it answers."""
     if isinstance(message, MOSDPGQuery2):
@@ -188,6 +207,7 @@ HANDLERS: dict[int, Callable[[PG, Message], None]] = {
     MOSDPGLog.TYPE: _on_peering,
     MOSDPGLease.TYPE: _on_peering,
     MOSDPGLeaseAck.TYPE: _on_peering,
+    MRecoveryReserve.TYPE: _on_reserve,
 }
 """What a PG takes, by the message's number."""
 
@@ -211,6 +231,7 @@ _NAMED = {
         MOSDPGPushReply,
         MOSDPGQuery2,
         MOSDPGRecoveryDeleteReply,
+        MRecoveryReserve,
     )
 }
 """Messages that do not call their PG `pgid`."""
