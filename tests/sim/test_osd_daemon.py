@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from spirula.auth.crypto import key_from_text
 from spirula.client.session import open_session
-from spirula.errors import NotConnected
+from spirula.errors import Indeterminate, NotConnected
 from spirula.osd.state import Phase
 from spirula.sim.histories import histories
-from spirula.types.osd_op import Extent, OpCode, OSDOp
+from spirula.types.osd_op import Extent, OpCode, OSDOp, RequestFlag
 from tests.sim.cluster_world import Machine, World
 
 
@@ -284,3 +286,34 @@ async def test_a_cluster_without_authentication_works_as_well(sim):
     await sim.sleep(10)
     assert not any(osd_of(world, n).heartbeats.failure_queue for n in (0, 1))
     assert json.loads((await tell(world, 1, "status")).check())["whoami"] == 1
+
+
+@histories(seeds=1)
+async def test_a_full_osd_says_so_and_at_last_drops_writes(sim):
+    world = World(sim, mons=1, osds=2)
+    await world.start()
+    locator = await world.make_pool("data", size=2)
+    write = [OSDOp.make(OpCode.WRITEFULL, Extent(0, 4), b"data")]
+    read = [OSDOp.make(OpCode.READ, Extent(0, 4))]
+    objecter = world.admin.objecter
+    assert (await objecter.operate("name", locator, write, timeout_s=60)).result == 0
+    for kind, check in (("nearfull", "OSD_NEARFULL"), ("full", "OSD_FULL")):
+        (await tell(world, 0, "injectfull", type=kind)).check()
+        await until(world, lambda: osd_of(world, 0).reports.full.name.lower() == kind)  # noqa: B023
+        await sim.sleep(10)
+        assert check in (await world.command("health"))["checks"]
+    assert (await tell(world, 0, "injectfull", type="stuffed")).result == -22
+    for number in (0, 1):
+        (await tell(world, number, "injectfull", type="failsafe")).check()
+    # Whoever insists is heard as long as there is any room, and not beyond.
+    force = RequestFlag.FULL_FORCE
+    with pytest.raises(Indeterminate):
+        await objecter.operate("name", locator, write, flags=force, timeout_s=30)
+    found = await objecter.operate("name", locator, read, timeout_s=30)
+    assert bytes(found.ops[0].outdata) == b"data"
+    for number in (0, 1):
+        (await tell(world, number, "injectfull", type="none")).check()
+    await sim.sleep(10)
+    assert "OSD_FULL" not in (await world.command("health"))["checks"]
+    assert (await objecter.operate("name", locator, write, timeout_s=60)).result == 0
+    assert any("full status failsafe engaged" in line for line in await log_lines(world))

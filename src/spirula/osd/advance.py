@@ -93,7 +93,6 @@ def committed(osd: OSD, first: int, last: int, came: _Came) -> None:
             osd.up_epoch = epoch
             osd.boot_epoch = osd.boot_epoch or epoch
             osd.services.up_epoch, osd.services.boot_epoch = osd.up_epoch, osd.boot_epoch
-    osd.maps.place()
     if _may_serve(osd) and osd.phase is Phase.BOOTING:
         osd.log(1, "state: booting -> active")
         osd.phase = Phase.ACTIVE

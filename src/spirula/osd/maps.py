@@ -326,10 +326,10 @@ class Maps:
         self.current = self.get(epoch)
         return self.current
 
-    def place(self) -> None:
-        """Find the places of PGs by the map in force."""
-        if self.mappings.osdmap is not self.current:
-            self.mappings = self.mappings.advance(self.current)
+    def place(self, osdmap: OSDMap) -> None:
+        """Find the places of PGs by a map, which is mostly those by the one before."""
+        if self.mappings.osdmap is not osdmap:
+            self.mappings = self.mappings.advance(osdmap)
 
     def write_superblock(self) -> None:
         """Store the superblock as it is now."""

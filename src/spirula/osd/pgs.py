@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from spirula.errors import CephError, NotFound, WireError
-from spirula.maps.mapping import PGMappings
 from spirula.maps.placement import PGMapping, Placement
 from spirula.messages.base import Message
 from spirula.messages.osd_client import MOSDBackoff
@@ -27,14 +26,18 @@ from spirula.osd.pg.peering import intervals
 from spirula.osd.pg.shared import Shared
 from spirula.osd.pg.state import PG
 from spirula.osd.pg_removal import remove_pg
+from spirula.osd.reports import FullState
 from spirula.osd.session import Session
 from spirula.osd.state import OSD, subscribe_maps
 from spirula.store import pg_meta
 from spirula.types.log import LogLevel
+from spirula.types.osd_op import RequestFlag
 from spirula.types.past_intervals import PastIntervals
 from spirula.types.pg import CollType, PGId, SPGId
 from spirula.types.pg_info import PGHistory
 from spirula.types.pg_stats import PGStat
+
+_WRITE, _FULL_TRY = int(RequestFlag.WRITE), int(RequestFlag.FULL_TRY)
 
 
 @dataclass(slots=True, eq=False)
@@ -60,6 +63,14 @@ class PlacementGroups:
                 return
             if session.sent_epoch < epoch:
                 share_map(osd, session, request.epoch)
+        if (
+            osd.reports.failsafe
+            and request.flags & _WRITE
+            and not request.flags & _FULL_TRY
+            and osd.reports.check_full(FullState.FAILSAFE)
+        ):
+            # The last resort: a store without any room could not even be started again.
+            return
         pg = self.by_id.get(request.pgid)
         if pg is None:
             self._on_op_without_pg(request)
@@ -120,21 +131,18 @@ class PlacementGroups:
         maps = self.osd.maps
         self._placements.clear()
         gone = {pool for pool in self.pools() if pool not in maps.current.pools}
-        for epoch in range(first, last + 1):
+        for epoch in range(first if self.by_id else last, last + 1):
             osdmap = maps.get(epoch)
-            mappings = maps.mappings if epoch == last else self._mappings_of(epoch)
+            maps.place(osdmap)
             for pg in self.by_id.values():
                 if pg.epoch < epoch and pg.pgid.pgid.pool not in gone:
-                    intervals.advance(pg, osdmap, mappings.get(pg.pgid.pgid))
+                    intervals.advance(pg, osdmap, maps.mappings.get(pg.pgid.pgid))
         for pg in list(self.by_id.values()):
             if pg.pgid.pgid.pool in gone:
                 self._remove(pg)
             else:
                 intervals.activate_map(pg)
         self._forget_waiting()
-
-    def _mappings_of(self, epoch: int) -> PGMappings:
-        return PGMappings(self.osd.maps.get(epoch))
 
     def _forget_waiting(self) -> None:
         """Requests for PGs that are not ours any more are sent elsewhere by their clients."""

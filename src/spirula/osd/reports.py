@@ -66,6 +66,8 @@ class Reports:
     stat_seq: int = 0
     full: FullState = FullState.NONE
     ratio: float = 0.0
+    failsafe: bool = False
+    """Whether writes have to be dropped, perhaps; see `check_full`."""
     injected: FullState = FullState.NONE
     inject_count: int = 0
     """How often to act as if `injected` held; -1: until told otherwise."""
@@ -262,6 +264,7 @@ def refresh_statfs(osd: OSD) -> None:
     reports.ratio = statfs.used / statfs.total if statfs.total else 0.0
     state = full_state(osd, reports.ratio)
     before, reports.full = reports.full, state
+    reports.failsafe = state is FullState.FAILSAFE
     percent = round(reports.ratio * 100)
     if state == FullState.FAILSAFE != before:
         osd.clog(

@@ -12,6 +12,7 @@ from spirula.conf.admin_commands import Call, CommandTable, Reply
 from spirula.errors import CephError, InvalidArgument, NotFound
 from spirula.maps.placement import hash_key, raw_pg_to_pg
 from spirula.maps.query import find_pool
+from spirula.osd import reports
 from spirula.osd.reports import FULL_NAMES
 from spirula.osd.state import OSD
 from spirula.types.hobject import NO_GEN, GHObject, HObject
@@ -58,6 +59,7 @@ def _inject_full(osd: OSD, call: Call) -> Reply:
         raise InvalidArgument(f"Bad state '{name}': one of {', '.join(FULL_NAMES)}")
     osd.reports.injected = FULL_NAMES[name]
     osd.reports.inject_count = call.number("count", -1) if FULL_NAMES[name] else 0
+    reports.refresh_statfs(osd)
     return b""
 
 
