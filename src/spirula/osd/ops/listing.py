@@ -8,13 +8,14 @@ do_scrub_ls).
 from __future__ import annotations
 
 import errno
+import struct as _struct
 from collections.abc import Iterator
 from heapq import merge
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from spirula.classes.declare import ObjectFilter
 from spirula.denc import Struct, string, struct
-from spirula.errors import CephError, InvalidArgument, NotPermitted, WireError
+from spirula.errors import CephError, InvalidArgument, NotPermitted, Truncated, WireError
 from spirula.maps.placement import raw_pg_to_pg
 from spirula.types.hobject import HMAX, HMIN, NO_GEN, NOSNAP, GHObject, HObject
 from spirula.types.listing import ListedObject, PGLSResponse, PGNLSResponse
@@ -24,6 +25,8 @@ from spirula.types.osd_op_payload import ScrubListInput
 if TYPE_CHECKING:
     from spirula.messages.osd_op import MOSDOp
     from spirula.osd.ops.context import OpsPG
+
+_S = TypeVar("_S", bound=Struct)
 
 ALL_NSPACES: Final = "\001"
 """The namespace that stands for all of them (librados::all_nspaces)."""
@@ -176,9 +179,9 @@ def _filter(pg: OpsPG, data: bytes) -> tuple[ObjectFilter, bytes]:
 
     Raises CephError: EPERM for a class that may not be loaded, else EINVAL.
     """
-    head, at = _Filtered._dec(data, 0, len(data), 0)  # more follows it
+    head, at = _front(_Filtered, data, 0)
     if head.type == "plain":
-        plain, at = _PlainParams._dec(data, at, len(data), 0)  # more follows it
+        plain, at = _front(_PlainParams, data, at)
         wanted = plain.value.encode("utf-8", "surrogateescape")
         return ObjectFilter(plain.xattr, lambda name, value: value == wanted), data[at:]
     class_name, dot, name = head.type.partition(".")
@@ -192,6 +195,14 @@ def _filter(pg: OpsPG, data: bytes) -> tuple[ObjectFilter, bytes]:
         raise InvalidArgument(f"cannot filter by {head.type!r}: {error}") from error
     handle = _handle_at(data, at)
     return opened.filter(name, data[at:handle]), data[handle:]
+
+
+def _front(kind: type[_S], data: bytes, at: int) -> tuple[_S, int]:
+    """A value in front of others, and where these begin. Raises WireError."""
+    try:
+        return kind._dec(data, at, len(data), 0)
+    except (_struct.error, IndexError) as error:
+        raise Truncated("ends inside a filter", offset=at, limit=len(data)) from error
 
 
 def _handle_at(data: bytes, start: int) -> int:

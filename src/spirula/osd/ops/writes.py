@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
+from spirula.errors import CephError
 from spirula.kernels.crc32c import crc32c
 from spirula.osd.ops.execute import EXTENT, extent_of, handles, run_one
 from spirula.types.hobject import NOSNAP
@@ -192,8 +193,12 @@ def write(ctx: OpContext, op: OSDOp) -> int:
 def _truncate_first(ctx: OpContext, truncate_seq: int, truncate_size: int) -> None:
     """The write came before the truncation that its client has seen."""
     info = ctx.info
+    exists = ctx.exists and not info.flags & _WHITEOUT
+    if exists and truncate_size > ctx.pg.settings.max_object_size:
+        # (upstream's store ends the process)
+        raise CephError("truncation to more than the largest object", errno=errno.EFBIG)
     info.truncate_seq, info.truncate_size = truncate_seq, truncate_size
-    if not ctx.exists or info.flags & _WHITEOUT:
+    if not exists:
         return
     ctx.transaction.truncate(ctx.coll, ctx.gh, truncate_size)
     if info.size > truncate_size:
