@@ -42,6 +42,8 @@ class Allocator:
         # they come up, or are too many.
         self._heaps: list[list[int]] = [[] for _ in range((size // unit).bit_length() + 1)]
         self._counts = [0] * len(self._heaps)
+        # A bit for each class that has extents.
+        self._filled = 0
 
     def __iter__(self) -> Iterator[Extent]:
         """Free extents by offset; no two touch."""
@@ -132,19 +134,18 @@ class Allocator:
     def _fit(self, want: int) -> int:
         """Where an extent starts that has `want` bytes, else one of the largest there are."""
         first = self._class_of(want)
-        top = self._top(first)
+        top = self._top(first) if self._filled >> first & 1 else None
         if top is not None and self._lengths[top] < want:
             # It is of the class, and yet shorter: so may be the others.
             top = next((start for start in self._some(first) if self._lengths[start] >= want), None)
         if top is not None:
             return top
-        above = range(first + 1, len(self._heaps))
-        below = range(first, -1, -1)
-        for number in (*above, *below):
-            top = self._top(number)
-            if top is not None:
-                return top
-        raise InvariantBroken(f"{self.free} bytes are free and nowhere")
+        above = self._filled >> first + 1
+        number = first + (above & -above).bit_length() if above else self._filled.bit_length() - 1
+        top = self._top(number) if number >= 0 else None
+        if top is None:
+            raise InvariantBroken(f"{self.free} bytes are free and nowhere")
+        return top
 
     def _top(self, number: int) -> int | None:
         """The lowest extent of a class."""
@@ -200,6 +201,7 @@ class Allocator:
         self.free += length
         number = self._class_of(length)
         self._counts[number] += 1
+        self._filled |= 1 << number
         heap = self._heaps[number]
         heappush(heap, start)
         if len(heap) > 2 * self._counts[number] + 64:
@@ -210,7 +212,10 @@ class Allocator:
         """Forget the free extent number `at`; its heap does when it comes up."""
         length = self._lengths.pop(self._starts.pop(at))
         self.free -= length
-        self._counts[self._class_of(length)] -= 1
+        number = self._class_of(length)
+        self._counts[number] -= 1
+        if not self._counts[number]:
+            self._filled &= ~(1 << number)
 
 
 def _worth(length: int) -> float:

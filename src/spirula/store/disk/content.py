@@ -26,7 +26,6 @@ from spirula.store.disk.onode import (
     decode_onode,
     encode_onode,
     encode_shard,
-    new_onode,
     taken,
 )
 from spirula.store.disk.reading import shard_of
@@ -76,8 +75,10 @@ class Content:
         return find(self._state, oid)
 
     def make(self, cid: Coll, oid: GHObject) -> Onode:
-        made = new_onode(oid, self._state.new_id())
-        made.pool = oid.hobj.logical_pool
+        missed, key = self._state.missed
+        if missed is not oid:
+            key = OBJECT + object_key(oid)
+        made = Onode(oid, key, self._state.new_id(), oid.hobj.logical_pool)
         self._state.change(made)
         self._link(made)
         return made
@@ -106,7 +107,7 @@ class Content:
         before = state.names.set(onode.key, (True, entry.sequence))
         entry.names_was.append((onode.oid, None, onode.key, before))
         onode.there = True
-        state.cache.add(onode)
+        state.cache.onodes[onode.oid] = onode  # `finished` counts it
 
     def _unlink(self, onode: Onode) -> None:
         state, entry = self._state, self._state.entry
@@ -237,6 +238,7 @@ def find(state: State, oid: GHObject) -> Onode | None:
         found.used = True
         return found
     key = OBJECT + object_key(oid)
+    state.missed = oid, key
     if key in state.names.pending:
         return None  # what was made lately is in memory
     value = state.engine.get(key)

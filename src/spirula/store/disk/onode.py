@@ -20,13 +20,11 @@ from typing import Any
 
 from spirula.store.checksums import ChecksumType
 from spirula.store.disk.layout import (
-    OBJECT,
     SHARD_BLOCKS,
     SHARD_SIZE,
     check_version,
     damaged,
 )
-from spirula.store.keys import object_key
 from spirula.store.keyvalue import key_bytes, key_text
 from spirula.types.hobject import GHObject
 
@@ -215,11 +213,6 @@ state_of: Callable[[Onode], tuple[object, ...]] = attrgetter(*_CHANGING)
 def taken(state: tuple[Any, ...]) -> tuple[int, int]:
     """Bytes of data and of omap and its header, of what `state_of` gave."""
     return state[3], state[6] + len(state[7])
-
-
-def new_onode(oid: GHObject, nid: int) -> Onode:
-    """An empty object."""
-    return Onode(oid, OBJECT + object_key(oid), nid, oid.hobj.logical_pool)
 
 
 # --- encodings ---
