@@ -191,9 +191,8 @@ class Log:
             made.log = list(self.entries)
             return made
         made.log = list(self.after(since))
-        made.tail = max(since, self.tail) if made.log or since >= self.tail else self.tail
         kept = len(self.entries) - len(made.log)
-        if kept > 0:
+        if kept:
             made.tail = self.entries[kept - 1].version
         return made
 
