@@ -146,7 +146,8 @@ class RocksEngine:
         try:
             database.close()
         except Exception as error:
-            raise _mapped(error, "close") from error
+            if self._error is None:  # else it has been told
+                raise _mapped(error, "close") from error
 
     def _opened(self) -> rocksdict.Rdict:
         if self._db is None:

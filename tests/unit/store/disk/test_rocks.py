@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from spirula.errors import Busy, CephError, InvariantBroken, NotFound
+from spirula.errors import Busy, CephError, InputOutput, InvariantBroken, NoSpace, NotFound
 from spirula.store.disk.engine import Batch, MemoryEngine
 from spirula.store.disk.rocks import RocksEngine
 
@@ -130,3 +130,40 @@ def test_where_there_is_none(folder):
         with pytest.raises(NotFound, match="no RocksDB"):
             RocksEngine(folder, memory=SMALL, read_only=read_only)
     assert not folder.exists()
+
+
+class Refusing:
+    """A database on a machine that refuses everything, as rocksdict tells it."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __getattr__(self, name):
+        def refuse(*arguments, **options):
+            raise Exception(self.text)  # noqa: TRY002 - rocksdict has no class of its own
+
+        return refuse
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("IO error: No space left on device: While appending to file: 29.sst", NoSpace),
+        ("IO error: Disk quota exceeded: While appending to file: 29.sst", NoSpace),
+        ("IO error: Input/output error: While fdatasync: 29.log", InputOutput),
+        ("Corruption: block checksum mismatch: stored = 1", InputOutput),
+    ],
+)
+def test_what_the_machine_refuses_is_told_and_is_final(engine, text, expected):
+    real, engine._db = engine._db, Refusing(text)
+    try:
+        with pytest.raises(expected, match="read b'a': "):
+            engine.get(b"a")
+        with pytest.raises(expected, match="sync: "):
+            engine.sync()
+    finally:
+        engine._db = real
+    for change in (lambda: engine.write(Batch()), engine.sync, engine.compact):
+        with pytest.raises(expected, match="sync: "):  # what failed first
+            change()
+    assert engine.get(b"a") is None
