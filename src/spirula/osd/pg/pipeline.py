@@ -179,13 +179,11 @@ def _do_object_op(pg: PG, request: MOSDOp, needs: OpNeeds, session: ClientSessio
             return
         ctx.lock_kind = kind
     if needs.may_read and obc.info.flags & _LOST:
-        _finish_read(ctx, -ENFILE)
+        _refuse(ctx, -ENFILE)
     elif not (writes or needs.may_cache) and (
         not obc.exists or (obc.info.flags & _WHITEOUT and hobj.snap != SNAPDIR)
     ):
-        if request.ops[0].op == _COPY_GET:
-            copy.absent(pg, wanted, request.ops[0], request.features)
-        _finish_read(ctx, -ENOENT)
+        _refuse(ctx, -ENOENT)
     else:
         execute_ctx(ctx)
 
@@ -207,7 +205,7 @@ def execute_ctx(ctx: OpContext) -> None:
         ctx.snapc = _snap_context(pg, request)
         newest = 0 if ctx.snapset is None else ctx.snapset.seq
         if request.flags & _ORDERSNAP and ctx.snapc.seq < newest:
-            _finish_read(ctx, -EOLDSNAPC)
+            _refuse(ctx, -EOLDSNAPC)
             return
         ctx.at_version = pg.next_version()
     if not ctx.user_at_version:
@@ -231,6 +229,7 @@ def execute_ctx(ctx: OpContext) -> None:
         return
     reply = MOSDOpReply.to(request, result, pg.osdmap.epoch, _DONE)
     if ctx.update_log_only:
+        reply.set_versions(ctx.at_version, ctx.user_at_version)
         if result >= 0:
             watch.effects(ctx)
             ctx.delta.add_to(pg.unstable_stats)
@@ -338,6 +337,21 @@ def _update_min_last_complete(pg: PG) -> None:
 # ------------------------------------------------------------------------------------------ replies
 
 
+def _refuse(ctx: OpContext, result: int) -> None:
+    """Answers what was not even begun; the object's requests go on."""
+    pg: PG = ctx.pg  # type: ignore[assignment]  # the port of operations is this record
+    request = ctx.request
+    if request is None:
+        raise InvariantBroken("only a client's request is refused")
+    if result == -ENOENT and request.ops[0].op == _COPY_GET:
+        copy.absent(pg, ctx.soid, request.ops[0], request.features)
+        reply = MOSDOpReply.to(request, result, pg.osdmap.epoch, _DONE)
+        request.connection.send_message(reply)
+    else:
+        reply_error(pg, request, result)
+    _release(ctx)
+
+
 def _finish_read(ctx: OpContext, result: int) -> None:
     """Answers what changed nothing, be it an error."""
     pg: PG = ctx.pg  # type: ignore[assignment]  # the port of operations is this record
@@ -356,7 +370,7 @@ def _finish_read(ctx: OpContext, result: int) -> None:
         reply.set_versions(_NO_VERSION, ctx.info.user_version)
         ctx.delta.add_to(pg.unstable_stats)
         pg.stats_changed = True
-    elif result == -ENOENT:
+    elif result == -ENOENT and not ctx.failed:
         reply.set_versions_without_write(pg.info.last_update, pg.info.last_user_version)
     request.connection.send_message(reply)
     pg.shared.op_finished(request, ctx.bytes_written, ctx.bytes_read)

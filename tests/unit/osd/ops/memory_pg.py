@@ -283,7 +283,8 @@ class MemoryPG:
         self.store.queue_transactions(self.coll, [decoded])
 
     def hobject(self, name: str, snap: int = NOSNAP) -> HObject:
-        return HObject.of(POOL, name, str_hash(2, name.encode("utf-8", "surrogateescape")), snap=snap)
+        seed = str_hash(2, name.encode("utf-8", "surrogateescape"))
+        return HObject.of(POOL, name, seed, snap=snap)
 
     def ask(
         self,
