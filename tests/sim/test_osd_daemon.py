@@ -9,7 +9,7 @@ import pytest
 
 from spirula.auth.crypto import key_from_text
 from spirula.client.session import open_session
-from spirula.errors import Indeterminate, NotConnected
+from spirula.errors import Indeterminate, InvariantBroken, NotConnected
 from spirula.osd.state import Phase
 from spirula.sim.histories import histories
 from spirula.types.osd_op import Extent, OpCode, OSDOp, RequestFlag
@@ -317,3 +317,38 @@ async def test_a_full_osd_says_so_and_at_last_drops_writes(sim):
     assert "OSD_FULL" not in (await world.command("health"))["checks"]
     assert (await objecter.operate("name", locator, write, timeout_s=60)).result == 0
     assert any("full status failsafe engaged" in line for line in await log_lines(world))
+
+
+@histories(seeds=1)
+async def test_a_bug_that_a_request_meets_is_answered_and_ends_nothing(sim):
+    world = World(sim, mons=1, osds=2, log_level=-1)
+    await world.start()
+    locator = await world.make_pool("data", size=2)
+    write = [OSDOp.make(OpCode.WRITEFULL, Extent(0, 4), b"data")]
+    objecter = world.admin.objecter
+    assert (await objecter.operate("name", locator, write, timeout_s=60)).result == 0
+    kept = {}
+
+    def fails(message):
+        raise ZeroDivisionError(type(message).__name__)
+
+    for number in (0, 1):
+        for pg in osd_of(world, number).pgs.by_id.values():
+            kept[pg], pg.dispatch = pg.dispatch, fails
+    assert (await objecter.operate("name", locator, write, timeout_s=60)).result == -5
+    assert any("ZeroDivisionError: MOSDOp" in line for line in world.log)
+    for pg, dispatch in kept.items():
+        pg.dispatch = dispatch
+    assert (await objecter.operate("name", locator, write, timeout_s=60)).result == 0
+    assert not any(osd_of(world, number).tracker.in_flight for number in (0, 1))
+    assert not world.stopped
+    # What breaks a promise of the OSD to itself ends it.
+
+    def breaks(message):
+        raise InvariantBroken("nothing is as it was")
+
+    for number in (0, 1):
+        for pg in osd_of(world, number).pgs.by_id.values():
+            pg.dispatch = breaks
+    assert (await objecter.operate("name", locator, write, timeout_s=60)).result == -5
+    assert "nothing is as it was" in world.stopped[0]

@@ -14,10 +14,12 @@ import os
 import signal
 import sys
 import time
+import traceback
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -238,6 +240,17 @@ async def _serve_once(config: Config, whoami: int, log: Log) -> str:
                 logger(0, "%s", reason)
             ended.set_result(reason)
 
+    def on_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # What a callback of the loop raises is known to nobody else: what is in memory is not to
+        # be trusted any more, what is on disk is.
+        error = context.get("exception")
+        lines = traceback.format_exception(error) if error else [str(context.get("message"))]
+        for line in "".join(lines).splitlines():
+            logger(-1, "%s", line)
+        if isinstance(error, Exception) and not isinstance(error, OSError):
+            stop(f"ended by a bug: {error!r}")
+
+    loop.set_exception_handler(on_bug)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, "")
     data = _data_of(config)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spirula.errors import WireError
+from spirula.errors import CephError, NotFound, WireError
 from spirula.maps.features import map_features
 from spirula.maps.osdmap import OSDMap
 from spirula.maps.query import all_osds, has_wish
@@ -47,12 +47,15 @@ def on_osd_map(osd: OSD, message: MOSDMap) -> None:
     _count(osd, message)
     came = _Came(from_mon, message.oldest_map, message.newest_map)
 
-    def on_commit(first: int, last: int) -> None:
-        committed(osd, first, last, came)
+    def on_commit(first: int, last: int, error: CephError | None) -> None:
+        if error is not None:
+            osd.ports.stop(f"maps {first} to {last} cannot be stored: {error}")
+        else:
+            committed(osd, first, last, came)
 
     try:
         taken = osd.maps.take(message, osd.boot_epoch, on_commit)
-    except WireError as error:
+    except (WireError, NotFound) as error:
         osd.log(0, f"OSD maps from {connection.peer_addrs} cannot be read: {error}")
         return
     if taken.last:

@@ -267,11 +267,11 @@ def reset_peers(osd: OSD, *, everyone: bool) -> None:
 
 def beat(osd: OSD) -> None:
     """Ping all peers, and do so again after a while that chance makes shorter than the interval."""
-    send_pings(osd)
     wait: float = osd.config.get_int("osd_heartbeat_interval")
     if not osd.config.get_bool("debug_disable_randomized_ping"):
         wait = 0.5 + wait * (osd.ports.random_bytes(1)[0] % 10) / 10
     osd.call_later("heartbeat", wait, lambda: beat(osd))
+    send_pings(osd)
 
 
 def send_pings(osd: OSD) -> None:

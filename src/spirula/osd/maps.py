@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from spirula.conf.config import Config
-from spirula.errors import CephError, InvariantBroken, NotFound, WireError
+from spirula.errors import CephError, NotFound, WireError
 from spirula.maps.apply import CrcMismatch, apply_checked
 from spirula.maps.mapping import PGMappings
 from spirula.maps.osdmap import Incremental, OSDMap
@@ -36,6 +36,8 @@ from spirula.types.pool import PGPool, PoolType
 from spirula.types.transaction import Transaction
 
 _EMPTY = OSDMap()
+Committed = Callable[[int, int, CephError | None], None]
+"""Gets the first and the last epoch that were stored, or the error for which they never will be."""
 
 
 @dataclass(slots=True)
@@ -148,13 +150,12 @@ class Maps:
 
     # -------------------------------------------------------------------------------------- taking
 
-    def take(
-        self, message: MOSDMap, boot_epoch: int, committed: Callable[[int, int], None]
-    ) -> Taken:
-        """Store what is new in a message; `committed(first, last)` is called when it is durable.
+    def take(self, message: MOSDMap, boot_epoch: int, committed: Committed) -> Taken:
+        """Store what is new in a message; `committed` is called when it is durable.
 
         `boot_epoch` is since when this process serves, 0 while it does not. WireError for maps
-        that cannot be read; what came before them is not stored then, either.
+        that cannot be read, NotFound for a change to a map that is not here; what came before
+        them is not stored then, either.
         """
         superblock = self.superblock
         epochs = message.maps.keys() | message.incremental_maps.keys()
@@ -225,7 +226,7 @@ class Maps:
         message: MOSDMap,
         first: int,
         boot_epoch: int,
-        committed: Callable[[int, int], None],
+        committed: Committed,
         *,
         skips: bool,
     ) -> None:
@@ -255,9 +256,7 @@ class Maps:
             self._keep(epoch, osdmap)
 
         def on_commit(error: CephError | None) -> None:
-            if error is not None:
-                raise InvariantBroken(f"the maps {start} to {last} cannot be stored: {error}")
-            committed(start, last)
+            committed(start, last, error)
 
         self.store.queue_transactions(META, [transaction], on_commit=on_commit)
 

@@ -24,6 +24,7 @@ from spirula.messages.osd_op import MOSDOp
 from spirula.messages.osd_ping import MOSDPing
 from spirula.msgr.connection import Connection
 from spirula.osd import advance, boot, crush_place, heartbeat, reports
+from spirula.osd.containment import contain, contain_message
 from spirula.osd.session import open_session, session_of
 from spirula.osd.state import OSD, Phase, subscribe_maps
 from spirula.types.entity import EntityType
@@ -66,9 +67,7 @@ class Public(_Dispatcher):
         self._on_op = osd.pgs.on_op
         self._handlers: dict[type[Message], Callable[[Any], None]] = {
             MCommand: osd.commands.on_command,
-            MMgrMap: osd.manager.on_map,
             MMgrConfigure: osd.manager.on_configure,
-            MOSDPGCreate2: self._on_create,
             MOSDBackoff: osd.pgs.on_backoff,
         }
         handlers: dict[type[Message], Callable[[Any], None]] = {
@@ -78,15 +77,21 @@ class Public(_Dispatcher):
             MLogAck: osd.clog_client.on_ack,
             MMonGetPurgedSnapsReply: partial(boot.on_purged_snaps, osd),
             MOSDMarkMeDown: lambda _: osd.stop_acknowledged(),
-            MOSDPGCreate2: self._on_create,
+            MOSDPGCreate2: osd.pgs.on_create,
         }
         osd.monitors.handlers = handlers
 
     def ms_dispatch(self, connection: Connection, message: Any) -> None:
         """A request of a client goes to its PG at once."""
-        if type(message) is MOSDOp:
-            self._on_op(message, connection.priv)
-            return
+        try:
+            if type(message) is MOSDOp:
+                self._on_op(message, connection.priv)
+            else:
+                self._on_other(connection, message)
+        except Exception as error:  # noqa: BLE001 - a bug that one message meets; see `containment`
+            contain_message(self.osd, message, error)
+
+    def _on_other(self, connection: Connection, message: Message) -> None:
         osd = self.osd
         if osd.is_stopping and not isinstance(message, MOSDMarkMeDown):
             return
@@ -108,10 +113,6 @@ class Public(_Dispatcher):
         for line in ignored:
             osd.log(1, line)
         osd.config.apply_changes()
-
-    def _on_create(self, message: Any) -> None:
-        if message.connection.peer_type == EntityType.MON:
-            self.osd.pgs.on_create(message)
 
     def ms_handle_connect(self, connection: Connection) -> None:
         """A session that we asked for is open."""
@@ -154,10 +155,13 @@ class Cluster(_Dispatcher):
             return
         if not session_of(connection).is_osd:
             return
-        if isinstance(message, MOSDMap):
-            advance.on_osd_map(osd, message)
-        else:
-            self._on_pg_message(message)
+        try:
+            if isinstance(message, MOSDMap):
+                advance.on_osd_map(osd, message)
+            else:
+                self._on_pg_message(message)
+        except Exception as error:  # noqa: BLE001 - a bug that one message meets; see `containment`
+            contain_message(osd, message, error)
 
     def ms_handle_connect(self, connection: Connection) -> None:
         """A session that we asked for is open."""
@@ -169,7 +173,7 @@ class Pings(_Dispatcher):
 
     def ms_dispatch(self, connection: Connection, message: Any) -> None:
         """A ping or an answer to one."""
-        if isinstance(message, MOSDPing):
+        if isinstance(message, MOSDPing) and session_of(connection).is_osd:
             heartbeat.on_ping(self.osd, connection, message)
 
     def ms_handle_reset(self, connection: Connection) -> None:
@@ -200,6 +204,15 @@ async def start(osd: OSD) -> None:
 
 def _tick(osd: OSD) -> None:
     """Once a second, more or less."""
+    spread = _TICK_SPREAD_S * (osd.ports.random_bytes(1)[0] / 255 - 0.5)
+    osd.call_later("tick", _TICK_S + spread, lambda: _tick(osd))
+    try:
+        _on_tick(osd)
+    except Exception as error:  # noqa: BLE001 - a bug must not end all ticks; see `containment`
+        contain(osd, "the tick", error)
+
+
+def _on_tick(osd: OSD) -> None:
     now = osd.now()
     period = osd.config.get_int("osd_max_markdown_period")
     while osd.markdowns and osd.markdowns[0] + period < now:
@@ -219,8 +232,6 @@ def _tick(osd: OSD) -> None:
     osd.counters.loadavg.value = int(osd.ports.load_average() * 100)
     osd.tracker.complain(osd.clog)
     osd.pgs.tick()
-    spread = _TICK_SPREAD_S * (osd.ports.random_bytes(1)[0] / 255 - 0.5)
-    osd.call_later("tick", _TICK_S + spread, lambda: _tick(osd))
 
 
 async def stop(osd: OSD) -> None:

@@ -6,7 +6,7 @@ object says that it is to go. Behaviour: upstream `src/osd/PG.cc` (do_delete_wor
 
 from __future__ import annotations
 
-from spirula.errors import CephError, InvariantBroken
+from spirula.errors import CephError
 from spirula.osd.state import OSD
 from spirula.store import pg_meta
 from spirula.types.hobject import GHMIN
@@ -24,8 +24,8 @@ def remove_pg(osd: OSD, pgid: SPGId) -> None:
 def _queue(osd: OSD, pgid: SPGId, transaction: Transaction) -> None:
     def on_commit(error: CephError | None) -> None:
         if error is not None:
-            raise InvariantBroken(f"pg {pgid} cannot be removed: {error}")
-        if not osd.is_stopping:
+            osd.ports.stop(f"pg {pgid} cannot be removed: {error}")
+        elif not osd.is_stopping:
             _remove_some(osd, pgid)
 
     osd.store.queue_transactions(Coll.of(pgid), [transaction], on_commit=on_commit)

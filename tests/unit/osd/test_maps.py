@@ -92,7 +92,9 @@ def test_maps_are_in_force_only_when_they_are_durable(disk):
     maps, changes = history(4)
     done = []
     mine = Maps.load(disk.store, 3, config())
-    taken = mine.take(message(maps, changes, 1, 4), 0, lambda *span: done.append(span))
+    taken = mine.take(
+        message(maps, changes, 1, 4), 0, lambda first, last, error: done.append((first, last))
+    )
     assert (taken.first, taken.last, taken.ask_from) == (1, 4, 0)
     assert not done
     disk.land()
@@ -117,7 +119,7 @@ def test_what_is_missing_is_asked_for(disk):
     # A first map that does not reach back to where the sender begins: as many as there are.
     taken = mine.take(message(maps, changes, 8, 8, oldest=3, full={8}), 0, print)
     assert (taken.last, taken.ask_from, taken.force) == (0, 2, True)
-    mine.take(message(maps, changes, 1, 4), 0, lambda first, last: None)
+    mine.take(message(maps, changes, 1, 4), 0, lambda *_: None)
     taken = mine.take(message(maps, changes, 7, 9), 0, print)
     assert (taken.last, taken.ask_from, taken.force) == (0, 5, False)
     # What is known already is no news.
