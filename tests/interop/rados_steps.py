@@ -211,8 +211,6 @@ purge first
 cp a b --target-pool second
 -p second get b -
 cleanup --prefix benchmark
-set-redirect a --target-pool second b
-unset-manifest a
 tier-promote a
 cache-flush a
 cache-evict a
