@@ -1,13 +1,18 @@
-"""The same requests to a real OSD and to ours in memory: the same answers, the same objects."""
+"""The same requests to a real OSD, to ours in memory and to ours as processes.
+
+All give the same answers, and have the same objects afterwards.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -18,6 +23,7 @@ from spirula.types.object_info import ObjectLocator
 from spirula.types.osd_op import OpCode, OSDOp
 from spirula.types.osd_op_payload import SparseReadReply
 from tests.interop.realcluster import RealCluster
+from tests.interop.spirulacluster import OurCluster, our_cluster
 from tests.unit.osd.ops.memory_pg import POOL as OURS
 from tests.unit.osd.ops.memory_pg import Answer, MemoryPG
 from tests.unit.osd.ops.scripts import Script, Step, drawn, written
@@ -53,15 +59,14 @@ class RealPool:
         return Answer(outcome.result, outcome.ops, outcome.version)
 
 
-@pytest.fixture(scope="module")
-def real_pool(real_cluster: RealCluster) -> Iterator[RealPool]:
+@contextlib.contextmanager
+def pool_of(cluster: RealCluster | OurCluster) -> Iterator[RealPool]:
     """A pool of our own with one PG, so that versions go up by one PG's writes."""
-    if POOL not in json.loads(real_cluster.run("ceph", "osd", "pool", "ls", "-f", "json")):
-        real_cluster.run("ceph", "osd", "pool", "create", POOL, "1")
-        real_cluster.run("ceph", "osd", "pool", "set", POOL, "pg_autoscale_mode", "off")
-        real_cluster.run("ceph", "osd", "pool", "application", "enable", POOL, "test")
-    config = load(["-c", str(real_cluster.conf)]).config
-    pools = real_cluster.ceph_json("osd", "pool", "ls", "detail")
+    if POOL not in json.loads(cluster.run("ceph", "osd", "pool", "ls", "-f", "json")):
+        cluster.run("ceph", "osd", "pool", "create", POOL, "1")
+        cluster.run("ceph", "osd", "pool", "application", "enable", POOL, "test")
+    config = load(["-c", str(cluster.conf)]).config
+    pools: Any = cluster.ceph_json("osd", "pool", "ls", "detail")
     (number,) = [each["pool_id"] for each in pools if each["pool_name"] == POOL]
     with asyncio.Runner() as runner:
         session = runner.run(
@@ -71,6 +76,13 @@ def real_pool(real_cluster: RealCluster) -> Iterator[RealPool]:
         )
         yield RealPool(session, runner, number)
         runner.run(session.close())
+
+
+@pytest.fixture(scope="module")
+def real_pool(real_cluster: RealCluster) -> Iterator[RealPool]:
+    """A pool of a real cluster."""
+    with pool_of(real_cluster) as pool:
+        yield pool
 
 
 def _shown(step: Step, answer: Answer) -> list[object]:
@@ -130,3 +142,13 @@ def test_random_scripts(real_pool: RealPool, ours: MemoryPG, scale: int) -> None
     for seed in range(12 * scale):
         script = drawn(seed)
         compare(real_pool, ours, script, script)
+
+
+def test_our_osds_as_ours_in_memory(scale: int) -> None:
+    with our_cluster(1, osds=3) as cluster, pool_of(cluster) as pool:
+        ours, theirs = MemoryPG(), written(pool.pool)
+        for name, script in WRITTEN.items():
+            compare(pool, ours, script, theirs[name])
+        for seed in range(100, 100 + 6 * scale):
+            script = drawn(seed)
+            compare(pool, ours, script, script)

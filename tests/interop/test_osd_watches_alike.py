@@ -1,8 +1,12 @@
-"""Watches and notifications at a real OSD and at ours in memory: the same answers and messages."""
+"""Watches at a real OSD, at ours in memory and at ours as processes.
+
+Requests have the same answers, clients are sent the same messages.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -24,6 +28,7 @@ from spirula.types.object_info import ListWatchersResponse, ObjectLocator
 from spirula.types.osd_op import NotifyArgs, OpCode, OSDOp, WatchArgs, WatchOp
 from spirula.types.osd_op_payload import NotifyAckInput, NotifyInput, NotifyReply
 from tests.interop.realcluster import RealCluster
+from tests.interop.spirulacluster import OurCluster, our_cluster
 from tests.unit.osd.ops.memory_pg import Client, MemoryPG
 from tests.unit.osd.ops.scripts import create, delete, full, rollback
 
@@ -56,7 +61,9 @@ class Sides:
         self.ours = MemoryPG()
         self.clients = [Client(4100 + n) for n in range(len(real))]
         # both PGs go on from the same version
-        first = runner.run(real[0].objecter.operate("first", ObjectLocator(pool), [full(os.urandom(8))]))
+        first = runner.run(
+            real[0].objecter.operate("first", ObjectLocator(pool), [full(os.urandom(8))])
+        )
         self.ours.info.last_update = EVersion(first.version, 7)
         self.ours.info.last_user_version = first.version
         self.ids: tuple[dict[int, str], dict[int, str]] = {}, {}
@@ -140,14 +147,25 @@ class Sides:
         )
 
 
-@pytest.fixture
-def sides(real_cluster: RealCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sides]:
+@pytest.fixture(params=["real", "ours"])
+def sides(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sides]:
+    """Clients of a real cluster, or of one of ours."""
     monkeypatch.setattr(sessions, "ClusterSession", WatchingSession)
-    if POOL not in json.loads(real_cluster.run("ceph", "osd", "pool", "ls", "-f", "json")):
-        real_cluster.run("ceph", "osd", "pool", "create", POOL, "1")
-        real_cluster.run("ceph", "osd", "pool", "application", "enable", POOL, "test")
-    config = load(["-c", str(real_cluster.conf)]).config
-    pools: Any = real_cluster.ceph_json("osd", "pool", "ls", "detail")
+    if request.param == "real":
+        with _sides(request.getfixturevalue("real_cluster")) as made:
+            yield made
+    else:
+        with our_cluster(1, osds=3) as cluster, _sides(cluster) as made:
+            yield made
+
+
+@contextlib.contextmanager
+def _sides(cluster: RealCluster | OurCluster) -> Iterator[Sides]:
+    if POOL not in json.loads(cluster.run("ceph", "osd", "pool", "ls", "-f", "json")):
+        cluster.run("ceph", "osd", "pool", "create", POOL, "1")
+        cluster.run("ceph", "osd", "pool", "application", "enable", POOL, "test")
+    config = load(["-c", str(cluster.conf)]).config
+    pools: Any = cluster.ceph_json("osd", "pool", "ls", "detail")
     (number,) = [each["pool_id"] for each in pools if each["pool_name"] == POOL]
     with asyncio.Runner() as runner:
         made = [
