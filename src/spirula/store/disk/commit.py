@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from queue import SimpleQueue
 from threading import Event, Thread
 
@@ -208,6 +209,9 @@ class Commits:
         if direct:
             self._write(direct)
             self._sync()
+            for offset, parts in chain.from_iterable([entry.unneeded for entry in entries]):
+                length = sum([len(part) for part in parts])
+                self._device.advise(offset, length, needed=False)
         trimmed = self._trimmed() if self._log_bytes >= self._options.log_bytes else 0
         if trimmed:
             batch.delete_range(log_key(self._log[0][0]), log_key(trimmed + 1))

@@ -120,7 +120,7 @@ class Content:
     # --- data ---
 
     def write(self, obj: Onode, offset: int, data: Buffer, flags: int) -> None:
-        writing.write(self._state, obj, offset, data)
+        writing.write(self._state, obj, offset, data, flags)
 
     def zero(self, obj: Onode, offset: int, length: int) -> None:
         writing.punch(self._state, obj, offset, length)

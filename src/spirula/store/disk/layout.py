@@ -231,11 +231,10 @@ def encode_counts(counts: array[int]) -> bytes | None:
 
 def decode_counts(value: bytes) -> array[int]:
     """The inverse of `encode_counts`."""
+    if len(value) != 1 + 4 * SHARD_BLOCKS:
+        raise damaged("shared blocks", f"{len(value)} bytes")
     check_version("shared blocks", value[0])
-    counts = array("I", value[1:])
-    if len(counts) != SHARD_BLOCKS:
-        raise damaged("shared blocks", f"{len(counts)} counts")
-    return counts
+    return array("I", value[1:])
 
 
 def _unpacked(form: struct.Struct, what: str, value: bytes) -> Iterable[int]:

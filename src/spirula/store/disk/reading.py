@@ -19,6 +19,7 @@ from spirula.store.disk.onode import COMPRESSED, FLAGS, SHARED, Onode, Shard, de
 from spirula.store.disk.state import State
 from spirula.store.objectstore import BLOCK_SIZE
 from spirula.types.interval_set import IntervalSet
+from spirula.types.osd_op import OpFlag
 from spirula.types.transaction import Buffer
 
 SEED = 0xFFFFFFFF
@@ -56,8 +57,15 @@ def shard_of(state: State, onode: Onode, number: int) -> Shard | None:
     return shard
 
 
-def read(state: State, onode: Onode, offset: int, end: int) -> bytes:
-    """The data from `offset` on and before `end`, which is not behind the object's."""
+READ_NO_MORE = int(OpFlag.FADVISE_DONTNEED | OpFlag.FADVISE_NOCACHE)
+"""Flags of operations on data that nobody wants to have again soon."""
+
+
+def read(state: State, onode: Onode, offset: int, end: int, flags: int = 0) -> bytes:
+    """The data from `offset` on and before `end`, which is not behind the object's.
+
+    `flags`: `OpFlag`; what is said not to be read again leaves the kernel's cache.
+    """
     if end <= offset:
         return b""
     first, skip = divmod(offset, BLOCK_SIZE)
@@ -70,6 +78,8 @@ def read(state: State, onode: Onode, offset: int, end: int) -> bytes:
             return data
         return data[skip : skip + end - offset]
     parts = _read_blocks(state, onode, first, last + 1)
+    if flags & READ_NO_MORE:
+        _forget(state, onode, first, last + 1)
     if skip:
         parts[0] = memoryview(parts[0])[skip:]
     behind = (last + 1) * BLOCK_SIZE - end
@@ -140,6 +150,14 @@ def _pieces(state: State, onode: Onode, first: int, stop: int) -> list[_Piece]:
             within = shard if address & COMPRESSED else None
             found.append(_Piece(block, address, count, [(shard.kind, sums)], within))
     return found
+
+
+def _forget(state: State, onode: Onode, first: int, stop: int) -> None:
+    """Blocks of an object need not be in the kernel's cache any more."""
+    for piece in _pieces(state, onode, first, stop):
+        if piece.shard is None:
+            start, length = piece.address * BLOCK_SIZE, piece.count * BLOCK_SIZE
+            state.device.advise(start, length, needed=False)
 
 
 def _fetched(state: State, onode: Onode, piece: _Piece) -> bytes:

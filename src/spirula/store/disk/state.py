@@ -67,6 +67,8 @@ class Entry:
     batch: Batch = field(default_factory=Batch)
     direct: list[tuple[int, list[Buffer]]] = field(default_factory=list)
     """Offsets on the disk, and what goes there before the metadata is written."""
+    unneeded: list[tuple[int, list[Buffer]]] = field(default_factory=list)
+    """Those of them that nobody will read soon."""
     log: dict[int, bytes] = field(default_factory=dict)
     """Blocks of the disk, and what goes there afterwards."""
     allocated: list[Extent] = field(default_factory=list)

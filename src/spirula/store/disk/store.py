@@ -328,7 +328,7 @@ class DiskObjectStore:
             raise InputOutput(f"data of {oid} cannot be read")
         size = onode.size
         end = size if length is None or offset + length > size else offset + length
-        return reading.read(self._state(), onode, offset, end)
+        return reading.read(self._state(), onode, offset, end, flags)
 
     def fiemap(self, cid: Coll, oid: GHObject, offset: int, length: int) -> IntervalSet:
         onode = self._find(cid, oid)

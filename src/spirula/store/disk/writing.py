@@ -16,15 +16,15 @@ from spirula.store.checksums import ChecksumType
 from spirula.store.disk.compression import Compression
 from spirula.store.disk.layout import SHARD_BLOCKS
 from spirula.store.disk.onode import COMPRESSED, FLAGS, SHARED, Blob, Onode, Shard
-from spirula.store.disk.reading import MASKS, SEED, checksums, read_block, shard_of
+from spirula.store.disk.reading import MASKS, READ_NO_MORE, SEED, checksums, read_block, shard_of
 from spirula.store.disk.state import State
 from spirula.store.disk.unwritten import cut
 from spirula.store.objectstore import BLOCK_SIZE
 from spirula.types.transaction import Buffer
 
 
-def write(state: State, onode: Onode, offset: int, data: Buffer) -> None:
-    """Put data, at least a byte; the object grows as needed."""
+def write(state: State, onode: Onode, offset: int, data: Buffer, flags: int = 0) -> None:
+    """Put data, at least a byte; the object grows as needed. `flags`: `OpFlag`."""
     length = len(data)
     end = offset + length
     if end > onode.size:
@@ -49,7 +49,10 @@ def write(state: State, onode: Onode, offset: int, data: Buffer) -> None:
     if tail:
         last = bytes(view[length - tail :])
         buffers.append(_whole(state, onode, stop - 1, stop, 0, last, behind))
+    known = len(state.entry.direct)
     _write_direct(state, onode, first, stop, buffers)
+    if flags & READ_NO_MORE:
+        state.entry.unneeded += state.entry.direct[known:]
 
 
 def _owned(data: Buffer) -> Buffer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from spirula.errors import InputOutput, InvariantBroken, NoSpace
 from spirula.store.checksums import ChecksumType
 from spirula.store.disk.layout import FIRST_BLOCK, LOG, SHARD, SHARED
-from spirula.store.disk.medium import MemoryMedium
+from spirula.store.disk.medium import FolderMedium, MemoryMedium
+from spirula.store.disk.mkfs import mkfs
 from spirula.store.disk.state import Options
 from spirula.store.disk.store import DiskObjectStore
+from spirula.types.osd_op import OpFlag
 from tests.unit.store.conformance import PG, POOL, obj, queue, txn
 from tests.unit.store.disk.test_disk import DiskBench
 
@@ -366,6 +369,45 @@ def test_pools_take_what_their_objects_take():
 
 
 # --- the rest ---
+
+
+def test_what_is_not_wanted_again_leaves_the_cache():
+    bench = bench_of()
+    told = []
+    bench.medium.device.advise = lambda *extent, needed: told.append((*extent, needed))
+    made = txn(("write", PG, A, 5, b"a" * 200_000))
+    bench.store.queue_transactions(PG, [made])
+    bench.settle()
+    assert bench.store.read(PG, A, 0, 100_000) == bytes(5) + b"a" * 99_995
+    assert not told
+    bench.store.read(PG, A, 0, 100_000, OpFlag.FADVISE_DONTNEED)
+    assert told == [(where(bench, A)[0] * BLOCK, 102_400, False)]
+    made = txn(("write", PG, B, 0, b"b" * 200_000))
+    made.fadvise_flags = OpFlag.FADVISE_NOCACHE
+    bench.store.queue_transactions(PG, [made])
+    bench.settle()
+    assert told[1:] == [(where(bench, B)[0] * BLOCK, 49 * BLOCK, False)]
+
+
+def test_an_event_loop_is_called_back(tmp_path):
+    mkfs(tmp_path / "store", size=1 << 24)
+
+    async def write():
+        loop = asyncio.get_running_loop()
+        store = DiskObjectStore(FolderMedium(tmp_path / "store"), loop.call_soon_threadsafe)
+        store.mount()
+        steps = txn(("create_collection", PG, 0), ("write", PG, A, 0, b"data"))
+        done = loop.create_future()
+        store.queue_transactions(PG, [steps], None, done.set_result)
+        assert store.read(PG, A) == b"data"
+        assert await done is None
+        unseen = loop.create_future()
+        store.queue_transactions(PG, [txn(("touch", PG, B))], None, unseen.set_result)
+        store.umount()
+        assert unseen.result() is None
+        await asyncio.sleep(0)  # what the thread has posted before has nothing left to do
+
+    asyncio.run(write())
 
 
 def test_only_a_mounted_store_lands():
