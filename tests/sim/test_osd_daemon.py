@@ -38,20 +38,36 @@ async def tell(world, number, prefix, **arguments):
 
 
 @histories(seeds=2)
+async def test_an_osd_whose_process_is_gone_is_marked_down_at_once(sim):
+    world = World(sim, mons=1, osds=4)
+    await world.start()
+    await sim.sleep(15)
+    began = sim.time()
+    world.osds[2].crash()
+    await world.up(3)
+    assert sim.time() - began < 5
+    assert any("osd.2 reported immediately failed by" in line for line in await log_lines(world))
+    world.osds[2].start()
+    await world.up(4)
+
+
+@histories(seeds=2)
 async def test_an_osd_that_falls_silent_is_reported_by_its_peers_and_marked_down(sim):
     world = World(sim, mons=1, osds=4)
     await world.start()
     await sim.sleep(15)  # everybody has pinged everybody
     began = sim.time()
-    world.osds[2].crash()
+    world.osds[2].host.power_off()
     await world.up(3)
     grace = 20
-    assert sim.time() - began < 3 * grace
+    assert grace < sim.time() - began < 3 * grace
     lines = await log_lines(world)
     assert any(line.startswith("osd.2 failed") and "reporters" in line for line in lines), lines
     # It is pinged no more, and nobody reports it further.
     await until(world, lambda: all(2 not in osd_of(world, n).heartbeats.peers for n in (0, 1, 3)))
     assert not any(osd_of(world, n).heartbeats.failure_queue for n in (0, 1, 3))
+    world.osds[2].host.power_on()
+    world.osds[2].crash()
     world.osds[2].start()
     await world.up(4)
 

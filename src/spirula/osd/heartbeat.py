@@ -9,6 +9,7 @@ upstream `src/osd/OSD.cc` (heartbeat, handle_osd_ping, maybe_update_heartbeat_pe
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from errno import ECONNREFUSED
 from typing import TYPE_CHECKING
 
 from spirula.crush.lookup import (
@@ -16,8 +17,8 @@ from spirula.crush.lookup import (
     subtree_contains,
     type_id,
 )
-from spirula.errors import NotConnected
-from spirula.maps.query import up_osds
+from spirula.errors import CephError, NotConnected, SpirulaError
+from spirula.maps.query import identify_osd, up_osds
 from spirula.maps.state import exists, is_up
 from spirula.messages.osd_ping import MOSDPing, PingOp
 from spirula.msgr.connection import Connection
@@ -441,3 +442,19 @@ def on_reset(osd: OSD, connection: Connection) -> None:
                 peer.back, peer.front = pair
                 peer.pending.clear()
             return
+
+
+def on_refused(osd: OSD, connection: Connection, error: SpirulaError) -> None:
+    """Nobody listens where an OSD was: it is dead, and need not be waited for."""
+    if not isinstance(error, CephError) or error.errno != ECONNREFUSED or osd.is_stopping:
+        return
+    if connection.peer_type != EntityType.OSD:
+        return
+    if not osd.config.get_bool("osd_fast_fail_on_connection_refused"):
+        return
+    osdmap = osd.maps.current
+    addrs = connection.peer_addrs.addrs
+    found = (identify_osd(osdmap, addr, heartbeats=True) for addr in addrs)
+    other = next((one for one in found if one >= 0), -1)
+    if other >= 0 and other != osd.whoami and is_up(osdmap, other):
+        osd.reports.send_dead(osd, other)

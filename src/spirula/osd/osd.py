@@ -57,6 +57,7 @@ class _Dispatcher:
 
     def ms_handle_refused(self, connection: Connection, error: SpirulaError) -> None:
         """An attempt to connect failed."""
+        heartbeat.on_refused(self.osd, connection, error)
 
 
 class Public(_Dispatcher):

@@ -79,12 +79,24 @@ class Reports:
     temp_wanted: dict[PGId, tuple[list[int], bool]] = field(default_factory=dict)
     temp_pending: dict[PGId, tuple[list[int], bool]] = field(default_factory=dict)
     created: set[PGId] = field(default_factory=set)
+    told_dead: dict[int, int] = field(default_factory=dict)
+    """OSDs whose processes are gone, and by which map that was told."""
 
     def send_still_alive(self, osd: OSD, other: int) -> None:
         """Take back the report that an OSD failed."""
         found = osd.heartbeats.failure_pending.pop(other, None)
         if found is not None:
             osd.monitors.send(_failure(osd, other, found[1], FailureFlag.ALIVE, 0))
+
+    def send_dead(self, osd: OSD, other: int) -> None:
+        """Report that the process of an OSD is gone: no grace is of use. Once for each map."""
+        if self.told_dead.get(other) == osd.maps.epoch:
+            return
+        self.told_dead[other] = osd.maps.epoch
+        flags = FailureFlag.IMMEDIATE | FailureFlag.FAILED
+        grace = osd.config.get_int("osd_heartbeat_grace")
+        addrs = osd.maps.current.client_addrs[other]
+        osd.monitors.send(_failure(osd, other, addrs, flags, grace + 1))
 
     def check_full(self, state: FullState) -> bool:
         """Whether the OSD is that full, or is to act so."""
