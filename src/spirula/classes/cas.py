@@ -28,6 +28,7 @@ from spirula.types.cls.cas import (
 from spirula.types.hobject import HObject
 
 ATTRIBUTE: Final = "chunk_refs"
+_U64: Final = 0xFFFFFFFFFFFFFFFF
 
 
 def add_ref(refs: AnyRefs, source: HObject) -> None:
@@ -35,12 +36,12 @@ def add_ref(refs: AnyRefs, source: HObject) -> None:
     if isinstance(refs, ChunkRefsByObject):
         insort(refs.by_object, source)
         return
-    refs.total += 1
+    refs.total = refs.total + 1 & _U64
     if isinstance(refs, ChunkRefsByHash):
         key = source.pool, source.hash & ((1 << refs.hash_bits) - 1)
-        refs.by_hash[key] = refs.by_hash.get(key, 0) + 1
+        refs.by_hash[key] = refs.by_hash.get(key, 0) + 1 & _U64
     elif isinstance(refs, ChunkRefsByPool):
-        refs.by_pool[source.pool] = refs.by_pool.get(source.pool, 0) + 1
+        refs.by_pool[source.pool] = refs.by_pool.get(source.pool, 0) + 1 & _U64
 
 
 def drop_ref(refs: AnyRefs, source: HObject) -> bool:
@@ -60,14 +61,14 @@ def drop_ref(refs: AnyRefs, source: HObject) -> bool:
             return False
     elif not refs.total:
         return False
-    refs.total -= 1
+    refs.total = refs.total - 1 & _U64
     return True
 
 
 def _count_down(counts: dict, key: object) -> bool:  # type: ignore[type-arg]  # of either kind
     if key not in counts:
         return False
-    counts[key] -= 1
+    counts[key] = counts[key] - 1 & _U64
     if not counts[key]:
         del counts[key]
     return True

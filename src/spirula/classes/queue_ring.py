@@ -35,7 +35,7 @@ CHUNK: Final = 1024
 
 _MARK: Final = _struct.Struct("<HQ")
 _U64: Final = 0xFFFFFFFFFFFFFFFF
-_NUMBER: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?)(\d+)", re.ASCII)
+_NUMBER: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?)0*(\d{1,4000})", re.ASCII)
 
 
 def marker_of(text: str) -> QueueMarker:
@@ -74,10 +74,25 @@ def read_head(handle: ObjectHandle) -> QueueHead:
     if length > CHUNK - _MARK.size:
         data += handle.read(CHUNK, length - (CHUNK - _MARK.size), OpFlag.FADVISE_SEQUENTIAL)
     try:
-        return QueueHead.decode_from(data, _MARK.size)[0]
+        head = QueueHead.decode_from(data, _MARK.size)[0]
     except WireError as error:
         handle.log(0, f"cannot decode the head of a queue: {error}")
         raise InvalidArgument("the queue's head is damaged") from error
+    if not _is_sound(head):
+        handle.log(0, f"the head of a queue is damaged: {head}")
+        raise InvalidArgument("the queue's head is damaged")
+    return head
+
+
+def _is_sound(head: QueueHead) -> bool:
+    """Whether the entries are within the ring, and in it once. Upstream does not ask."""
+    front, tail = head.front, head.tail
+    within = head.max_head_size <= min(front.offset, tail.offset)
+    within = within and max(front.offset, tail.offset) <= head.queue_size
+    laps = tail.gen - front.gen
+    return within and (
+        (laps == 0 and front.offset <= tail.offset) or (laps == 1 and tail.offset <= front.offset)
+    )
 
 
 def write_head(handle: ObjectHandle, head: QueueHead) -> None:
@@ -209,7 +224,11 @@ def _gather(
         if span.length == 0:
             return None
         for done in range(0, span.length, CHUNK):
-            pending += handle.read(span.offset + done, min(CHUNK, span.length - done))
+            length = min(CHUNK, span.length - done)
+            chunk = handle.read(span.offset + done, length)
+            if len(chunk) < length:
+                raise InvalidArgument("the queue has less data than it should")
+            pending += chunk
             pending = _take_entries(head, at, pending, most, answer)
             if most and len(answer.entries) == most:
                 return at

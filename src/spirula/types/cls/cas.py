@@ -73,7 +73,8 @@ def _put_varint(out: bytearray, value: int) -> None:
 
 
 def _put_signed_varint(out: bytearray, value: int) -> None:
-    _put_varint(out, -value << 1 | 1 if value < 0 else value << 1)
+    # As upstream, which has 64 bits for it.
+    _put_varint(out, (-value << 1 | 1 if value < 0 else value << 1) & 0xFFFFFFFFFFFFFFFF)
 
 
 def _get_varint(buf: bytes, pos: int, end: int) -> tuple[int, int]:
