@@ -304,7 +304,10 @@ class Cluster:
     def new_map(
         self, up: list[int] | None = None, acting: list[int] | None = None, **pool: Any
     ) -> int:
-        """The next map: `up` serve the PG (or `acting` for them); who is no more in it is down."""
+        """The next map: `up` serve the PG (or `acting` for them), and who has crashed is down.
+
+        Without `up` they are those of the last map, and crashes are not noticed.
+        """
         maps = self.maps
         if maps.by_epoch:
             osdmap = copy.copy(maps.current)
@@ -324,13 +327,14 @@ class Cluster:
             for name, value in pool.items():
                 setattr(self.pool, name, value)
         osdmap.pools = {POOL: self.pool}
+        noticed = up is not None  # else nobody has seen yet who has crashed
         up = old.up if up is None else up
         osdmap.osd_info = [copy.copy(info) for info in osdmap.osd_info]
         states = []
         for osd, info in enumerate(osdmap.osd_info):
             info.up_thru = max(info.up_thru, self.up_thru.get(osd, 0))
             was = osdmap.osd_state[osd] & OSDState.UP
-            is_up = self.nodes[osd].alive
+            is_up = self.nodes[osd].alive if noticed else bool(was)
             if is_up and not was:
                 info.up_from = osdmap.epoch
             elif was and not is_up:
