@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[4]
-ROUNDS = 120
+ROUNDS = 110
 
 
 @pytest.mark.slow
