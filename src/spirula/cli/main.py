@@ -135,7 +135,8 @@ def explain(error: SpirulaError | OSError) -> tuple[int, str]:
     """The errno that `error` ends the command with, and what to do about it (or nothing)."""
     if isinstance(error, CephError | OSError):
         number = error.errno or errno.EIO
-        advice = ADVICE.get(number, "")
+        is_about_a_file = isinstance(error, OSError) and error.filename is not None
+        advice = "" if is_about_a_file else ADVICE.get(number, "")
     else:
         number, advice = next(
             ((code, text) for family, code, text in FAMILIES if isinstance(error, family)),

@@ -73,6 +73,11 @@ def test_arguments_and_status_pass_through(subcommand):
             errno.ENOENT,
             "ENOENT: ceph.conf: No such file or directory\n",
         ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "some.file"),
+            errno.EACCES,
+            "EACCES: some.file: Permission denied\n",
+        ),
         (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), errno.ECONNREFUSED, "`mon_host`"),
         (errors.CephError("two\nlines"), errno.EIO, "EIO: two lines\n"),
     ],
