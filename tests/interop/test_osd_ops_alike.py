@@ -19,14 +19,17 @@ import pytest
 import spirula.client.session as sessions
 from spirula.cli.credentials import find_key
 from spirula.conf.load import load
+from spirula.types.hobject import HObject
+from spirula.types.listing import PGLSResponse, PGNLSResponse
 from spirula.types.object_info import ObjectLocator
-from spirula.types.osd_op import OpCode, OSDOp
-from spirula.types.osd_op_payload import SparseReadReply
+from spirula.types.osd_op import ListArgs, OpCode, OSDOp
+from spirula.types.osd_op_payload import ScrubListInput, SparseReadReply
+from spirula.types.snap import SnapContext
 from tests.interop.realcluster import RealCluster
 from tests.interop.spirulacluster import OurCluster, our_cluster
 from tests.unit.osd.ops.memory_pg import POOL as OURS
 from tests.unit.osd.ops.memory_pg import Answer, MemoryPG
-from tests.unit.osd.ops.scripts import Script, Step, drawn, written
+from tests.unit.osd.ops.scripts import Script, Step, create, delete, drawn, setxattr, written
 
 POOL = "spirula-ops-alike"
 MTIME = 1_600_000_000.5
@@ -44,6 +47,13 @@ class RealPool:
     def ask(self, step: Step) -> Answer:
         """Has the OSD carry out a request."""
         return self.runner.run(self._ask(step))
+
+    def ask_pg(self, op: OSDOp, nspace: str) -> Answer:
+        """Has the OSD carry out a request on the pool's PG."""
+        told = self.runner.run(
+            self.session.objecter.operate_pg(self.pool, 0, [op], nspace=nspace, timeout_s=20)
+        )
+        return Answer(told.result, told.ops, told.version)
 
     async def _ask(self, step: Step) -> Answer:
         outcome = await self.session.objecter.operate(
@@ -142,6 +152,81 @@ def test_random_scripts(real_pool: RealPool, ours: MemoryPG, scale: int) -> None
     for seed in range(12 * scale):
         script = drawn(seed)
         compare(real_pool, ours, script, script)
+
+
+def _listing(code: OpCode, handle: HObject, limit: int, chosen: bytes = b"") -> OSDOp:
+    data = handle.encode()
+    if code in (OpCode.PGNLS_FILTER, OpCode.PGLS_FILTER):
+        data = b"\x02\0\0\0pg\x06\0\0\0filter" + chosen + data
+    return OSDOp.make(code, ListArgs(limit, 0), data)
+
+
+def _text(*words: str) -> bytes:
+    return b"".join(len(word).to_bytes(4, "little") + word.encode() for word in words)
+
+
+FILTERS = (
+    _text("plain", "_color", "red"),
+    _text("plain", "_nothing", ""),
+    _text("hello.hello", "_color", "blue"),
+    _text("hello.none", "_color"),
+    _text("none.none", "x"),
+    _text("journal.none", "x"),
+    _text("hello."),
+    _text("plain", "_color"),
+)
+
+
+def test_listings(real_pool: RealPool, ours: MemoryPG) -> None:
+    for number in range(30):
+        nspace, name = ("", "one", "two")[number % 3], f"listed {number}"
+        paint = setxattr("color", ("red", "blue")[number % 2].encode())
+        snapc = SnapContext(1, [1]) if number % 5 == 0 else None
+        for op, under in ((paint, None), (delete() if number % 7 == 0 else create(), snapc)):
+            locator = ObjectLocator(real_pool.pool, "", nspace)
+            told = real_pool.runner.run(
+                real_pool.session.objecter.operate(name, locator, [op], snapc=under)
+            )
+            assert told.result == ours.ask(name, op, snapc=under, nspace=nspace).result
+    for nspace in ("", "one", "none", "\x01"):
+        for code in (OpCode.PGNLS, OpCode.PGLS):
+            _compare_listing(real_pool, ours, code, nspace, b"")
+    for chosen in FILTERS:
+        for code in (OpCode.PGNLS_FILTER, OpCode.PGLS_FILTER):
+            _compare_listing(real_pool, ours, code, "two", chosen)
+    for op in (
+        OSDOp(OpCode.PG_HITSET_LS),
+        OSDOp(OpCode.PG_HITSET_GET),
+        OSDOp(OpCode.SCRUBLS, indata=b"bad"),
+        OSDOp(OpCode.SCRUBLS, indata=ScrubListInput(0, 0, "", "", 0, 10).encode()),
+        OSDOp(0x1599),
+        OSDOp(OpCode.PGNLS, indata=b"bad"),
+        OSDOp(OpCode.PGNLS_FILTER, indata=b"bad"),
+    ):
+        mine = ours.ask_pg(op)
+        told = real_pool.ask_pg(op, "")
+        assert (mine.result, mine.data) == (told.result, told.data), op
+
+
+def _compare_listing(
+    real: RealPool, ours: MemoryPG, code: OpCode, nspace: str, chosen: bytes
+) -> None:
+    """Walks the PG on both sides, some objects at a time."""
+    kind = PGNLSResponse if code in (OpCode.PGNLS, OpCode.PGNLS_FILTER) else PGLSResponse
+    handles = HObject(), HObject()
+    for limit in (7, 3, 50, 0, 11, 2000, 2000):
+        mine = ours.ask_pg(_listing(code, handles[0], limit, chosen), nspace=nspace)
+        told = real.ask_pg(_listing(code, handles[1], limit, chosen), nspace)
+        assert (mine.result, mine.user_version) == (told.result, told.user_version)
+        if mine.result < 0:
+            return
+        pages = kind.decode(mine.data[0], exact=True), kind.decode(told.data[0], exact=True)
+        handles = pages[0].handle, pages[1].handle
+        assert pages[0].entries == pages[1].entries
+        assert str(handles[0]).split(":")[1:] == str(handles[1]).split(":")[1:]
+        if mine.result == 1:
+            return
+    raise AssertionError("the listing does not end")
 
 
 def test_our_osds_as_ours_in_memory(scale: int) -> None:

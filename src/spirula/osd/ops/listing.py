@@ -79,8 +79,10 @@ def _do(pg: OpsPG, request: MOSDOp, op: OSDOp, result: int) -> int:
         if raw_pg_to_pg(pg.pool, request.pgid.pgid) != pg.pgid.pgid:
             return 0
         listing = _Listing(pg, request.hobj.nspace, op.args, data, chosen)
-        named = code in (OpCode.PGNLS, OpCode.PGNLS_FILTER)
-        return listing.with_namespaces(op, result) if named else listing.of_one(op, result)
+        if code in (OpCode.PGLS, OpCode.PGLS_FILTER):
+            return listing.of_one(op, result)
+        listing.everything = listing.nspace == ALL_NSPACES
+        return listing.with_namespaces(op, result)
     if code == OpCode.PG_HITSET_LS:
         op.outdata = bytes(4)  # the PG keeps none: an empty list
         return result
@@ -99,6 +101,7 @@ class _Listing:
     ) -> None:
         self.pg = pg
         self.nspace = nspace
+        self.everything = False
         self.filter = chosen
         self.limit = min(pg.settings.max_pgls, args.limit & 0xFFFF_FFFF_FFFF_FFFF)
         self.begin = HObject.decode(data)
@@ -164,9 +167,11 @@ class _Listing:
         return found, HMAX if place.max else place.hobj
 
     def _wanted(self, hoid: HObject) -> bool:
-        if hoid.snap != NOSNAP or hoid.nspace == INTERNAL_NSPACE:
+        if hoid.snap != NOSNAP:
             return False
-        if self.nspace not in (ALL_NSPACES, hoid.nspace):
+        if hoid.nspace != self.nspace and not self.everything:
+            return False
+        if hoid.nspace == INTERNAL_NSPACE and self.everything:
             return False
         item = self.pg.missing.missing.get(hoid)
         if item is not None and item.is_delete:

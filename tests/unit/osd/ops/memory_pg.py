@@ -18,7 +18,7 @@ from spirula.classes.registry import ClassRegistry
 from spirula.conf.config import Config
 from spirula.errors import CephError, NotFound
 from spirula.maps.osdmap import OSDMap
-from spirula.maps.strhash import str_hash
+from spirula.maps.placement import hash_key
 from spirula.messages.base import Message
 from spirula.messages.osd_op import MOSDOp
 from spirula.osd.ops import watch
@@ -282,9 +282,8 @@ class MemoryPG:
         decoded = Transaction.decode(ctx.transaction.encode())
         self.store.queue_transactions(self.coll, [decoded])
 
-    def hobject(self, name: str, snap: int = NOSNAP) -> HObject:
-        seed = str_hash(2, name.encode("utf-8", "surrogateescape"))
-        return HObject.of(POOL, name, seed, snap=snap)
+    def hobject(self, name: str, snap: int = NOSNAP, nspace: str = "") -> HObject:
+        return HObject.of(POOL, name, hash_key(self.pool, name, nspace), snap=snap, nspace=nspace)
 
     def ask(
         self,
@@ -295,11 +294,12 @@ class MemoryPG:
         snapc: SnapContext | None = None,
         client: Client | None = None,
         mtime: float = 1_600_000_000.5,
+        nspace: str = "",
     ) -> Answer:
         """Carries out a request."""
         client = client or Client()
         self.tid += 1
-        hobj = self.hobject(name, snap)
+        hobj = self.hobject(name, snap, nspace)
         # as received: operations know their data by its length
         copies = [OSDOp(op.op, op.flags, op.raw, len(op.indata), bytes(op.indata)) for op in ops]
         request = MOSDOp(self.pgid, hobj, copies, 7, flags, mtime=UTime.at(mtime))

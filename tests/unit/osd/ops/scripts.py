@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from spirula.osd.ops.tmap import TrivialMap
 from spirula.types.hobject import NOSNAP, SNAPDIR
 from spirula.types.object_info import ObjectLocator
 from spirula.types.osd_op import (
@@ -28,6 +29,7 @@ from spirula.types.osd_op import (
     OSDOp,
     RequestFlag,
     SnapArgs,
+    Tmap2OmapArgs,
     WatchArgs,
     WatchOp,
     WriteSameArgs,
@@ -205,6 +207,18 @@ def assert_version(version: int) -> OSDOp:
 
 def watch(op: WatchOp, cookie: int = 7) -> OSDOp:
     return OSDOp.make(OpCode.WATCH, WatchArgs(cookie, 0, op, 0, 30))
+
+
+def tmap(*commands: tuple[str, str, bytes]) -> OSDOp:
+    """An update of a trivial map: letters as upstream's, keys, values."""
+    out = b""
+    for letter, key, value in commands:
+        out += letter.encode()
+        if letter != "h":
+            out += len(key).to_bytes(4, "little") + key.encode()
+        if letter in "hsc":
+            out += len(value).to_bytes(4, "little") + value
+    return OSDOp.make(OpCode.TMAPUP, None, out)
 
 
 LIST_SNAPS = plain(OpCode.LIST_SNAPS)
@@ -605,6 +619,27 @@ def written(pool: int) -> dict[str, Script]:
         Step("vectors returned", (getxattr("none"), write(0, b"z")), RETURNVEC),
         Step("vectors returned", (write(0, b"n"), getxattr("none")), RETURNVEC),
         Step("vectors returned", (read(0, 100),), RETURNVEC),
+    )
+    script(
+        "trivial maps",
+        (plain(OpCode.TMAPGET),),
+        (OSDOp.make(OpCode.TMAPUP, None, b""),),
+        (tmap(("s", "b", b"2"), ("c", "d", b"4"), ("s", "f", b"6")),),
+        (plain(OpCode.TMAPGET), read()),
+        (tmap(("h", "", b"header"), ("s", "a", b"1"), ("s", "d", b"44"), ("r", "f", b"")),),
+        (plain(OpCode.TMAPGET),),
+        (tmap(("c", "a", b"1")),),
+        (tmap(("r", "x", b"")),),
+        (tmap(("R", "x", b""), ("s", "z", b"9")),),
+        (tmap(("s", "q", b"1"), ("s", "c", b"3")),),
+        (tmap(("?", "q", b"")),),
+        (plain(OpCode.TMAPGET),),
+        (OSDOp.make(OpCode.TMAPPUT, None, TrivialMap(b"h", {"b": b"1", "a": b"2"}).encode()),),
+        (plain(OpCode.TMAPGET), stat()),
+        (OSDOp.make(OpCode.TMAP2OMAP, Tmap2OmapArgs(0)),),
+        (OSDOp.make(OpCode.TMAP2OMAP, Tmap2OmapArgs(0)),),
+        (OSDOp.make(OpCode.TMAP2OMAP, Tmap2OmapArgs(1)), setxattr("a", b"1")),
+        (omap_vals(), plain(OpCode.OMAPGETHEADER)),
     )
     made |= snapshots()
     made["copies"] = copies(pool)
