@@ -12,7 +12,9 @@ from spirula.client.session import open_session
 from spirula.errors import Indeterminate, InvariantBroken, NotConnected
 from spirula.osd.state import Phase
 from spirula.sim.histories import histories
+from spirula.store.osd_meta import META, SNAPMAPPER
 from spirula.types.osd_op import Extent, OpCode, OSDOp, RequestFlag
+from spirula.types.snap import SnapContext
 from tests.sim.cluster_world import Machine, World
 
 
@@ -368,3 +370,41 @@ async def test_a_bug_that_a_request_meets_is_answered_and_ends_nothing(sim):
             pg.dispatch = breaks
     assert (await objecter.operate("name", locator, write, timeout_s=60)).result == -5
     assert "nothing is as it was" in world.stopped[0]
+
+
+@histories(seeds=2)
+async def test_a_deleted_pool_leaves_nothing_behind(sim):
+    world = World(sim, mons=1, osds=3)
+    await world.start()
+    first, second = await world.make_pool("first"), await world.make_pool("second")
+    objecter = world.admin.objecter
+    write = [OSDOp.make(OpCode.WRITEFULL, Extent(0, 4), b"data")]
+    for number in range(150):
+        found = await objecter.operate(f"o{number}", first, write, timeout_s=60)
+        assert found.result == 0
+    snapc = SnapContext(4, [4])
+    for number in range(10):
+        await objecter.operate(f"o{number}", first, write, snapc=snapc, timeout_s=60)
+    await objecter.operate("kept", second, write, timeout_s=60)
+    assert all(osd_of(world, n).store.omap_get_keys(META, SNAPMAPPER) for n in range(3))
+    world.osds[2].crash()  # this one hears of it when it starts again
+    await world.up(2)
+    assert await objecter.operate("kept", second, write, timeout_s=60)
+    await world.command(
+        "osd pool delete", pool="first", pool2="first", yes_i_really_really_mean_it=True
+    )
+    await sim.sleep(20)
+    world.osds[2].start()
+    await world.up(3)
+    await sim.sleep(20)
+    for machine in world.osds:
+        osd = machine.daemon.osd
+        assert osd.pgs.pools() == [second.pool]
+        colls = [coll for coll in osd.store.list_collections() if not coll.is_meta]
+        assert {coll.pgid.pgid.pool for coll in colls} == {second.pool}
+        assert osd.store.pool_statfs(first.pool).allocated == 0
+        assert not osd.store.omap_get_keys(META, SNAPMAPPER)
+    read = [OSDOp.make(OpCode.READ, Extent(0, 4))]
+    found = await objecter.operate("kept", second, read, timeout_s=60)
+    assert bytes(found.ops[0].outdata) == b"data"
+    assert not world.stopped

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from spirula.errors import CephError
 from spirula.osd.state import OSD
-from spirula.store import pg_meta
+from spirula.store import pg_meta, snap_mapper
 from spirula.types.hobject import GHMIN
 from spirula.types.pg import Coll, SPGId
 from spirula.types.transaction import Transaction
@@ -42,6 +42,8 @@ def _remove_some(osd: OSD, pgid: SPGId) -> None:
     for oid in objects:
         if oid != pgmeta:
             transaction.remove(cid, oid)
+            if oid.hobj.is_snap:
+                snap_mapper.remove(store, transaction, oid.hobj, oid.shard)
     if not transaction:
         # The mark goes last, with the collection.
         transaction.remove(cid, pgmeta)
