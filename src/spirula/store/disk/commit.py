@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event, Thread
 
 from spirula.errors import CephError, InputOutput
@@ -78,6 +78,8 @@ class Commits:
         self._queue: SimpleQueue[Entry | _Wait | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._error: CephError | None = None
+        self._landing: list[Entry] = []
+        self._dead = False
         self.groups = 0
         """How many groups have become durable."""
         # The log, by group: the oldest one that the engine still has is `_log[0]`.
@@ -103,6 +105,8 @@ class Commits:
     def submit(self, entry: Entry) -> None:
         """Queue an entry."""
         self._queue.put(entry)
+        if self._dead:
+            self._refuse_all()
 
     def drain(self) -> None:
         """Return when all that was queued has landed, and nothing that it freed is kept back."""
@@ -114,6 +118,8 @@ class Commits:
             return
         wait = _Wait()
         self._queue.put(wait)
+        if self._dead:
+            self._refuse_all()
         wait.done.wait()
 
     def stop(self) -> None:
@@ -150,6 +156,29 @@ class Commits:
         return bool(entries)
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:
+            # A bug. Whoever waits is told; what it was is for the thread's own hook to say.
+            self._error = InputOutput(f"commits have ended with {type(error).__name__}: {error}")
+            self._dead = True
+            self._report(self._landing)
+            self._refuse_all()
+            raise
+
+    def _refuse_all(self) -> None:
+        """Nobody lands what is queued any more."""
+        while not self._queue.empty():
+            try:
+                entry = self._queue.get_nowait()
+            except Empty:
+                return
+            if isinstance(entry, Entry):
+                self._report([entry])
+            elif entry is not None:
+                entry.done.set()
+
+    def _serve(self) -> None:
         queue = self._queue
         while True:
             entry = queue.get()
@@ -185,7 +214,9 @@ class Commits:
                 self._error = CephError.from_errno(error.errno or InputOutput.code, str(error))
 
     def _land(self, entries: list[Entry]) -> None:
+        self._landing = entries
         self._attempt(lambda: self._commit(entries))
+        self._landing = []
         self._report(entries)
 
     def _report(self, entries: list[Entry] | None = None) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from queue import SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 
@@ -449,3 +451,34 @@ def test_injected_errors_last_until_the_object_is_removed():
     queue(bench, ("remove", PG, A), ("write", PG, A, 0, b"y"))
     assert bench.store.read(PG, A) == b"y"
     assert bench.store.getattrs(PG, A) == {}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_bug_in_the_commit_thread_leaves_nobody_waiting():
+    calls = SimpleQueue()
+    medium = MemoryMedium(1 << 20)
+    store = DiskObjectStore(medium, calls.put)
+    store.mount()
+    told = []
+
+    def broken(batch):
+        raise TypeError("a bug")
+
+    medium.engine.write = broken
+    for _ in range(2):
+        store.queue_transactions(
+            PG, [txn(("create_collection", PG, 0), ("remove_collection", PG))], None, told.append
+        )
+    while len(told) < 2:
+        calls.get(timeout=10)()
+    store.queue_transactions(PG, [txn(("nop",))], None, told.append)
+    calls.get(timeout=10)()
+    with pytest.raises(NoSpace):
+        queue(
+            SimpleNamespace(store=store),
+            ("create_collection", PG, 0),
+            ("write", PG, A, 0, bytes(1 << 20)),
+        )
+    del medium.engine.write
+    store.umount()
+    assert [str(error) for error in told] == ["EIO: commits have ended with TypeError: a bug"] * 3
