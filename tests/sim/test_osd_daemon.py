@@ -408,3 +408,33 @@ async def test_a_deleted_pool_leaves_nothing_behind(sim):
     found = await objecter.operate("kept", second, read, timeout_s=60)
     assert bytes(found.ops[0].outdata) == b"data"
     assert not world.stopped
+
+
+@histories(seeds=1)
+async def test_stores_can_be_made_to_fail_and_objects_be_changed_behind_their_pgs(sim):
+    world = World(sim, mons=1, osds=2)
+    await world.start()
+    locator = await world.make_pool("data", size=2)
+    objecter = world.admin.objecter
+    write = [OSDOp.make(OpCode.WRITEFULL, Extent(0, 4), b"data")]
+    read = [OSDOp.make(OpCode.READ, Extent(0, 4))]
+    assert (await objecter.operate("name", locator, write, timeout_s=60)).result == 0
+    mapped = await world.command("osd map", pool="data", object="name")
+    leader = mapped["acting_primary"]
+    about = {"pool": "data", "objname": "name"}
+    assert (await tell(world, leader, "flush_journal")).check() == b""
+    for key in ("a", "b"):
+        assert (await tell(world, leader, "setomapval", **about, key=key, val="1")).check() == b"ok"
+    (await tell(world, leader, "rmomapkey", **about, key="a")).check()
+    (await tell(world, leader, "setomapheader", **about, header="top")).check()
+    shown = (await tell(world, leader, "getomap", **about)).check().decode()
+    assert shown.splitlines() == ["header=top", " key=b val=1"]
+    assert (await tell(world, leader, "truncobj", **about, len=2)).check() == b"ok"
+    other = await tell(world, leader, "getomap", pool="none", objname="name")
+    assert (other.result, other.status) == (-2, "Invalid pool 'none'")
+    gone = await tell(world, leader, "truncobj", pool="data", objname="nothing", len=2)
+    assert gone.result in (-2, -22)
+    assert (await tell(world, leader, "injectdataerr", **about)).check() == b"ok"
+    assert (await objecter.operate("name", locator, read, timeout_s=60)).result == -5
+    requests = json.loads((await tell(world, leader, "objecter_requests")).check())
+    assert requests["ops"] == []

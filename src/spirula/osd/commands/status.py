@@ -6,15 +6,17 @@ Documents have upstream's fields (`src/osd/OSD.cc`, asok_command).
 from __future__ import annotations
 
 import uuid
+from asyncio import Future
 from typing import TYPE_CHECKING
 
 from spirula.conf.admin_commands import Call, CommandTable, Reply, Section
-from spirula.errors import InvalidArgument, NotSupported
+from spirula.errors import CephError, InvalidArgument, NotSupported
 from spirula.maps.by_osd import pgs_of_osd
 from spirula.osd import reports
 from spirula.osd.state import OSD, subscribe_maps
 from spirula.printing import Items, Unquoted
 from spirula.types.base import calendar_text
+from spirula.types.hobject import snap_name
 from spirula.types.log import LogLevel
 
 if TYPE_CHECKING:
@@ -70,6 +72,17 @@ def register(table: CommandTable, osd: OSD) -> None:
         "name=message,type=CephString,n=N",
         lambda call: _cluster_log(osd, call),
         "write a line to the cluster log",
+    )
+    add(
+        "objecter_requests",
+        lambda _: _objecter_requests(osd),
+        "requests that this OSD has sent to other OSDs as their client",
+    )
+    add("flush_journal", lambda _: _flush(osd), "wait until all that was written is on the disk")
+    add(
+        "debug dump_missing name=filename,type=CephFilepath",
+        lambda _: _missing(osd),
+        "objects that PGs lack",
     )
     add("cache status", lambda _: _cache_status(osd), "what the caches hold")
     add("cache drop", lambda _: _cache_drop(osd), "empty the caches")
@@ -202,6 +215,45 @@ def _pg_states(osd: OSD) -> Reply:
         {"pg": str(pg.pgid), "currently": str(pg.peering.state)} for pg in osd.pgs.by_id.values()
     ]
     return Section("pgstate_history", {"pgs": Items("pg", shown)})
+
+
+def _objecter_requests(osd: OSD) -> Reply:
+    shown = []
+    for request in osd.remote.objecter.requests():
+        target = request.target
+        shown.append(
+            {
+                "tid": request.tid,
+                "pg": str(target.spgid.pgid),
+                "osd": target.osd,
+                "object_id": target.oid,
+                "object_locator": f"@{target.locator.pool}",
+                "paused": int(target.paused),
+                "attempts": request.attempts,
+                "snapid": snap_name(target.snap),
+                "osd_ops": Items("osd_op", map(str, request.ops)),
+            }
+        )
+    empty = ("linger_ops", "pool_ops", "pool_stat_ops", "statfs_ops", "command_ops")
+    return Section("requests", {"ops": Items("op", shown), **{name: Items("op") for name in empty}})
+
+
+async def _flush(osd: OSD) -> Reply:
+    for cid in osd.store.list_collections():
+        done: Future[CephError | None] = osd.ports.loop.create_future()
+        if not osd.store.flush_commit(cid, done.set_result):
+            error = await done
+            if error is not None:
+                raise error
+    return b""
+
+
+def _missing(osd: OSD) -> Reply:
+    found = {
+        str(pg.pgid): Items("object", [str(hoid) for hoid in sorted(pg.missing.missing)])
+        for pg in osd.pgs.by_id.values()
+    }
+    return Section("pgs", found)
 
 
 def _cluster_log(osd: OSD, call: Call) -> Reply:

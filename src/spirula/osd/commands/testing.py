@@ -7,9 +7,11 @@ They change one OSD's store alone, which is damage. Texts: upstream `src/osd/OSD
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Protocol, runtime_checkable
 
 from spirula.conf.admin_commands import Call, CommandTable, Reply
-from spirula.errors import CephError, InvalidArgument, NotFound
+from spirula.errors import CephError, InvalidArgument, NotFound, NotSupported
 from spirula.maps.placement import hash_key, raw_pg_to_pg
 from spirula.maps.query import find_pool
 from spirula.osd import reports
@@ -50,6 +52,15 @@ def register(table: CommandTable, osd: OSD) -> None:
         lambda call: _change(osd, call, _truncate),
         "cut an object",
     )
+    for prefix, mark, text in (
+        ("injectdataerr", lambda store, oid: store.inject_data_error(oid), "data"),
+        ("injectmdataerr", lambda store, oid: store.inject_metadata_error(oid), "attributes"),
+    ):
+        add(
+            f"{prefix} {_OBJECT} name=shardid,type=CephInt,req=false,range=0|255",
+            partial(_inject_error, osd, mark),
+            f"let reads of an object's {text} fail here",
+        )
     add(f"getomap {_OBJECT}", lambda call: _get_omap(osd, call), "an object's whole omap")
 
 
@@ -109,6 +120,25 @@ def _change(osd: OSD, call: Call, how: _How) -> Reply:
     transaction = Transaction()
     how(transaction, cid, oid, call)
     osd.store.queue_transactions(cid, [transaction])
+    return "ok"
+
+
+@runtime_checkable
+class Faulty(Protocol):
+    """A store that can be made to fail."""
+
+    def inject_data_error(self, oid: GHObject) -> None:
+        """Reads of the object's data fail from now on."""
+
+    def inject_metadata_error(self, oid: GHObject) -> None:
+        """Reads of its attributes fail from now on."""
+
+
+def _inject_error(osd: OSD, mark: Callable[[Faulty, GHObject], None], call: Call) -> Reply:
+    _, oid = _find(osd, call)
+    if not isinstance(osd.store, Faulty):
+        raise NotSupported("the store of this OSD cannot be made to fail")
+    mark(osd.store, oid)
     return "ok"
 
 
