@@ -46,6 +46,8 @@ def create_if_missing(ctx: OpContext) -> None:
     elif info.flags & _WHITEOUT:
         info.flags &= ~_WHITEOUT
         ctx.delta.num_whiteouts -= 1
+        # (upstream forgets this where nothing is written: replaced by no data, it stays deleted)
+        ctx.touched = True
 
 
 def set_size(ctx: OpContext, size: int) -> None:

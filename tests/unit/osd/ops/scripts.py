@@ -856,7 +856,7 @@ def _drawn_write(draw: random.Random, seq: int, with_truncate_seq: bool) -> OSDO
         data = _bytes(draw) or b"."
         return write(offset, data, trunc, draw.randint(0, 5000) if trunc else 0)
     if kind == 4:
-        return full(_bytes(draw))
+        return full(_bytes(draw) or b".")
     if kind == 5:
         return append(_bytes(draw) or b"+")
     if kind == 6:
