@@ -88,7 +88,8 @@ class Worker:
         self._sent = 0
         deadline = time.monotonic() + MAX_CALL_S
         try:
-            self._send(["run", method, indata, handle.now], deadline)
+            limit_ms = int(MAX_CALL_S * 1000)
+            self._send(["run", method, indata, handle.now, limit_ms], deadline)
             while True:
                 match self._receive(deadline):
                     case ["done", int() as code, bytes() as data]:

@@ -22,7 +22,6 @@ from typing import Any, BinaryIO, Final
 
 from spirula.classes.declare import ObjectClass, class_of
 from spirula.classes.handle import ObjectSize
-from spirula.classes.isolated import MAX_CALL_S
 from spirula.classes.pipe import content_length, frame, value_of
 from spirula.errors import CephError
 from spirula.types.base import UTime
@@ -232,10 +231,10 @@ def serve(loaded: ObjectClass, channel: Channel) -> None:
     handle = RemoteHandle(channel)
     while True:
         match channel.receive():
-            case ["run", str() as name, bytes() as indata, UTime() as now]:
+            case ["run", str() as name, bytes() as indata, UTime() as now, int() as limit_ms]:
                 handle.now = now
                 # The default action of the alarm is death: nothing in the class can delay it.
-                signal.setitimer(signal.ITIMER_REAL, 2 * MAX_CALL_S)
+                signal.setitimer(signal.ITIMER_REAL, 2 * limit_ms / 1000)
                 code, data = run(loaded, name, indata, handle)
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 channel.send(["done", code, data])

@@ -24,7 +24,9 @@ MAX_OMAP_ENTRIES = 1024
 MAX_XATTR_BYTES = 65536
 MAX_OBJECT_BYTES = 128 << 20
 NOW = UTime(1_600_000_000, 0)
-CLIENT = EntityInst(EntityName(8, 4123), EntityAddr.parse("v1:127.0.0.1:0/77"))
+CLIENT = EntityInst.decode(
+    EntityInst(EntityName(8, 4123), EntityAddr.parse("v1:127.0.0.1:0/77")).encode()
+)
 
 
 def key_bytes(key: str) -> bytes:

@@ -53,6 +53,7 @@ def test_a_program_without_an_end_is_stopped(program, registry, monkeypatch):
     assert reply.code == -errno.ETIMEDOUT
     assert stored.data == b"as it was"
     assert "was stopped" in handle.logged[-1][1]
+    monkeypatch.undo()
     assert run(registry, "objclass.create()")[0].code == 0
 
 
@@ -64,7 +65,8 @@ def test_a_program_without_an_end_is_stopped(program, registry, monkeypatch):
         "local b = bufferlist.new() while true do b:append(string.rep('x', 1 << 20) .. #b) end",
     ],
 )
-def test_a_program_gets_so_much_memory(program, registry):
+def test_a_program_gets_so_much_memory(program, registry, monkeypatch):
+    monkeypatch.setattr("spirula.classes.isolated.MAX_CALL_S", 60)
     reply, _, handle = run(registry, program)
     assert reply.code == -errno.ENOMEM or "too large" in str(handle.logged)
     assert run(registry, "objclass.create()")[0].code == 0
