@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from uuid import UUID
 
@@ -225,3 +226,49 @@ def test_durable_writes_replace_files_whole(tmp_path):
         write_durably(path, data)
         assert path.read_bytes() == data
     assert list(tmp_path.iterdir()) == [path]
+
+
+# --- raw devices ---
+
+
+@pytest.fixture
+def loop_device(tmp_path):
+    """A block device over a file; only root can make one, and not everywhere."""
+    backing = tmp_path / "backing"
+    with backing.open("wb") as stream:
+        stream.truncate(SIZE)
+    losetup = shutil.which("losetup")
+    if losetup is None or os.geteuid() != 0:
+        pytest.skip("loop devices need root and losetup")
+    command = [losetup, "--find", "--show", backing]
+    made = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    if made.returncode:
+        pytest.skip(f"no loop device: {made.stderr}")
+    device = Path(made.stdout.strip())
+    yield device
+    subprocess.run([losetup, "--detach", device], check=True, timeout=20)
+
+
+def test_a_raw_device(folder, loop_device, tmp_path):
+    with loop_device.open("r+b") as stream:
+        stream.write(b"somebody's file system")
+    with pytest.raises(Exists, match="has something on it"):
+        mkfs(folder.path, device=loop_device)
+    mkfs(folder.path, device=loop_device, fsid=FSID, force=True)
+    assert folder.block.resolve() == loop_device
+    parts = open_parts(folder)
+    assert parts.label.size == SIZE
+    assert commit(parts) == 1
+    with pytest.raises(Busy, match="in use"):
+        mkfs(tmp_path / "other", device=loop_device, force=True)
+    parts.device.write(1 << 20, [b"x" * 65536])
+    parts.device.sync()
+    parts.device.discard(1 << 20, 65536)
+    parts.close()
+    parts = open_parts(folder)
+    assert commit(parts) == 2
+    parts.close()
+    # Made into the disk of another store, it is no longer this one's.
+    mkfs(tmp_path / "third", device=loop_device, force=True)
+    with pytest.raises(InvalidArgument, match="belongs to the store"):
+        open_parts(folder)
