@@ -10,10 +10,14 @@ import pytest
 from spirula.auth.crypto import key_from_text
 from spirula.client.session import open_session
 from spirula.errors import Indeterminate, InvariantBroken, NotConnected
+from spirula.messages.osd_op import MOSDOp
 from spirula.osd.state import Phase
 from spirula.sim.histories import histories
 from spirula.store.osd_meta import META, SNAPMAPPER
+from spirula.types.entity import EntityType
+from spirula.types.hobject import HObject
 from spirula.types.osd_op import Extent, OpCode, OSDOp, RequestFlag
+from spirula.types.pg import PGId, SPGId
 from spirula.types.snap import SnapContext
 from tests.sim.cluster_world import Machine, World
 
@@ -438,3 +442,29 @@ async def test_stores_can_be_made_to_fail_and_objects_be_changed_behind_their_pg
     assert (await objecter.operate("name", locator, read, timeout_s=60)).result == -5
     requests = json.loads((await tell(world, leader, "objecter_requests")).check())
     assert requests["ops"] == []
+
+
+@histories(seeds=1)
+async def test_requests_that_must_wait_take_their_share_of_memory_and_go_with_their_client(sim):
+    world = World(sim, mons=1, osds=2, options={"osd_client_message_cap": "50"})
+    await world.start()
+    locator = await world.make_pool("data", size=2)
+    osd = osd_of(world, 0)
+    client = await world.client()
+    connection = client.messenger.get_connection(EntityType.OSD, osd.messengers.client.addrs)
+    for tid in range(200):
+        request = MOSDOp(SPGId(PGId(locator.pool, 0)), HObject.of(locator.pool, "x", 0))
+        request.epoch, request.tid = 1_000_000, tid
+        connection.send_message(request)
+    await sim.sleep(5)
+    assert len(osd.waiting_for_map) == 50
+    ops = osd.tracker.dump_in_flight()["ops"]
+    assert {one["type_data"]["flag_point"] for one in ops} == {"waiting for map"}
+    del ops
+    # There is no such map, and there will be none for long.
+    await sim.sleep(15)
+    assert not osd.waiting_for_map
+    assert not osd.tracker.in_flight
+    write = [OSDOp.make(OpCode.WRITEFULL, Extent(0, 4), b"data")]
+    found = await world.admin.objecter.operate("name", locator, write, timeout_s=60)
+    assert found.result == 0

@@ -86,6 +86,8 @@ class _Subscription:
 
 
 Handler = Callable[[Message], None]
+_MOST_UNSENT = 1000
+"""Messages that wait for a session; one more drops the oldest."""
 
 
 @dataclass(slots=True, eq=False)
@@ -231,6 +233,7 @@ class MonClient:
             self.connection.send_message(message)
         elif not self._stopped:
             self._unsent.append(message)
+            del self._unsent[:-_MOST_UNSENT]
 
     def on_reset(self, connection: Connection) -> None:
         """The session broke: go to another monitor, soon."""

@@ -95,10 +95,9 @@ class OpTracker:
     # ------------------------------------------------------------------------------ the hot path
 
     def begin(self, message: Message) -> None:
-        """A request has come."""
-        if self.enabled:
-            key = id(message)
-            in_flight = self.in_flight
+        """A request has come (or goes on, after it had to wait)."""
+        key, in_flight = id(message), self.in_flight
+        if self.enabled and key not in in_flight:
             # Requests that are dropped, for their clients send them again, just disappear.
             in_flight[key] = [
                 ref(message, lambda _: _dropped(in_flight.pop(key, None))),

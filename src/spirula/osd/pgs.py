@@ -37,6 +37,8 @@ from spirula.types.pg import CollType, PGId, SPGId
 from spirula.types.pg_info import PGHistory
 from spirula.types.pg_stats import PGStat
 
+_DOUBT_S = 10.0
+"""How long a request waits for a map before the monitors are asked whether there is one."""
 _WRITE, _FULL_TRY = int(RequestFlag.WRITE), int(RequestFlag.FULL_TRY)
 
 
@@ -50,6 +52,7 @@ class PlacementGroups:
     waiting_for_pg: dict[SPGId, list[Message]] = field(default_factory=dict)
     """Requests for PGs that should be here by the map, and will be when a peer or monitor asks."""
     _placements: dict[int, Placement] = field(default_factory=dict)
+    _doubting: bool = False
 
     # -------------------------------------------------------------------------------- the hot path
 
@@ -59,6 +62,7 @@ class PlacementGroups:
         epoch = osd.maps.current.epoch
         if request.epoch != epoch:
             if request.epoch > epoch:
+                self._hold(request, "waiting for map")
                 self._wait_for_map(request.epoch, request)
                 return
             if session.sent_epoch < epoch:
@@ -84,7 +88,15 @@ class PlacementGroups:
         """A PG that should be here will come; for any other the client is to look at its map."""
         mapping = self.osd.maps.mappings.get(request.pgid.pgid)
         if self.osd.whoami in (*mapping.acting, *mapping.up):
+            self._hold(request, "waiting for the PG to be made")
             self.waiting_for_pg.setdefault(request.pgid, []).append(request)
+
+    def _hold(self, request: MOSDOp, why: str) -> None:
+        """What waits keeps its share of the throttles: nobody is to fill our memory that way."""
+        tracker = self.osd.tracker
+        tracker.begin(request)
+        tracker.mark(request, why)
+        tracker.keep(request)
 
     def finished(self, request: Message, written: int, read: int) -> None:
         """A request was answered: count it."""
@@ -98,7 +110,7 @@ class PlacementGroups:
 
     def _wait_for_map(self, epoch: int, message: Message) -> None:
         self.osd.counters.messages_delayed_for_map.value += 1
-        self.osd.waiting_for_map.append((epoch, message))
+        self.osd.waiting_for_map.append((epoch, message, self.osd.now()))
         subscribe_maps(self.osd, self.osd.maps.newest + 1)
 
     def release_waiting(self) -> None:
@@ -108,7 +120,7 @@ class PlacementGroups:
             return
         epoch, waiting = osd.maps.epoch, osd.waiting_for_map
         osd.waiting_for_map = [entry for entry in waiting if entry[0] > epoch]
-        for wanted, message in waiting:
+        for wanted, message, _ in waiting:
             if wanted <= epoch:
                 self._again(message)
         if osd.waiting_for_map:
@@ -125,6 +137,34 @@ class PlacementGroups:
             self.on_create(message)
         else:
             self.on_pg_message(message)
+
+    def _doubt_waiting(self) -> None:
+        """Where a request waits for a map for long, see whether there is one like that."""
+        osd = self.osd
+        oldest = min((since for _, _, since in osd.waiting_for_map), default=osd.now())
+        if osd.now() - oldest > _DOUBT_S and not self._doubting:
+            self._doubting = True
+            osd.spawn(self._drop_liars())
+
+    async def _drop_liars(self) -> None:
+        """End sessions with requests by maps that the monitors do not know: they hold memory."""
+        osd = self.osd
+        try:
+            newest, _ = await osd.monitors.get_version("osdmap")
+        except CephError:
+            return
+        finally:
+            self._doubting = False
+        for epoch, message, _ in list(osd.waiting_for_map):
+            connection = message.connection
+            if epoch > newest and not connection.is_down:
+                osd.log(0, f"{connection.peer_name} speaks of map {epoch}, and {newest} is newest")
+                connection.mark_down()
+                if connection.priv is not None:
+                    self.on_session_reset(connection.priv)
+        osd.waiting_for_map = [
+            entry for entry in osd.waiting_for_map if not entry[1].connection.is_down
+        ]
 
     def advance(self, first: int, last: int) -> None:
         """Take all PGs through new maps."""
@@ -294,6 +334,7 @@ class PlacementGroups:
 
     def tick(self) -> None:
         """Once a second: numbers of PGs."""
+        self._doubt_waiting()
         counters, pgs = self.osd.counters, self.by_id.values()
         counters.numpg.value = len(pgs)
         counters.numpg_primary.value = sum(pg.is_primary for pg in pgs)
@@ -310,6 +351,17 @@ class PlacementGroups:
         """A client is gone: its watches end after a while, its requests are dropped."""
         backoff.on_reset(session)
         watch.on_reset(session)
+        osd, gone = self.osd, session.connection
+        if osd.waiting_for_map:
+            osd.waiting_for_map = [
+                entry for entry in osd.waiting_for_map if entry[1].connection is not gone
+            ]
+        for pgid, waiting in list(self.waiting_for_pg.items()):
+            left = [message for message in waiting if message.connection is not gone]
+            if left:
+                self.waiting_for_pg[pgid] = left
+            else:
+                del self.waiting_for_pg[pgid]
 
     # ---------------------------------------------------------------------------------- statistics
 

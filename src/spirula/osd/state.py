@@ -116,8 +116,8 @@ class OSD:
     last_mon_heartbeat: float = 0.0
     preparing_to_stop: bool = False
     timers: dict[str, TimerHandle] = field(default_factory=dict)
-    waiting_for_map: list[tuple[int, Message]] = field(default_factory=list)
-    """Requests of a newer map than the one in force, with its epoch, as they came."""
+    waiting_for_map: list[tuple[int, Message, float]] = field(default_factory=list)
+    """Requests of a newer map than the one in force, with its epoch and when they came."""
     tasks: set[Task[None]] = field(default_factory=set)
 
     heartbeats: Heartbeats = field(init=False)
