@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
-import selectors
+import select
 import subprocess
 import sys
 import time
@@ -130,7 +130,7 @@ class Worker:
         descriptor = self._descriptor("stdin")
         os.set_blocking(descriptor, False)
         while rest:
-            self._wait(descriptor, selectors.EVENT_WRITE, deadline)
+            self._wait(descriptor, select.POLLOUT, deadline)
             try:
                 rest = rest[os.write(descriptor, rest) :]
             except BlockingIOError:
@@ -151,7 +151,7 @@ class Worker:
         descriptor = self._descriptor("stdout")
         got = bytearray()
         while len(got) < length:
-            self._wait(descriptor, selectors.EVENT_READ, deadline)
+            self._wait(descriptor, select.POLLIN, deadline)
             part = os.read(descriptor, min(length - len(got), 1 << 20))
             if not part:
                 raise InputOutput("its process has ended: out of memory, or out of time")
@@ -159,10 +159,11 @@ class Worker:
         return bytes(got)
 
     def _wait(self, descriptor: int, event: int, deadline: float) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(descriptor, event)
-            if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise CephError.from_errno(errno.ETIMEDOUT, f"class {self.name} takes too long")
+        # Not select(), whose descriptors end at 1024.
+        poll = select.poll()
+        poll.register(descriptor, event)
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            raise CephError.from_errno(errno.ETIMEDOUT, f"class {self.name} takes too long")
 
     def _descriptor(self, which: str) -> int:
         stream = getattr(self._process, which, None)

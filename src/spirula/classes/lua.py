@@ -28,12 +28,13 @@ MAX_LUA_MEMORY_BYTES: Final = 128 << 20
 """Bytes that a program may use: less than its process has, so that it can say what is wrong."""
 
 PRELUDE: Final = Path(__file__).with_name("lua_prelude.lua").read_bytes()
-ERRNOS: Final = (
+_NAMES: Final = (
     "EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT"
     " EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY EFBIG ENOSPC ESPIPE"
-    " EROFS EMLINK EPIPE EDOM ERANGE"
+    " EROFS EMLINK EPIPE EDOM ERANGE EOPNOTSUPP"
 )
-"""What `objclass` has a number for."""
+ERRNOS: Final = " ".join(f"{name}={getattr(errno, name)}" for name in _NAMES.split()).encode()
+"""What `objclass` has numbers for, and EOPNOTSUPP."""
 
 _U64: Final = 0xFFFFFFFFFFFFFFFF
 _LENGTH: Final = _struct.Struct("<I")
@@ -80,8 +81,7 @@ def _set_vals(handle: ObjectHandle, packed: bytes) -> None:
 
 
 _CALLS: Final[dict[bytes, Callable[..., Any]]] = {
-    b"errnos": lambda h: ERRNOS.encode(),
-    b"errno": lambda h, name: getattr(errno, name.decode()),
+    b"errnos": lambda h: ERRNOS,
     b"log": lambda h, level, message: h.log(level, message.decode("utf-8", "replace")),
     b"create": lambda h, exclusive: h.create(exclusive),
     b"remove": lambda h: h.remove(),

@@ -157,9 +157,11 @@ end
 
 local objclass, registered = {}, {}
 
-for name in gmatch(finish(host("errnos")), "%u%w+") do
-  objclass[name] = finish(host("errno", name))
+for name, number in gmatch(finish(host("errnos")), "(%w+)=(%d+)") do
+  objclass[name] = tonumber(number)
 end
+local unsupported = -objclass.EOPNOTSUPP
+objclass.EOPNOTSUPP = nil
 
 function objclass.register(handler)
   if type(handler) ~= "function" then
@@ -355,7 +357,7 @@ local function run(program, handler, input)
   end
   local target = globals[match(handler, "^[^\0]*")]
   if type(target) ~= "function" then
-    return -finish(host("errno", "EOPNOTSUPP")), ""
+    return unsupported, ""
   end
   if not registered[target] then
     error("Handler is not registered", 0)
