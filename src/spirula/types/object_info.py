@@ -237,6 +237,9 @@ _MIDDLE = _struct.Struct("<IQIQIBBIBqQiQII")
 _TRUNCATE = _struct.Struct("<QQBI")
 _USER_VERSION = _struct.Struct("<QI?I")
 _LAST = _struct.Struct("<IIIIIQQI")
+_UNWATCHED = _struct.Struct("<QQBIQI?IIIIIIQQI")
+_PLAIN_LOCATOR = _struct.Struct("<BBIqiIIq")
+_USES_TMAP, _MANIFEST = int(ObjectFlag.USES_TMAP), int(ObjectFlag.MANIFEST)
 _NO_REQID = _struct.pack("<BBIBqQi", 2, 2, 21, 0, 0, 0, 0)
 _NO_CATEGORY, _EVERSION = _struct.Struct("<I"), _struct.Struct("<QI")
 _TRUNCATED_AT = _struct.Struct("<QQB")
@@ -296,7 +299,10 @@ class ObjectInfo(Struct):
         out += b"\x11\x08\0\0\0\0"
         soid, flags, reqid = self.soid, int(self.flags), self.last_reqid
         soid._enc(out, features)
-        ObjectLocator(soid.pool, soid.key, soid.nspace)._enc(out, features)
+        if soid.key or soid.nspace:
+            ObjectLocator(soid.pool, soid.key, soid.nspace)._enc(out, features)
+        else:
+            out += _PLAIN_LOCATOR.pack(6, 3, 28, soid.pool, -1, 0, 0, -1)
         version, prior, mtime, who = self.version, self.prior_version, self.mtime, reqid.name
         out += _MIDDLE.pack(
             *(0, version.version, version.epoch, prior.version, prior.epoch),
@@ -304,28 +310,40 @@ class ObjectInfo(Struct):
             *(self.size, mtime.sec, mtime.nsec),
         )
         out += _NO_REQID if soid.snap == NOSNAP else b"\0\0\0\0"
+        local, uses_tmap = self.local_mtime, bool(flags & _USES_TMAP)
+        last = (
+            *(flags, local.sec, local.nsec, self.data_digest, self.omap_digest),
+            *(self.expected_object_size, self.expected_write_size, self.alloc_hint_flags),
+        )
+        if self.watchers:
+            self._put_watched(out, features, uses_tmap)
+            out += _LAST.pack(*last)
+        else:
+            out += _UNWATCHED.pack(
+                *(self.truncate_seq, self.truncate_size, flags & 1, 0),
+                *(self.user_version, 0, uses_tmap, 0),
+                *last,
+            )
+        if flags & _MANIFEST:
+            self.manifest._enc(out, features)
+        _struct.pack_into("<I", out, start + 2, len(out) - start - 6)
+
+    def _put_watched(self, out: bytearray, features: int, uses_tmap: bool) -> None:
+        """What stands between size and last of an object with watchers."""
         by_name: dict[EntityName, WatchInfo] = {}
         keys = sorted(self.watchers)
         for key in keys:
             by_name.setdefault(key[1], self.watchers[key])
-        out += _TRUNCATE.pack(self.truncate_seq, self.truncate_size, flags & 1, len(by_name))
+        lost = int(self.flags) & 1
+        out += _TRUNCATE.pack(self.truncate_seq, self.truncate_size, lost, len(by_name))
         for name in sorted(by_name, key=lambda each: (each.type, each.num)):
             name._enc(out, features)
             by_name[name]._enc(out, features)
-        uses_tmap = bool(flags & ObjectFlag.USES_TMAP)
         out += _USER_VERSION.pack(self.user_version, 0, uses_tmap, len(keys))
         for key in keys:
             out += key[0].to_bytes(8, "little")
             key[1]._enc(out, features)
             self.watchers[key]._enc(out, features)
-        local = self.local_mtime
-        out += _LAST.pack(
-            *(flags, local.sec, local.nsec, self.data_digest, self.omap_digest),
-            *(self.expected_object_size, self.expected_write_size, self.alloc_hint_flags),
-        )
-        if flags & ObjectFlag.MANIFEST:
-            self.manifest._enc(out, features)
-        _struct.pack_into("<I", out, start + 2, len(out) - start - 6)
 
     @classmethod
     def _dec(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:

@@ -21,7 +21,7 @@ from spirula.types.osd_op_payload import OmapCmpInput
 if TYPE_CHECKING:
     from spirula.osd.ops.context import OpContext
 
-MAX_ERRNO: Final = 4095
+_LAST_ERRNO: Final = 4095
 """Codes below this one's negative are no errnos: `cmpext` answers where data differs."""
 
 _OMAP: Final = int(ObjectFlag.OMAP)
@@ -71,7 +71,7 @@ def compare_extent(ctx: OpContext, op: OSDOp) -> int:
     if given == stored:
         return 0
     at = next(n for n, pair in enumerate(zip(given, stored, strict=True)) if pair[0] != pair[1])
-    return -MAX_ERRNO - at
+    return -_LAST_ERRNO - at
 
 
 @handles(OpCode.CMPXATTR)
