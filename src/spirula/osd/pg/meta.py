@@ -17,7 +17,7 @@ from spirula.store import pg_meta
 from spirula.store.pg_meta import LogChanges, MetaChanges
 from spirula.types.hobject import HObject
 from spirula.types.pg_info import PGInfo
-from spirula.types.pg_log import PGLogEntry
+from spirula.types.pg_log import PGLogDup, PGLogEntry
 from spirula.types.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -62,9 +62,16 @@ class Meta:
     def add_entries(self, entries: Sequence[PGLogEntry], raw: Sequence[bytes]) -> None:
         """Has new log entries written, encoded already."""
         for entry, one in zip(entries, raw, strict=True):
-            self._set[entry.key_name] = b"".join(
-                (_LENGTH.pack(len(one)), one, _LENGTH.pack(crc32c(0, one)))
-            )
+            key = entry.key_name
+            self._removed.discard(key)
+            self._set[key] = b"".join((_LENGTH.pack(len(one)), one, _LENGTH.pack(crc32c(0, one))))
+
+    def add_dups(self, dups: Sequence[PGLogDup]) -> None:
+        """Has requests written whose entries are gone."""
+        for dup in dups:
+            key = pg_meta.dup_key(dup.version)
+            self._removed.discard(key)
+            self._set[key] = dup.encode()
 
     def trimmed(self, gone: Trimmed) -> None:
         """Has a trim of the log written."""
@@ -72,8 +79,7 @@ class Meta:
             key = entry.key_name
             if self._set.pop(key, None) is None:
                 self._removed.add(key)
-        for dup in gone.new_dups:
-            self._set[pg_meta.dup_key(dup.version)] = dup.encode()
+        self.add_dups(gone.new_dups)
         for dup in gone.old_dups:
             key = pg_meta.dup_key(dup.version)
             self._set.pop(key, None)

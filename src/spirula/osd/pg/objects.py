@@ -71,6 +71,9 @@ class ObjectContexts:
         if raw is None:
             if not can_create:
                 return None
+            if hoid.snap == NOSNAP and hoid not in self._snapsets:
+                # there is no head, so there is nothing beside it
+                self._snapsets[hoid] = SnapSetContext(hoid)
             made = ObjectContext(ObjectInfo(hoid), ssc=self.snapset_context(hoid))
         else:
             info = ObjectInfo.decode(raw)

@@ -7,6 +7,7 @@ import copy
 import pytest
 
 from spirula.messages.osd_client import BackoffOp
+from spirula.store import pg_meta
 from spirula.types.hobject import GHObject
 from spirula.types.pg import Coll
 from tests.unit.osd.pg.harness import (
@@ -56,6 +57,25 @@ def check_alike(cluster):
             str(e.version) for e in first.log.entries
         ]
         assert contents(cluster, osd) == contents(cluster, serving[0])
+        check_stored(cluster, osd)
+
+
+def check_stored(cluster, osd):
+    """What is on disk is what the PG has in memory: info, log, dups, what is missing."""
+    node = cluster.nodes[osd]
+    pg, stored = node.pg, pg_meta.read_info(node.store, PGID)
+    found = pg_meta.read_log(node.store, PGID, stored.info)
+    assert stored.info.last_update == pg.info.last_update
+    assert stored.info.last_complete == pg.info.last_complete
+    assert stored.info.log_tail == pg.log.tail
+    assert stored.info.last_epoch_started == pg.info.last_epoch_started
+    assert found.log.log == list(pg.log.entries)
+    dups = {dup.version: dup.reqid for dup in pg.log.dups}
+    assert {dup.version: dup.reqid for dup in found.log.dups} == dups
+    assert found.missing.missing == pg.missing.missing
+    sums = stored.info.stats.stats.sum
+    assert sums.num_objects == pg.info.stats.stats.sum.num_objects
+    assert sums.num_bytes == pg.info.stats.stats.sum.num_bytes
 
 
 @pytest.mark.parametrize("osds", [1, 3])

@@ -46,7 +46,7 @@ def merge_log(pg: PG, work: Work, sender: PGShard, theirs: PGInfo, wire: PGLog) 
     changed = False
     older = [each for each in wire.log if each.version <= log.tail]
     if wire.tail < log.tail and older:
-        log.prepend(older, wire.tail)
+        _write_too(pg, log.prepend(older, wire.tail))
         info.log_tail = wire.tail
         changed = True
     theirs.stats.reported_seq = max(theirs.stats.reported_seq, info.stats.reported_seq)
@@ -69,6 +69,7 @@ def merge_log(pg: PG, work: Work, sender: PGShard, theirs: PGInfo, wire: PGLog) 
         divergent = log.rewind(newest_common)
         pg.meta.removed(divergent)
         new = [entry for entry in new if entry.version > newest_common]
+        _write_too(pg, new)
         for entry in new:
             log.add(entry)
             if entry.soid <= info.last_backfill and entry.op != LogOp.ERROR:
@@ -79,15 +80,34 @@ def merge_log(pg: PG, work: Work, sender: PGShard, theirs: PGInfo, wire: PGLog) 
         info.purged_snaps = theirs.purged_snaps
         _merge_divergent(pg, work, divergent)
         changed = True
-    known_dups = {(dup.version, dup.reqid) for dup in log.dups}
-    if any((dup.version, dup.reqid) not in known_dups for dup in wire.dups):
-        merged = {(dup.version, str(dup.reqid)): dup for dup in (*log.dups, *wire.dups)}
-        log.set_dups([merged[key] for key in sorted(merged)])
-        changed = True
+    changed |= _merge_dups(pg, wire)
     log.can_rollback_to = max(log.can_rollback_to, min(wire.can_rollback_to, log.head))
     if changed:
-        pg.meta.rewrite_log = pg.meta.dirty_info = pg.meta.dirty_big_info = True
+        pg.meta.dirty_info = pg.meta.dirty_big_info = True
         update_last_complete(pg)
+
+
+def _write_too(pg: PG, entries: list[PGLogEntry]) -> None:
+    """Entries of another log become part of what is stored here."""
+    pg.meta.add_entries(entries, [entry.encode() for entry in entries])
+
+
+def _merge_dups(pg: PG, wire: PGLog) -> bool:
+    """Remembers requests that another log remembers; True if there were any."""
+    log = pg.log
+    known = {(dup.version, dup.reqid) for dup in log.dups}
+    new = [
+        dup
+        for dup in wire.dups
+        if (dup.version, dup.reqid) not in known and dup.version <= log.tail
+    ]
+    if not new:
+        return False
+    both = [*log.dups, *new]
+    both.sort(key=lambda dup: (dup.version.epoch, dup.version.version))
+    log.set_dups(both)
+    pg.meta.add_dups(new)
+    return True
 
 
 def rewind(pg: PG, work: Work, to: EVersion) -> None:
@@ -97,7 +117,7 @@ def rewind(pg: PG, work: Work, to: EVersion) -> None:
     pg.info.last_update = to
     pg.info.last_complete = min(pg.info.last_complete, to)
     _merge_divergent(pg, work, divergent)
-    pg.meta.rewrite_log = pg.meta.dirty_info = pg.meta.dirty_big_info = True
+    pg.meta.dirty_info = pg.meta.dirty_big_info = True
     update_last_complete(pg)
 
 
