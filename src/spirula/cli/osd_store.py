@@ -6,19 +6,23 @@ OSD is, and its objects are gone when it ends. For tests, and clusters that live
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from spirula.conf.config import Config
-from spirula.errors import InvalidArgument, NotFound
+from spirula.errors import CephError, InvalidArgument, NotFound
 from spirula.osd.mkfs import make_store
 from spirula.store.disk.medium import FolderMedium
 from spirula.store.disk.mkfs import TYPE, mkfs
 from spirula.store.disk.store import DiskObjectStore
+from spirula.store.keyvalue import Done
 from spirula.store.memory import MemoryObjectStore
 from spirula.store.objectstore import ObjectStore
+from spirula.types.pg import Coll
+from spirula.types.transaction import Transaction
 
 _MEMSTORE_BYTES = "memstore_device_bytes"
 MEMORY, DISK = "memstore", TYPE
@@ -75,8 +79,47 @@ class MemoryStore(MemoryObjectStore):
         """There are no files."""
 
 
+_EVERY = 16
+
+
 class DiskStore(DiskObjectStore):
-    """A store on disk, in the OSD's folder."""
+    """A store on disk, in the OSD's folder, that measures how long commits take."""
+
+    _queued = 0
+    _measured = 0
+    _measured_s = 0.0
+    _last_mean_s = 0.0
+
+    def queue_transactions(
+        self,
+        cid: Coll,
+        transactions: Sequence[Transaction],
+        on_applied: Callable[[], None] | None = None,
+        on_commit: Done | None = None,
+    ) -> None:
+        """As the store does it; one commit of many is timed."""
+        self._queued += 1
+        if self._queued % _EVERY == 0:
+            on_commit = self._timed(on_commit)
+        super().queue_transactions(cid, transactions, on_applied, on_commit)
+
+    def _timed(self, on_commit: Done | None) -> Done:
+        began = time.monotonic()
+
+        def done(error: CephError | None) -> None:
+            self._measured += 1
+            self._measured_s += time.monotonic() - began
+            if on_commit is not None:
+                on_commit(error)
+
+        return done
+
+    def commit_latency_s(self) -> float:
+        """The mean of the commits since the last call; the one before if there were none."""
+        if self._measured:
+            self._last_mean_s = self._measured_s / self._measured
+            self._measured, self._measured_s = 0, 0.0
+        return self._last_mean_s
 
     def mount_made(self, words: dict[str, str], whoami: int) -> None:
         """Everything is where it was left."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Protocol, runtime_checkable
 
 from spirula.maps.state import OSDState, exists
 from spirula.messages.mon_client import MMonGetOSDMap
@@ -26,10 +27,18 @@ from spirula.messages.osd_mon import (
 from spirula.osd.state import OSD, Phase
 from spirula.types.entity import EntityAddrVec
 from spirula.types.log import LogLevel
-from spirula.types.osd_stats import OSDStat
+from spirula.types.osd_stats import ObjectstorePerfStat, OSDStat
 from spirula.types.pg import PGId
 from spirula.types.pool import PoolFlag
 from spirula.types.service import DaemonHealthMetric, DaemonMetric
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A store that knows how long its commits take."""
+
+    def commit_latency_s(self) -> float:
+        """The mean of late, in seconds."""
 
 
 class FullState(IntEnum):
@@ -345,6 +354,10 @@ def statistics(osd: OSD) -> MPGStats:
     stat.up_from = osd.up_epoch
     reports.stat_seq += 1
     stat.seq = (osd.up_epoch << 32) + reports.stat_seq
+    if isinstance(osd.store, Timed):
+        latency = int(osd.store.commit_latency_s() * 1e9)
+        # As in BlueStore, what is applied is what is committed.
+        stat.os_perf_stat = ObjectstorePerfStat(latency, latency)
     osd.tracker.age_histogram(stat.op_queue_age_hist, now)
     limit = osd.config.get_int("osd_mon_heartbeat_stat_stale")
     wall = int(osd.ports.wall())
