@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import importlib.metadata
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -136,6 +137,20 @@ def test_a_class_of_ones_own(class_dir):
     reply, handle = execute(stored, "counter", "facts", registry=registry)
     assert (reply.code, reply.data) == (-7, b"client.4123 0 1600000000")
     assert handle.pending.omap == {"a": b"1", "b\udcff": b"2"}
+
+
+def test_the_class_of_the_guide(class_dir):
+    guide = Path(__file__).parents[3].joinpath("docs", "guide", "object-classes.md").read_text()
+    lines = guide.partition("    # visits.py\n")[2].partition("\n\nPut it")[0]
+    registry = class_dir(visits="")
+    Path(registry.class_dir, "visits.py").write_text(textwrap.dedent(lines))
+    stored, name = StoredObject(), b"\2\0\0\0me"
+    for _ in range(2):
+        reply, handle = execute(stored, "visits", "visit", name, registry=registry)
+        assert reply.code == 0, handle.logged
+    assert execute(stored, "visits", "count", name, registry=registry)[0].data == b"\2" + bytes(7)
+    assert execute(stored, "visits", "count", b"\1\0\0\0x", registry=registry)[0].code == -2
+    assert execute(stored, "visits", "visit", bytes(4), registry=registry)[0].code == -errno.EINVAL
 
 
 BAD_HABITS = {

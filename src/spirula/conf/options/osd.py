@@ -150,7 +150,7 @@ OPTIONS = (
     ),
     opt("osd_auto_mark_unfound_lost", BOOL, desc="Give up objects that cannot be found by itself"),
     opt("osd_copyfrom_max_chunk", SIZE, 8 * MIB, "Bytes that copy-from reads together"),
-    opt("osd_class_dir", STR, desc="Folder of object classes"),
+    opt("osd_class_dir", STR, desc="Folder of one's own object classes, modules of Python"),
     opt("osd_open_classes_on_start", BOOL, True, "Load all permitted classes at the start"),
     opt(
         "osd_class_load_list",
