@@ -15,6 +15,7 @@ import pytest
 
 from spirula.store.checksums import ChecksumType
 from spirula.store.disk.compression import Algorithm, Compression, Mode
+from spirula.store.disk.fsck import fsck
 from spirula.store.disk.medium import MemoryMedium
 from spirula.store.disk.state import Options
 from spirula.store.memory import MemoryObjectStore
@@ -118,6 +119,9 @@ class Pair:
 
     def remount(self):
         self.disk.store.umount()
+        opened = self.disk.medium.open(0)
+        assert fsck(opened, deep=True).findings == []
+        opened.close()
         self.disk.store.mount()
         self._follow()
 
@@ -160,4 +164,5 @@ def run(rng, options):
             lives = [deepcopy(history.model)]
             same(pair.disk.store, pair.memory)
     pair.settle()
+    pair.remount()
     same(pair.disk.store, pair.memory)
