@@ -1,0 +1,127 @@
+"""A PG that a real OSD and ours keep together, while each of them dies and comes back in turn.
+
+Whoever is left has everything that clients were told is written, with attributes and omap; whoever
+comes back gets what it missed, from a primary of the other kind.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.interop.realcluster import why_not
+from tests.interop.spirulacluster import wait_until
+from tests.interop.test_osd_beside_real import OURS, Mixed, clean, up
+
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.slow,
+    pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
+]
+
+NAMES = [f"thing{number}" for number in range(12)]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    options = {
+        "osd heartbeat interval": "1",
+        "osd heartbeat grace": "5",
+        "mon osd min down reporters": "1",
+        "mon osd adjust heartbeat grace": "false",
+        "mon osd min up ratio": "0.1",
+        "osd pool default size": "2",
+        "osd pool default min size": "1",
+        "osd pool default pg autoscale mode": "off",
+        "osd pool default read lease ratio": "0.2",
+        "mgr stats period": "1",
+        "mgr pool": "false",
+    }
+    with tempfile.TemporaryDirectory(prefix="spirula-", ignore_cleanup_errors=True) as folder:
+        made = Mixed(Path(folder), osds=2, options=options)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.stop()
+
+
+class Contents:
+    """What was written to the pool, and what of it can be read."""
+
+    def __init__(self, cluster, folder):
+        self.cluster, self.folder = cluster, folder
+        self.data, self.attrs, self.omaps = {}, {}, {}
+
+    def rados(self, *words):
+        return self.cluster.run("rados", "-p", "both", *words, timeout_s=60)
+
+    def put(self, name, data):
+        source = self.folder / "source"
+        source.write_bytes(data)
+        self.rados("put", name, str(source))
+        self.data[name] = data
+
+    def append(self, name, data):
+        source = self.folder / "source"
+        source.write_bytes(data)
+        self.rados("append", name, str(source))
+        self.data[name] = self.data.get(name, b"") + data
+
+    def set(self, name, value):
+        self.rados("setxattr", name, "attr", value)
+        self.rados("setomapval", name, "key", value)
+        self.attrs[name] = self.omaps[name] = value
+
+    def remove(self, name):
+        self.rados("rm", name)
+        for known in (self.data, self.attrs, self.omaps):
+            known.pop(name, None)
+
+    def check(self):
+        """Everything is as it was written, and nothing else is there."""
+        assert sorted(self.rados("ls").split()) == sorted(self.data)
+        for name, data in self.data.items():
+            back = self.folder / "back"
+            self.rados("get", name, str(back))
+            assert back.read_bytes() == data, name
+        for name, value in self.attrs.items():
+            assert self.rados("getxattr", name, "attr") == value
+            assert value in self.rados("listomapvals", name).replace("\n", "")
+
+
+def alone(cluster, dead):
+    """Kills one of the two OSDs and waits until the other serves by itself."""
+    cluster.kill(f"osd.{dead}")
+    wait_until(lambda: not up(cluster)[dead], timeout_s=60)
+
+
+def together(cluster, back):
+    cluster.launch(f"osd.{back}")
+    wait_until(lambda: all(up(cluster).values()), timeout_s=60)
+    wait_until(lambda: clean(cluster), timeout_s=90)
+
+
+def test_each_takes_over_from_the_other_and_brings_it_up_to_date(cluster, tmp_path):
+    cluster.ceph("osd", "pool", "create", "both", "8")
+    wait_until(lambda: clean(cluster))
+    told = Contents(cluster, tmp_path)
+    for number, name in enumerate(NAMES):
+        told.put(name, os.urandom(1000 * (number + 1)))
+    for name in NAMES[:6]:
+        told.set(name, f"of-{name}")
+    told.remove(NAMES[-1])
+    for dead in (0, OURS, 0):
+        alone(cluster, dead)
+        told.check()
+        told.put(NAMES[0], os.urandom(20_000))
+        told.put(f"new-{dead}-{len(told.data)}", os.urandom(5_000_000))
+        told.append(NAMES[1], b"more" * dead + b"!")
+        told.set(NAMES[2], f"without-{dead}")
+        told.remove(next(name for name in NAMES[6:] if name in told.data))
+        together(cluster, dead)
+    alone(cluster, OURS)
+    told.check()
