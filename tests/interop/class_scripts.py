@@ -1,10 +1,10 @@
 """Scripts of calls of object classes: how they are written, and run on both sides.
 
 A script is a list of steps on one object: calls, and what is put into the object directly (damaged
-values, locks that have expired). `on_real` runs scripts on a real cluster, `on_ours` one over an
-object in memory with the same client, times and versions; `differences` compares code, output and
-object after each step. Times may differ by seconds; fields named in `vague` are alike in kind and
-length only.
+values, locks that have expired). `on_real` runs scripts on a real cluster. With the same client,
+times and versions, `on_ours` runs one over an object in memory, and `on_osd` by an OSD's operations
+in a PG in memory. `differences` compares code, output and object after each step. Times may differ
+by seconds; fields named in `vague` are alike in kind and length only.
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ import subprocess
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from os.path import commonpath
 from pathlib import Path
+from types import SimpleNamespace
 
 from spirula.classes.registry import ClassRegistry
 from spirula.denc import Struct
+from spirula.denc.features import PACIFIC
 from spirula.errors import WireError
 from spirula.types.base import UTime
 from spirula.types.entity import AddrType, EntityAddr, EntityInst, EntityName
+from spirula.types.hobject import GHObject
+from spirula.types.osd_op import Extent, OpCode, OSDOp
+from spirula.types.osd_op_payload import OmapEntries
 from tests.interop.realcluster import ENVIRONMENT, RealCluster
 from tests.unit.classes.memory_handle import StoredObject, execute
+from tests.unit.osd.ops.memory_pg import Client, MemoryPG
 
 PEER = Path(__file__).with_name("class_peer.py")
 PYTHON = "/usr/bin/python3"
@@ -138,6 +143,69 @@ def on_ours(steps: Iterable, answers: list[dict], client: EntityInst, registry: 
             yield put(stored, step), b"", stored, None
 
 
+@dataclass(eq=False)
+class SameClient(Client):
+    """The client of the real cluster."""
+
+    origin: EntityInst = field(default_factory=EntityInst)
+    features: int = PACIFIC
+
+    @property
+    def name(self):
+        return self.origin.name
+
+    @property
+    def addr(self):
+        return self.origin.addr
+
+
+def on_osd(steps: Iterable, answers: list[dict], client: EntityInst, registry: ClassRegistry):
+    """The same steps by an OSD's operations: rows likewise."""
+    pg = MemoryPG(classes=registry)
+    session = SameClient(origin=client)
+    for step, real in zip(steps, answers, strict=True):
+        pg.info.last_user_version = real["version"]
+        pg.services.wall = lambda real=real: real["now"]
+        logged = []
+        pg.services.log = lambda level, text, logged=logged: logged.append(text)
+        answer = pg.ask("object", op_of(step), client=session, mtime=real["now"])
+        handle = SimpleNamespace(logged=logged)
+        output = answer.data[0] if isinstance(step, Call) else b""
+        yield answer.result, output, stored_in(pg), handle
+
+
+def op_of(step: Call | Put) -> OSDOp:
+    if isinstance(step, Call):
+        data = step.request if isinstance(step.request, bytes) else step.request.encode()
+        return OSDOp.call(step.cls, step.method, data)
+    if step.what == "create":
+        return OSDOp.make(OpCode.CREATE)
+    if step.what == "data":
+        return OSDOp.make(OpCode.WRITEFULL, Extent(0, len(step.value)), step.value)
+    if step.what == "xattr":
+        return OSDOp.xattr(OpCode.SETXATTR, step.name, step.value)
+    if step.what == "omap":
+        return OSDOp.make(OpCode.OMAPSETVALS, None, OmapEntries({step.name: step.value}).encode())
+    return OSDOp.make(OpCode.DELETE)
+
+
+def stored_in(pg: MemoryPG) -> StoredObject:
+    """What the PG's store holds of the object."""
+    oid = GHObject(pg.hobject("object"))
+    if not pg.store.exists(pg.coll, oid):
+        return StoredObject()
+    attrs = pg.store.getattrs(pg.coll, oid)
+    header, omap = pg.store.omap_get(pg.coll, oid)
+    size = pg.store.stat(pg.coll, oid).size
+    return StoredObject(
+        True,
+        bytes(pg.store.read(pg.coll, oid, 0, size)),
+        {name[1:]: value for name, value in attrs.items() if name[0] == "_" and name != "_"},
+        omap,
+        header,
+    )
+
+
 def put(stored: StoredObject, step: Put) -> int:
     if step.what == "remove":
         if not stored.exists:
@@ -154,10 +222,12 @@ def put(stored: StoredObject, step: Put) -> int:
     return 0
 
 
-def differences(script: Script, answers: list[dict], client: EntityInst, registry) -> list[str]:
+def differences(
+    script: Script, answers: list[dict], client: EntityInst, registry, run=on_ours
+) -> list[str]:
     """What differs, a line each; empty is good."""
     found = []
-    rows = on_ours(script.steps, answers, client, registry)
+    rows = run(script.steps, answers, client, registry)
     for number, (step, real, row) in enumerate(zip(script.steps, answers, rows, strict=True)):
         code, output, stored, handle = row
         where = f"step {number}, {step}"
@@ -185,7 +255,8 @@ def compare_objects(script, real, stored, where, found):
         return
     theirs = dec(real["data"])
     if not same_data(theirs, stored.data, script):
-        at = len(commonpath([theirs, stored.data]))
+        pairs = enumerate(zip(theirs, stored.data, strict=False))
+        at = next((n for n, (a, b) in pairs if a != b), min(len(theirs), len(stored.data)))
         found.append(
             f"{where}: data of {len(theirs)} and {len(stored.data)} bytes differ at {at}:"
             f" real {theirs[at:]!r:.300}, ours {stored.data[at:]!r:.300}"

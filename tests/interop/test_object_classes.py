@@ -12,7 +12,7 @@ from tests.interop import (
     class_calls_records,
     class_calls_simple,
 )
-from tests.interop.class_scripts import SCRIPTS, client_of, differences, on_real
+from tests.interop.class_scripts import SCRIPTS, client_of, differences, on_osd, on_ours, on_real
 
 assert class_calls_fifo
 assert class_calls_lua
@@ -40,7 +40,8 @@ def registry():
     made.close()
 
 
+@pytest.mark.parametrize("run", [on_ours, on_osd])
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_answers_are_those_of_real_osds(name, answers, registry):
+def test_answers_are_those_of_real_osds(name, run, answers, registry):
     rows = answers["rows"][name]
-    assert differences(SCRIPTS[name], rows, client_of(answers), registry) == []
+    assert differences(SCRIPTS[name], rows, client_of(answers), registry, run) == []
