@@ -10,6 +10,7 @@ Follows upstream `src/ceph_osd.cc`.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -76,6 +77,12 @@ Runs an OSD in the foreground, until SIGTERM or SIGINT.
 `spirula conf --show-config` lists the options; docs/guide/osds.md tells how to run OSDs."""
 
 _NO_UUID = uuid.UUID(int=0)
+_COLLECT_AFTER = (10_000, 20, 50)
+"""How many more objects make Python look for cycles, and how often in older ones.
+
+An OSD keeps what each write makes (log entries, contexts) and makes hardly any cycles: looked for
+as often as by default, they take a fifth of its CPU under writes.
+"""
 
 
 def main(argv: list[str]) -> int:
@@ -92,6 +99,8 @@ def main(argv: list[str]) -> int:
         return _mkfs(loaded.config, whoami, words)
     if words.show:
         return _show(loaded.config, words.show)
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(loaded.config, whoami))
 
