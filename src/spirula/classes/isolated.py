@@ -55,10 +55,19 @@ class Worker:
     def start(self) -> ObjectClass:
         """Starts the process and loads the class; InputOutput if that fails."""
         self._sent = 0
-        command = [sys.executable, "-m", "spirula.classes.worker", self.name, self.where]
-        self._process = subprocess.Popen(  # noqa: S603  # the module is ours, the rest arguments
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
-        )
+        # -P: what lies in the daemon's folder is no module. A session of its own: what ends the
+        # daemon at a terminal does not end it first.
+        command = [sys.executable, "-P", "-m", "spirula.classes.worker", self.name, self.where]
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  # the module is ours, the rest words
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise InputOutput(f"cannot start its process: {error}") from error
         answer = self._receive(time.monotonic() + MAX_LOAD_S)
         match answer:
             case ["class", str() as name, [int() as major, int() as minor], list() as methods]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import importlib.metadata
+import os
 import textwrap
 from pathlib import Path
 
@@ -168,6 +169,7 @@ BAD_HABITS = {
     "handle.read(1, 2, 3, 4)": errno.EIO,
     "handle.channel.send(['ask', 'read', [1, 2, 3, 4]]); handle.channel.receive()": 0,
     "1 / 0": errno.EIO,
+    "handle.call('bad', 'well', b'')": errno.EIO,
     "print('to stderr')": 0,
     "handle.write(0, bytes(100 << 20)); handle.write(0, bytes(100 << 20)); "
     "handle.write(0, bytes(100 << 20))": errno.EFBIG,
@@ -212,6 +214,28 @@ def test_classes_that_do_not_load(source, class_dir):
     assert "broken" in error.message
     assert "broken" in registry.known()
     assert "broken" not in registry.open_all()
+
+
+def test_no_process_can_be_started(class_dir, monkeypatch):
+    registry = class_dir(fine="x = 1")
+    monkeypatch.setattr("spirula.classes.isolated.sys.executable", "nosuchprogram")
+    assert isinstance(refusal(registry, "fine"), InputOutput)
+
+
+def test_processes_end_with_the_registry(class_dir):
+    source = """
+    import os
+
+    @method("pid", read=True)
+    def pid(handle: ObjectHandle) -> bytes:
+        return str(os.getpid()).encode()
+    """
+    registry = class_dir(ends=source)
+    pid = int(execute(StoredObject(exists=True), "ends", "pid", registry=registry)[0].data)
+    os.kill(pid, 0)
+    registry.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_a_class_of_an_installed_package(monkeypatch):
