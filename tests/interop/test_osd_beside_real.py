@@ -186,8 +186,12 @@ def test_each_reports_the_other_when_it_is_frozen(cluster, frozen):
         wait_until(lambda: not up(cluster)[frozen], timeout_s=40)
     finally:
         cluster.daemons[f"osd.{frozen}"].send_signal(signal.SIGCONT)
-    log = cluster.run("ceph", "log", "last", "1000", "debug", "cluster")
-    assert f"osd.{frozen} reported failed by osd.{1 - frozen}" in log
+    wait_until(
+        lambda: (
+            f"osd.{frozen} reported failed by osd.{1 - frozen}"
+            in cluster.run("ceph", "log", "last", "1000", "debug", "cluster")
+        )
+    )
     # It lives, and says so: it comes back by itself.
     wait_until(lambda: up(cluster)[frozen], timeout_s=40)
     wait_until(lambda: clean(cluster), timeout_s=60)
@@ -196,8 +200,12 @@ def test_each_reports_the_other_when_it_is_frozen(cluster, frozen):
 def test_it_ends_cleanly(cluster):
     cluster.kill(f"osd.{OURS}")
     wait_until(lambda: not up(cluster)[OURS], timeout_s=5)
-    log = cluster.run("ceph", "log", "last", "1000", "debug", "cluster")
-    assert f"osd.{OURS} marked itself down and dead" in log
+    wait_until(
+        lambda: (
+            f"osd.{OURS} marked itself down and dead"
+            in cluster.run("ceph", "log", "last", "1000", "debug", "cluster")
+        )
+    )
     cluster.launch(f"osd.{OURS}")
     wait_until(lambda: up(cluster)[OURS])
     wait_until(lambda: clean(cluster), timeout_s=60)

@@ -92,6 +92,7 @@ class Maps:
         if made.superblock.current_epoch:
             made.current = made.get(made.superblock.current_epoch)
             made.mappings = PGMappings(made.current)
+        made.upstream_oldest = made.superblock.cluster_osdmap_trim_lower_bound
         made.history = read_pg_num_history(store)
         return made
 
@@ -160,6 +161,7 @@ class Maps:
         superblock = self.superblock
         epochs = message.maps.keys() | message.incremental_maps.keys()
         self.upstream_oldest = max(self.upstream_oldest, message.oldest_map)
+        superblock.cluster_osdmap_trim_lower_bound = self.upstream_oldest
         if not epochs or max(epochs) <= superblock.newest_map:
             return Taken()
         first, last = min(epochs), max(epochs)

@@ -155,6 +155,7 @@ def _status(osd: OSD) -> Reply:
         "whoami": superblock.whoami,
         "state": str(osd.phase),
         "oldest_map": superblock.oldest_map,
+        "cluster_osdmap_trim_lower_bound": superblock.cluster_osdmap_trim_lower_bound,
         "newest_map": superblock.newest_map,
         "num_pgs": osd.pgs.count(),
     }
