@@ -16,6 +16,8 @@ from spirula.store.disk.engine import Batch, MemoryEngine
 from spirula.store.disk.manifest import check_manifest
 from spirula.store.disk.rocks import RocksEngine
 
+pytestmark = pytest.mark.slow
+
 SMALL = 4 << 20
 
 
