@@ -8,10 +8,12 @@ handle_pg_create_info, load_pgs, consume_map).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from spirula.errors import CephError, NotFound, WireError
+from spirula.maps.osdmap import OSDMap
 from spirula.maps.placement import PGMapping, Placement
 from spirula.messages.base import Message
 from spirula.messages.osd_client import MOSDBackoff
@@ -20,7 +22,7 @@ from spirula.messages.osd_op import MOSDOp
 from spirula.messages.osd_peering import MOSDPGLog, MOSDPGNotify2, MOSDPGQuery2
 from spirula.osd.ops import watch
 from spirula.osd.peers import share_map
-from spirula.osd.pg import backoff, create, lease, stats
+from spirula.osd.pg import backoff, create, lease, split, stats
 from spirula.osd.pg.dispatch import one_by_one, pgid_of
 from spirula.osd.pg.peering import intervals
 from spirula.osd.pg.shared import Shared
@@ -174,15 +176,25 @@ class PlacementGroups:
         for epoch in range(first if self.by_id else last, last + 1):
             osdmap = maps.get(epoch)
             maps.place(osdmap)
-            for pg in self.by_id.values():
+            for pg in list(self.by_id.values()):
                 if pg.epoch < epoch and pg.pgid.pgid.pool not in gone:
-                    intervals.advance(pg, osdmap, maps.mappings.get(pg.pgid.pgid))
+                    self._advance(pg, osdmap, maps.mappings.get)
         for pg in list(self.by_id.values()):
             if pg.pgid.pgid.pool in gone:
                 self._remove(pg)
             else:
                 intervals.activate_map(pg)
         self._forget_waiting()
+
+    def _advance(self, pg: PG, osdmap: OSDMap, mapping_of: Callable[[PGId], PGMapping]) -> list[PG]:
+        """Take a PG to the next map, and split it if that says so; the children are at it, too."""
+        before = pg.pool.pg_num
+        intervals.advance(pg, osdmap, mapping_of(pg.pgid.pgid))
+        children = split.split(pg, before, mapping_of) if pg.pool.pg_num > before else []
+        for child in children:
+            self.by_id[child.pgid] = child
+        self.shared.pg_count = len(self.by_id)
+        return children
 
     def _forget_waiting(self) -> None:
         """Requests for PGs that are not ours any more are sent elsewhere by their clients."""
@@ -270,13 +282,16 @@ class PlacementGroups:
         self.by_id[pg.pgid] = pg
         self.shared.pg_count = len(self.by_id)
         osd = self.osd
+        family = [pg]
         for epoch in range(pg.epoch + 1, osd.maps.epoch + 1):
-            mapping = self._mapping(pg.pgid.pgid, epoch)
-            intervals.advance(pg, osd.maps.get(epoch), mapping)
-        intervals.activate_map(pg)
+            mapping_of = partial(self._mapping, epoch=epoch)
+            for one in list(family):
+                family += self._advance(one, osd.maps.get(epoch), mapping_of)
         osd.heartbeats.stale = True
-        for message in self.waiting_for_pg.pop(pg.pgid, ()):
-            self._again(message)
+        for one in family:
+            intervals.activate_map(one)
+            for message in self.waiting_for_pg.pop(one.pgid, ()):
+                self._again(message)
 
     def _mapping(self, pgid: PGId, epoch: int) -> PGMapping:
         """Where a PG is by the map of an epoch."""

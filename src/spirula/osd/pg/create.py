@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from spirula.types.pg_info import PGHistory
 
 
-def _make(shared: Shared, pgid: SPGId, info: PGInfo, osdmap: OSDMap, pool: PGPool) -> PG:
+def make_record(shared: Shared, pgid: SPGId, info: PGInfo, osdmap: OSDMap, pool: PGPool) -> PG:
     """The record, not placed yet."""
     services = shared.services
     pg = PG(
@@ -86,27 +86,22 @@ def create(
     info = PGInfo(pgid=pgid.pgid, history=history)
     info.shard = pgid.shard
     info.stats.created = history.epoch_created
-    pg = _make(shared, pgid, info, osdmap, pool)
+    pg = make_record(shared, pgid, info, osdmap, pool)
     pg.past_intervals = past_intervals
     pg.missing.may_include_deletes = deletes_are_recovered(osdmap)
     place(pg, mapping)
     info.stats.mapping_epoch = history.same_interval_since
-    _begin(pg)
+    begin(pg)
     transaction = Transaction()
     pg_meta.create_collection(transaction, pgid, pool.pg_num)
     pg_meta.init_on_disk(transaction, pgid, pool)
     pg.meta.dirty_info = pg.meta.dirty_big_info = pg.meta.dirty_epoch = True
     pg.meta.rewrite_log = True
     meta.write(pg, transaction)
-    pg.store.queue_transactions(pg.coll, (transaction,), on_commit=partial(_on_made, pg))
+    pg.store.queue_transactions(pg.coll, (transaction,), on_commit=pg.on_store_result)
     if pg.is_primary:
         pg.set_state(on=PGState.CREATING)
     return pg
-
-
-def _on_made(pg: PG, error: Exception | None) -> None:
-    if error is not None:
-        pg.shared.store_failed(error)
 
 
 def load(
@@ -120,18 +115,18 @@ def load(
     info = stored.info
     pool = osdmap.pools[pgid.pgid.pool]
     found = pg_meta.read_log(shared.services.store, pgid, info)
-    pg = _make(shared, pgid, info, osdmap, pool)
+    pg = make_record(shared, pgid, info, osdmap, pool)
     pg.past_intervals = stored.past_intervals
     pg.log = Log.of(found.log)
     pg.log.can_rollback_to = max(found.log.can_rollback_to, pg.log.tail)
     pg.missing = found.missing
     place(pg, mapping)
-    _begin(pg)
+    begin(pg)
     pg.meta.dirty_info = False
     return pg
 
 
-def _begin(pg: PG) -> None:
+def begin(pg: PG) -> None:
     """Both kinds start here: what was promised before is remembered, nothing is agreed upon."""
     lease.reset(pg)
     pg.last_peering_reset = pg.osdmap.epoch

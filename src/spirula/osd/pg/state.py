@@ -180,6 +180,11 @@ class PG:
             self.state = state
             self.stats_changed = True
 
+    def on_store_result(self, error: Exception | None) -> None:
+        """What nobody waits for is on disk, or never will be: then the OSD ends."""
+        if error is not None:
+            self.shared.store_failed(error)
+
     def requeue(self, messages: Iterable[Message]) -> None:
         """Has messages that waited go through `dispatch` again, in their order."""
         for message in messages:
