@@ -19,7 +19,7 @@ from typing import Final
 
 from spirula.classes.declare import ObjectClass, class_of
 from spirula.classes.isolated import Workshop
-from spirula.errors import CephError, NotFound, NotPermitted, NotSupported
+from spirula.errors import CephError, InputOutput, NotFound, NotPermitted, NotSupported
 
 ENTRY_POINTS: Final = "spirula.classes"
 """The group of entry points by which packages offer classes: `NAME = "package.module"`."""
@@ -76,12 +76,15 @@ class ClassRegistry:
     log: Callable[[int, str], None] = lambda level, message: None
     _open: dict[str, ObjectClass] = field(default_factory=dict)
     _workshop: Workshop = field(default_factory=Workshop)
+    _failed: dict[str, tuple[tuple[str, int], str]] = field(default_factory=dict)
+    _offered: dict[str, str] | None = None
 
     def open(self, name: str) -> ObjectClass:
         """The class, loaded at the first time.
 
         NotPermitted (EPERM) if `osd_class_load_list` has not got it, NotSupported (EOPNOTSUPP) if
         there is none, InputOutput (EIO) if it cannot be loaded; all as clients of upstream see it.
+        What could not be loaded is tried again when its file has changed.
         """
         opened = self._open.get(name)
         if opened is None:
@@ -105,7 +108,7 @@ class ClassRegistry:
     def known(self) -> list[str]:
         """The names of all classes that can be found, permitted or not, sorted."""
         names = {*BUILT_IN, *ISOLATED}
-        names.update(point.name for point in metadata.entry_points(group=ENTRY_POINTS))
+        names.update(self._packages())
         if self.class_dir:
             folder = Path(self.class_dir)
             if folder.is_dir():
@@ -124,7 +127,7 @@ class ClassRegistry:
             if name in BUILT_IN:
                 loaded = class_of(importlib.import_module(BUILT_IN[name]))
             else:
-                loaded = self._workshop.load(name, self._where(name), self.log)
+                loaded = self._load_isolated(name)
         except NotFound:
             self.log(0, f"there is no object class {name!r}")
             raise NotSupported(f"there is no object class {name!r}") from None
@@ -137,6 +140,27 @@ class ClassRegistry:
         self.log(10, f"loaded class {name}")
         return loaded
 
+    def _load_isolated(self, name: str) -> ObjectClass:
+        where = self._where(name)
+        path = Path(where, "__init__.py") if Path(where).is_dir() else Path(where)
+        stamp = where, path.stat().st_mtime_ns if path.is_file() else 0
+        failed = self._failed.get(name)
+        if failed is not None and failed[0] == stamp:
+            # Starting a process takes long, and clients may ask again and again.
+            raise InputOutput(failed[1])
+        try:
+            return self._workshop.load(name, where, self.log)
+        except CephError as error:
+            self._failed[name] = stamp, error.message
+            raise
+
+    def _packages(self) -> dict[str, str]:
+        """The modules that installed packages offer, by class; looked for once."""
+        if self._offered is None:
+            points = metadata.entry_points(group=ENTRY_POINTS)
+            self._offered = {point.name: point.module for point in points}
+        return self._offered
+
     def _where(self, name: str) -> str:
         """The module of an isolated class: its name, or the path of its file."""
         if name in ISOLATED:
@@ -145,8 +169,8 @@ class ClassRegistry:
             for path in (Path(self.class_dir) / f"{name}.py", Path(self.class_dir) / name):
                 if _is_class_file(path):
                     return str(path)
-        for point in metadata.entry_points(group=ENTRY_POINTS, name=name):
-            return point.module
+        if name in self._packages():
+            return self._packages()[name]
         raise NotFound(f"there is no object class {name!r}")
 
 

@@ -216,6 +216,20 @@ def test_classes_that_do_not_load(source, class_dir):
     assert "broken" not in registry.open_all()
 
 
+def test_a_class_that_did_not_load_is_tried_again_when_it_was_mended(class_dir, monkeypatch):
+    registry = class_dir(mended="raise RuntimeError('first')")
+    assert "first" in refusal(registry, "mended").message
+    starts = []
+    monkeypatch.setattr(registry._workshop.__class__, "load", lambda *words: starts.append(words))
+    assert "first" in refusal(registry, "mended").message
+    assert starts == []
+    monkeypatch.undo()
+    path = Path(registry.class_dir, "mended.py")
+    path.write_text(HEADER + "@method('x')\ndef x(handle: ObjectHandle) -> None: pass\n")
+    os.utime(path, ns=(1, 1))
+    assert registry.open("mended").methods.keys() == {"x"}
+
+
 def test_no_process_can_be_started(class_dir, monkeypatch):
     registry = class_dir(fine="x = 1")
     monkeypatch.setattr("spirula.classes.isolated.sys.executable", "nosuchprogram")
@@ -241,9 +255,9 @@ def test_processes_end_with_the_registry(class_dir):
 def test_a_class_of_an_installed_package(monkeypatch):
     point = importlib.metadata.EntryPoint("salute", "spirula.classes.hello", "spirula.classes")
 
-    def entry_points(group, name=None):
+    def entry_points(group):
         assert group == "spirula.classes"
-        return [point] if name in {None, "salute"} else []
+        return [point]
 
     monkeypatch.setattr("spirula.classes.registry.metadata.entry_points", entry_points)
     registry = ClassRegistry(load_list="salute")
