@@ -49,14 +49,17 @@ class Meta:
     @property
     def is_dirty(self) -> bool:
         """Whether anything is to be written."""
+        return bool(self.needs_more or self._removed or self._set)
+
+    @property
+    def needs_more(self) -> bool:
+        """Whether more is to be written than log entries and the fast part of the info."""
         return bool(
             self.dirty_info
             or self.dirty_big_info
             or self.dirty_epoch
             or self.rewrite_log
             or self.missing
-            or self._removed
-            or self._set
         )
 
     def add_entries(self, entries: Sequence[PGLogEntry], raw: Sequence[bytes]) -> None:
@@ -97,8 +100,12 @@ class Meta:
 def write(pg: PG, transaction: Transaction) -> None:
     """Adds all that is to be written to the end of a transaction, if there is anything."""
     meta, info = pg.meta, pg.info
-    if not meta.dirty_info and not meta.is_dirty and info.last_update == meta.written.last_update:
-        return
+    if not meta.needs_more:
+        if info.last_update > meta.written.last_update:
+            _write_entries(pg, transaction)
+            return
+        if not meta.is_dirty and info.last_update == meta.written.last_update:
+            return
     changes = MetaChanges()
     if meta.rewrite_log:
         wire = pg.log.wire()
@@ -130,3 +137,15 @@ def write(pg: PG, transaction: Transaction) -> None:
     meta.dirty_info = meta.dirty_big_info = meta.dirty_epoch = meta.rewrite_log = False
     meta.missing = set()
     meta._removed, meta._set = set(), {}
+
+
+def _write_entries(pg: PG, transaction: Transaction) -> None:
+    """What nearly every write has, and nothing else: log entries and the fast part of the info."""
+    meta, info, coll, pgmeta = pg.meta, pg.info, pg.coll, pg.pgmeta
+    if meta._removed:
+        transaction.omap_rmkeys(coll, pgmeta, meta._removed)
+        meta._removed = set()
+    entries, meta._set = meta._set, {}
+    entries[pg_meta.FASTINFO_KEY] = pg_meta.fast_value(info)
+    transaction.omap_setkeys(coll, pgmeta, entries)
+    meta.written.last_update = info.last_update  # as `info_changes` does

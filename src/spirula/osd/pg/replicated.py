@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct as _struct
 from typing import TYPE_CHECKING
 
-from spirula.denc import Struct, Vec, struct
 from spirula.errors import WireError
 from spirula.messages.base import PRIO_HIGH
 from spirula.messages.osd_replication import (
@@ -45,11 +44,18 @@ _NO_OBJECT = HObject()
 _NO_TRACE = bytes(24)
 
 
-@struct
-class _Entries(Struct):
-    """Log entries as a sub-operation carries them."""
-
-    items: Vec[PGLogEntry]
+def decode_entries(logbl: bytes) -> tuple[list[PGLogEntry], list[bytes]]:
+    """Log entries as a sub-operation carries them, and each as it is encoded. Raises WireError."""
+    if len(logbl) < _COUNT.size:
+        raise WireError("a list of log entries ends inside its length")
+    (count,) = _COUNT.unpack_from(logbl)
+    entries, raw, pos = [], [], _COUNT.size
+    for _ in range(count):
+        entry, end = PGLogEntry.decode_from(logbl, pos)
+        entries.append(entry)
+        raw.append(logbl[pos:end])
+        pos = end
+    return entries, raw
 
 
 class ReplicatedBackend:
@@ -184,7 +190,7 @@ class ReplicatedBackend:
     def _on_repop(self, message: MOSDRepOp) -> None:
         pg = self.pg
         transaction = message.transaction()
-        entries = _Entries.decode(message.logbl).items
+        entries, raw = decode_entries(message.logbl)
         if not entries or entries[0].version <= pg.info.last_update:
             raise WireError(f"a write of {pg} at {message.version} is not newer than its log")
         done = _RepModify(pg, message, pg.info.last_complete)
@@ -193,7 +199,7 @@ class ReplicatedBackend:
         log_operation(
             pg,
             entries,
-            [entry.encode() for entry in entries],
+            raw,
             message.pg_trim_to,
             message.version,
             local,

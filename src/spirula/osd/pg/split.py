@@ -1,9 +1,9 @@
 """Splits a PG when its pool gets more PGs: each child takes the objects whose hashes are its own.
 
-Every OSD that has the PG splits its copy by itself, with the map that says so; the children then
-peer like any other. Log and what is missing are divided by objects, dups are kept by all. Called by
-the OSD for each map. Upstream: `src/osd/OSD.cc` (split_pgs), `PG.cc` and `PeeringState.cc`
-(split_into).
+Every OSD that has the PG splits its copy by itself, with the map that says so; the children peer
+like any other, by the next map (there is one soon, for the parents ask to be noted alive). Log and
+what is missing are divided by objects, dups are kept by all. Called by the OSD for each map.
+Upstream: `src/osd/OSD.cc` (split_pgs), `PG.cc` and `PeeringState.cc` (split_into).
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ def _child(pg: PG, pgid: SPGId, osdmap: OSDMap, mapping: PGMapping) -> PG:
     info.stats.mapping_epoch = osdmap.epoch
     create.begin(made)
     made.last_peering_reset = pg.last_peering_reset
+    made.split_in = osdmap.epoch
     return made
 
 

@@ -46,8 +46,15 @@ def test_objects_go_to_the_pgs_of_their_hashes(pg_num):
     intervals.advance(parent, osdmap, mapping)
     family = [parent, *split.split(parent, 1, lambda _: mapping)]
     assert sorted(pg.pgid.pgid.seed for pg in family) == list(range(pg_num))
-    for pg in family:
-        intervals.activate_map(pg)
+    assert not any(pg.state for pg in family[1:])
+    for epoch in (osdmap.epoch, osdmap.epoch + 1):
+        cluster.maps.by_epoch[epoch] = copy.copy(osdmap)
+        cluster.maps.by_epoch[epoch].epoch = epoch
+        cluster.maps.mapping[epoch] = mapping
+        for pg in family:
+            if pg.epoch < epoch:
+                intervals.advance(pg, cluster.maps.get(epoch), mapping)
+            intervals.activate_map(pg)
     cluster.settle()
     assert not cluster.nodes[0].failed
 

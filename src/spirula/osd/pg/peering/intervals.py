@@ -205,7 +205,9 @@ def activate_map(pg: PG) -> None:
     """The newest map is in: goes on by it. Requests that waited for it go on as well."""
     pg.meta.dirty_epoch = True
     work = Work(pg)
-    machine.handle(pg, work, "map")
+    if pg.split_in < pg.osdmap.epoch:
+        # upstream's child PGs crash when one of this map comes before the next one
+        machine.handle(pg, work, "map")
     work.finish()
     if pg.waiting.for_map:
         waiting, pg.waiting.for_map = pg.waiting.for_map, {}
