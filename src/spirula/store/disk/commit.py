@@ -34,9 +34,8 @@ from spirula.types.transaction import Buffer
 
 _UNAPPLIED_BYTES = 4 << 20
 """So much of the log waits to be brought to its place while groups follow one another."""
-_STEP_S = 0.0001
-_STEPS = 10
-"""How long, and how often in a row, a group waits for entries that seem to be on their way."""
+_YIELDS = 40
+"""How often in a row a group gives way to those who seem to be about to queue entries for it."""
 _GROUP_BYTES = 32 << 20
 """A group takes no more entries when it has this much data: its callbacks should come soon."""
 
@@ -196,6 +195,8 @@ class Commits:
         queue = self._queue
         while True:
             entry = self._next()
+            if queue.qsize() + 1 < self._writers:
+                self._wait_for_writers()
             entries: list[Entry] = []
             size = 0
             while isinstance(entry, Entry):
@@ -219,13 +220,14 @@ class Commits:
                     self._report()
 
     def _wait_for_writers(self) -> None:
-        """Give those who were just called back the time to queue what comes next.
+        """Let those who were just called back queue what comes next.
 
-        A commit costs about the same for one entry as for all that are on their way.
+        A commit costs about the same for one entry as for all that are on their way, and this
+        thread may have got Python's lock in the middle of their work.
         """
         seen = 0
-        for _ in range(_STEPS):
-            sleep(_STEP_S)
+        for _ in range(_YIELDS):
+            sleep(0)
             queued = self._queue.qsize()
             if queued == seen or queued + 1 >= self._writers:
                 return
