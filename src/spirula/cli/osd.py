@@ -141,11 +141,7 @@ def _read_words(loaded: Loaded) -> _Words:
 def _number(config: Config) -> int:
     text = config.identity.entity_id
     if not text.isdecimal():
-        raise InvalidArgument(
-            "must specify '-i #' where # is the osd number"
-            if not text
-            else f"osd.{text}: no number"
-        )
+        raise InvalidArgument(f"must specify '-i #' where # is the osd number, not {text!r}")
     return int(text)
 
 
@@ -163,7 +159,8 @@ def _now(call: Callable[[], None]) -> None:
 
 def _mkfs(config: Config, whoami: int, words: _Words) -> int:
     data = _data_of(config)
-    cluster = _cluster_fsid(config, words.monmap)
+    # `--monmap` is an option like any other, too.
+    cluster = _cluster_fsid(config, words.monmap or config.get_str("monmap"))
     wanted, known = config.get_uuid("osd_uuid"), known_fsid(data)
     if known is not None and wanted not in (_NO_UUID, known):
         raise InvalidArgument(f"{data} was made for osd fsid {known}, not {wanted}")
