@@ -38,6 +38,7 @@ from spirula.messages.osd_replication import (
     MOSDRepOp,
     MOSDRepOpReply,
 )
+from spirula.messages.osd_scrub import MOSDScrubReserve, ScrubReserveType
 from spirula.osd.pg import admission, backoff, lease, pipeline
 from spirula.osd.pg.peering import infos, machine
 from spirula.osd.pg.peering.state import State
@@ -160,6 +161,21 @@ def _on_reserve(pg: PG, message: Message) -> None:
         pg.services.send_osd(pg.primary.osd, grant, pg.osdmap.epoch)
 
 
+def _on_scrub_reserve(pg: PG, message: Message) -> None:
+    """A primary wants to scrub: it is told no, so that it goes on without waiting for us."""
+    if not isinstance(message, MOSDScrubReserve) or message.type != ScrubReserveType.REQUEST:
+        return
+    if message.map_epoch < pg.last_peering_reset:
+        return
+    answer = MOSDScrubReserve(
+        pgid=SPGId(pg.pgid.pgid, message.from_.shard),
+        map_epoch=message.map_epoch,
+        type=ScrubReserveType.REJECT,
+        from_=pg.whoami,
+    )
+    pg.services.send_osd(message.from_.osd, answer, pg.osdmap.epoch)
+
+
 def _epochs(message: Message) -> tuple[int, int]:
     """The map of the sender, and that of the question which it answers."""
     if isinstance(message, MOSDPGQuery2):
@@ -208,6 +224,7 @@ HANDLERS: dict[int, Callable[[PG, Message], None]] = {
     MOSDPGLease.TYPE: _on_peering,
     MOSDPGLeaseAck.TYPE: _on_peering,
     MRecoveryReserve.TYPE: _on_reserve,
+    MOSDScrubReserve.TYPE: _on_scrub_reserve,
 }
 """What a PG takes, by the message's number."""
 
