@@ -7,9 +7,16 @@ in memory until the engine has it. For `writing`, which marks addresses of share
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 
 from spirula.store.disk.engine import Batch, Engine
-from spirula.store.disk.layout import SHARD_BLOCKS, decode_counts, encode_counts, shared_key
+from spirula.store.disk.layout import (
+    SHARD_BLOCKS,
+    damaged,
+    decode_counts,
+    encode_counts,
+    shared_key,
+)
 
 _KEPT = 512
 """Regions in memory beyond those that are changed: 150 KB."""
@@ -31,22 +38,31 @@ class SharedBlocks:
 
     def add(self, block: int, count: int, by: int) -> None:
         """Let `by` more have each of `count` blocks from `block` on."""
-        for number in range(block, block + count):
-            region, at = divmod(number, SHARD_BLOCKS)
-            self._changed(region)[at] += by
+        for region, start, stop in _within_regions(block, count):
+            counts = self._changed(region)
+            counts[start:stop] = _added(counts[start:stop], by)
 
     def drop(self, block: int, count: int) -> list[tuple[int, int]]:
-        """Let one less have each; the runs of blocks that nobody has any more."""
+        """Let one less have each; the runs of blocks that nobody has any more.
+
+        InputOutput if nobody shared them.
+        """
         free: list[tuple[int, int]] = []
-        for number in range(block, block + count):
-            region, at = divmod(number, SHARD_BLOCKS)
+        for region, start, stop in _within_regions(block, count):
             counts = self._changed(region)
-            counts[at] -= 1
-            if not counts[at]:
-                if free and sum(free[-1]) == number:
+            before = counts[start:stop]
+            if 0 in before:
+                raise damaged("shared blocks", f"{before.tolist()} of them in region {region}")
+            left = _added(before, -1)
+            counts[start:stop] = left
+            first = region * SHARD_BLOCKS + start
+            for at, value in enumerate(left) if 0 in left else ():
+                if value:
+                    continue
+                if free and sum(free[-1]) == first + at:
                     free[-1] = (free[-1][0], free[-1][1] + 1)
                 else:
-                    free.append((number, 1))
+                    free.append((first + at, 1))
         return free
 
     def end(self, batch: Batch, sequence: int) -> list[int]:
@@ -90,3 +106,20 @@ class SharedBlocks:
         if region not in self._was:
             self._was[region] = counts[:]
         return counts
+
+
+def _within_regions(block: int, count: int) -> Iterator[tuple[int, int, int]]:
+    """A run of blocks cut at the ends of regions: region, first and last place in it."""
+    while count:
+        region, start = divmod(block, SHARD_BLOCKS)
+        taken = min(count, SHARD_BLOCKS - start)
+        yield region, start, start + taken
+        block, count = block + taken, count - taken
+
+
+def _added(counts: array[int], by: int) -> array[int]:
+    """Counts that are all more by this much; they mostly are all the same."""
+    first = counts[0]
+    if counts.count(first) == len(counts):
+        return array("I", [first + by]) * len(counts)
+    return array("I", [count + by for count in counts])

@@ -11,6 +11,7 @@ import pytest
 
 from spirula.errors import InputOutput, InvariantBroken, NoSpace
 from spirula.store.checksums import ChecksumType
+from spirula.store.disk.engine import Batch
 from spirula.store.disk.layout import FIRST_BLOCK, LOG, SHARD, SHARED
 from spirula.store.disk.medium import FolderMedium, MemoryMedium
 from spirula.store.disk.mkfs import mkfs
@@ -210,6 +211,22 @@ def test_counts_of_sharers_go_with_the_last():
     bench.settle()
     assert not records(bench, SHARED)
     assert bench.store.statfs().available == (1 << 14) * BLOCK
+
+
+def test_counts_that_are_lost_are_an_error_and_free_nothing():
+    bench = bench_of()
+    queue(bench, ("write", PG, A, 0, b"a" * 20 * BLOCK), ("clone", PG, A, B))
+    bench.settle()
+    bench.store.umount()
+    batch = Batch()
+    for key in records(bench, SHARED):
+        batch.delete(key)
+    bench.medium.engine.write(batch)
+    bench.store.mount()
+    for step in (("remove", PG, A), ("write", PG, A, 0, b"A" * BLOCK), ("truncate", PG, B, 5)):
+        with pytest.raises(InputOutput, match="shared blocks is damaged"):
+            queue(bench, step)
+    assert bench.store.read(PG, A) == bench.store.read(PG, B) == b"a" * 20 * BLOCK
 
 
 def test_what_is_behind_the_end_stays_zero():
