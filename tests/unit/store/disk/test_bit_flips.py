@@ -17,6 +17,7 @@ from spirula.store.disk.state import Options
 from spirula.store.disk.store import DiskObjectStore
 from spirula.store.objectstore import list_all
 from tests.unit.store.conformance import META, PG, History, ordered, txn
+from tests.unit.store.disk.images import image_of
 
 SIZE = 8 << 20
 LABEL, MARK, DATA = range(50), range(4096, 8192), range(8192, SIZE)
@@ -48,7 +49,7 @@ class Image:
         self.model = history.model
         self.folder = folder / "image"
         if killed:
-            shutil.copytree(folder / "alive", self.folder)
+            image_of(folder / "alive", self.folder)
         store.umount()
         if not killed:
             shutil.copytree(folder / "alive", self.folder)

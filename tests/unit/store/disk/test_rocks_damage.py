@@ -15,6 +15,7 @@ from spirula.errors import InputOutput
 from spirula.store.disk.engine import Batch, MemoryEngine
 from spirula.store.disk.manifest import check_manifest
 from spirula.store.disk.rocks import RocksEngine
+from tests.unit.store.disk.images import image_of
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +49,7 @@ class History:
                 logs = (folder / "alive").glob("*.log")
                 self.lengths = {path.name: path.stat().st_size for path in logs}
         self.folder = folder / "image"
-        shutil.copytree(folder / "alive", self.folder)
+        image_of(folder / "alive", self.folder)
         engine.close()
         assert found(self.folder) == self.states[-1]
 
