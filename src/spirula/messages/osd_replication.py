@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from spirula.denc import Opt, Raw, Vec, blob, default, s8, s32, since, u8, u32, u64
+from spirula.denc.features import PACIFIC
 from spirula.messages.base import Message, message
 from spirula.types.base import EVersion
 from spirula.types.ec_sub import ECSubRead, ECSubReadReply, ECSubWrite, ECSubWriteReply
@@ -16,7 +17,7 @@ from spirula.types.hobject import NO_SHARD, HObject
 from spirula.types.object_info import OSDReqId
 from spirula.types.pg import PGShard, SPGId
 from spirula.types.pg_log import PGLogEntry
-from spirula.types.pg_stats import PGStat
+from spirula.types.pg_stats import EncodedPGStat
 from spirula.types.transaction import Transaction
 
 MSG_OSD_EC_WRITE, MSG_OSD_EC_WRITE_REPLY = 108, 109
@@ -28,8 +29,25 @@ Trace = Annotated[bytes, Raw(24)]
 """Three numbers by which a tracer follows a request; zeros where nobody traces."""
 
 
+class _ToMany(Message):
+    """A message that goes to several OSDs as it is, and is encoded for the first of them."""
+
+    __slots__ = ("_payload",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._payload: tuple[int, tuple[int, int, bytes]] | None = None
+
+    def encode_payload(self, features: int = PACIFIC) -> tuple[int, int, bytes]:
+        """As `Message.encode_payload`; nothing may be changed after the first call."""
+        known = self._payload
+        if known is None or known[0] != features:
+            known = self._payload = features, super().encode_payload(features)
+        return known[1]
+
+
 @message(MSG_OSD_REPOP, version=3, compat=1)
-class MOSDRepOp(Message):
+class MOSDRepOp(_ToMany):
     """A replica's part of a write: log entries here, the transaction in the message's data.
 
     `logbl` is an encoded list of PGLogEntry; `pg_trim_to` and `min_last_complete_ondisk` are
@@ -45,7 +63,7 @@ class MOSDRepOp(Message):
     acks_wanted: u8
     version: EVersion
     logbl: blob
-    pg_stats: PGStat
+    pg_stats: EncodedPGStat
     pg_trim_to: EVersion
     new_temp_oid: HObject
     discard_temp_oid: HObject

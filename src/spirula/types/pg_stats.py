@@ -6,7 +6,8 @@ store_statfs_t). What an OSD reports about itself is in `osd_stats`.
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+import struct as _struct
+from typing import Annotated, Any, ClassVar, Self
 
 from spirula.denc import (
     Map,
@@ -25,9 +26,12 @@ from spirula.denc import (
     u32,
     u64,
 )
+from spirula.errors import Truncated
 from spirula.types.base import EVersion, UTime
 from spirula.types.interval_set import IntervalSet
 from spirula.types.pg import PGId, PGShard
+
+_LENGTH = _struct.Struct("<I")
 
 
 @struct(name="object_stat_sum_t", version=20, compat=14)
@@ -201,6 +205,47 @@ class PGStat(Struct):
         self.hitset_bytes_stats_invalid |= other.hitset_bytes_stats_invalid
         self.pin_stats_invalid |= other.pin_stats_invalid
         self.manifest_stats_invalid |= other.manifest_stats_invalid
+
+
+class EncodedPGStat(Struct):
+    """A PGStat as it is encoded: each sub-operation carries one, and few who get it look at it."""
+
+    __slots__ = ("raw",)
+    _denc_min_size: ClassVar[int] = 6
+
+    def __init__(self, raw: bytes = b"") -> None:
+        self.raw = raw or PGStat().encode()
+
+    @classmethod
+    def of(cls, stat: PGStat) -> Self:
+        """The statistics as they are now."""
+        return cls(stat.encode())
+
+    def decoded(self) -> PGStat:
+        """The statistics. Raises WireError."""
+        return PGStat.decode(self.raw)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EncodedPGStat) and self.raw == other.raw
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _enc(self, out: bytearray, features: int) -> None:
+        del features
+        out += self.raw
+
+    @classmethod
+    def _dec(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:
+        del features
+        (size,) = _LENGTH.unpack_from(buf, pos + 2)
+        after: int = pos + 6 + size
+        if after > end:
+            raise Truncated("length runs past the end", offset=pos, limit=end)
+        return cls(buf[pos:after]), after
+
+    def plain(self) -> Any:
+        """As JSON can hold it."""
+        return self.decoded().plain()
 
 
 @struct(name="store_statfs_t", version=1, compat=1)

@@ -18,7 +18,6 @@ from spirula.messages.osd_replication import (
     MOSDRepOpReply,
 )
 from spirula.osd.pg import meta, snap_index, stats, transfer
-from spirula.osd.pg.frozen import frozen
 from spirula.osd.pg.log import Trimmed
 from spirula.types.base import EVersion
 from spirula.types.hobject import HObject
@@ -26,6 +25,7 @@ from spirula.types.object_info import OSDReqId
 from spirula.types.osd_op import RequestFlag
 from spirula.types.pg import PGShard, SPGId
 from spirula.types.pg_log import PGLogEntry
+from spirula.types.pg_stats import EncodedPGStat
 from spirula.types.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class ReplicatedBackend:
     def __init__(self, pg: PG) -> None:
         self.pg = pg
         self.in_progress: dict[int, RepGather] = {}
+        self._from_primary = stats.FromPrimary()
 
     # ------------------------------------------------------------------------------ as the primary
 
@@ -94,36 +95,44 @@ class ReplicatedBackend:
         ctx, epoch, data = repop.ctx, pg.osdmap.epoch, transaction.encode()
         reqid = _NO_REQID if ctx is None else ctx.reqid
         logbl = b"".join((_COUNT.pack(len(raw)), *raw))
-        empty = b""
-        stats_now = frozen(pg.info.stats)
+        told = EncodedPGStat.of(pg.info.stats)
+        first = self._message(repop, reqid, logbl, told, data)
         for replica in pg.replicas:
             repop.waiting_for.add(replica.osd)
             info = pg.peering.peer_info[replica]
-            message = MOSDRepOp(
-                map_epoch=epoch,
-                min_epoch=pg.last_peering_reset,
-                trace=_NO_TRACE,
-                reqid=reqid,
-                pgid=SPGId(pg.pgid.pgid, replica.shard),
-                poid=repop.soid,
-                acks_wanted=_ACKS,
-                version=repop.version,
-                logbl=logbl,
-                pg_stats=frozen(info.stats) if info.is_incomplete else stats_now,
-                pg_trim_to=pg.trim_to,
-                new_temp_oid=_NO_OBJECT,
-                discard_temp_oid=_NO_OBJECT,
-                from_=pg.whoami,
-                updated_hit_set_history=None,
-                min_last_complete_ondisk=pg.min_last_complete_ondisk,
-            )
-            message.tid = repop.tid
-            if repop.soid <= info.last_backfill:
-                message.data = data
-            else:
-                empty = empty or Transaction().encode()
-                message.data = empty
+            message = first
+            if info.is_incomplete:
+                has_it = repop.soid <= info.last_backfill
+                told = EncodedPGStat.of(info.stats)
+                payload = data if has_it else Transaction().encode()
+                message = self._message(repop, reqid, logbl, told, payload)
             pg.services.send_osd(replica.osd, message, epoch)
+
+    def _message(
+        self, repop: RepGather, reqid: OSDReqId, logbl: bytes, told: EncodedPGStat, data: bytes
+    ) -> MOSDRepOp:
+        pg = self.pg
+        message = MOSDRepOp(
+            map_epoch=pg.osdmap.epoch,
+            min_epoch=pg.last_peering_reset,
+            trace=_NO_TRACE,
+            reqid=reqid,
+            pgid=pg.pgid,
+            poid=repop.soid,
+            acks_wanted=_ACKS,
+            version=repop.version,
+            logbl=logbl,
+            pg_stats=told,
+            pg_trim_to=pg.trim_to,
+            new_temp_oid=_NO_OBJECT,
+            discard_temp_oid=_NO_OBJECT,
+            from_=pg.whoami,
+            updated_hit_set_history=None,
+            min_last_complete_ondisk=pg.min_last_complete_ondisk,
+        )
+        message.tid = repop.tid
+        message.data = data
+        return message
 
     def submit_log(self, repop: RepGather, entries: list[PGLogEntry]) -> None:
         """Has log entries without a change remembered everywhere."""
@@ -169,6 +178,7 @@ class ReplicatedBackend:
     def on_change(self) -> None:
         """A new interval begins: nothing that is under way is waited for any more."""
         self.in_progress.clear()
+        self._from_primary = stats.FromPrimary()
 
     # -------------------------------------------------------------------------------- as a replica
 
@@ -194,7 +204,7 @@ class ReplicatedBackend:
         if not entries or entries[0].version <= pg.info.last_update:
             raise WireError(f"a write of {pg} at {message.version} is not newer than its log")
         done = _RepModify(pg, message, pg.info.last_complete)
-        stats.take_primarys(pg, message.pg_stats)
+        self._from_primary.take(pg, message.pg_stats)
         local = Transaction()
         log_operation(
             pg,

@@ -7,12 +7,15 @@ report. Called by `replicated`, `peering`, and the OSD's reports. Upstream: `Pee
 
 from __future__ import annotations
 
+import functools
+import struct as _struct
 from typing import TYPE_CHECKING
 
+from spirula.errors import WireError
 from spirula.osd.ops.context import StatDelta
 from spirula.types.base import UTime
 from spirula.types.pg import NO_OSD, PGShard, PGState
-from spirula.types.pg_stats import ObjectStatSum, PGStat
+from spirula.types.pg_stats import EncodedPGStat, ObjectStatSum, PGStat
 
 if TYPE_CHECKING:
     from spirula.osd.pg.state import PG
@@ -28,6 +31,8 @@ _FAST = (
     "num_objects_dirty",
 )
 """Counters that the fast part of the info has (PGFastInfo); another one needs all of it written."""
+_COUNTERS = _struct.Struct("<18q")
+"""The counters up to the last one of `_FAST`, as ObjectStatSum has them."""
 _SLOW = tuple(f.name for f in ObjectStatSum._denc_fields if f.name not in _FAST)
 _SLOW_CHANGES = tuple(name for name in StatDelta.__slots__ if name not in _FAST)
 _ACTIVE = int(PGState.ACTIVE)
@@ -44,12 +49,47 @@ def apply_delta(pg: PG, delta: StatDelta) -> None:
         delta.add_to(pg.peering.peer_info[target].stats.stats.sum)
 
 
-def take_primarys(pg: PG, stats: PGStat) -> None:
-    """A replica takes over what the primary counts."""
-    info = pg.info
-    old, info.stats = info.stats, stats
-    if not pg.meta.dirty_info and _slow_part(old) != _slow_part(stats):
-        pg.meta.dirty_info = True
+class FromPrimary:
+    """What a replica takes over of what the primary counts; told with every write.
+
+    Most often only counters have changed that each write changes. What is told is compared with
+    what was told before as it is encoded, and these counters alone are taken from it.
+    """
+
+    __slots__ = ("_kept", "_stats")
+
+    def __init__(self) -> None:
+        self._kept: tuple[object, ...] = ()
+        self._stats: PGStat | None = None
+
+    def take(self, pg: PG, told: EncodedPGStat) -> None:
+        """Takes over the statistics. Raises WireError."""
+        info, raw = pg.info, told.raw
+        start, end = _counters_at()
+        if len(raw) < end:
+            raise WireError("statistics of a PG end before their counters")
+        counters = _COUNTERS.unpack_from(raw, start)
+        kept = raw[:start], raw[end:], counters[2], counters[4:7], counters[11:17]
+        if kept == self._kept and info.stats is self._stats:
+            total = info.stats.stats.sum
+            total.num_bytes, total.num_objects, _, total.num_object_copies = counters[:4]
+            total.num_rd, total.num_rd_kb, total.num_wr, total.num_wr_kb = counters[7:11]
+            total.num_objects_dirty = counters[17]
+            return
+        old, info.stats = info.stats, told.decoded()
+        if not pg.meta.dirty_info and _slow_part(old) != _slow_part(info.stats):
+            pg.meta.dirty_info = True
+        self._kept, self._stats = kept, info.stats
+
+
+@functools.cache
+def _counters_at() -> tuple[int, int]:
+    """Where the first counters, up to the last of `_FAST`, are in an encoded PGStat."""
+    zeros, other = PGStat(), PGStat()
+    other.stats.sum.num_bytes = -1
+    pairs = zip(zeros.encode(), other.encode(), strict=True)
+    start = next(at for at, (one, two) in enumerate(pairs) if one != two)
+    return start, start + _COUNTERS.size
 
 
 def _slow_part(stats: PGStat) -> list[object]:
