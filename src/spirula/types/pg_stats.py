@@ -228,8 +228,6 @@ class EncodedPGStat(Struct):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, EncodedPGStat) and self.raw == other.raw
 
-    __hash__ = None  # type: ignore[assignment]
-
     def _enc(self, out: bytearray, features: int) -> None:
         del features
         out += self.raw
