@@ -98,7 +98,7 @@ def create(
     pg.meta.dirty_info = pg.meta.dirty_big_info = pg.meta.dirty_epoch = True
     pg.meta.rewrite_log = True
     meta.write(pg, transaction)
-    pg.store.queue_transactions(pg.coll, (transaction,), on_commit=pg.on_store_result)
+    pg.queue((transaction,), pg.on_store_result)
     if pg.is_primary:
         pg.set_state(on=PGState.CREATING)
     return pg

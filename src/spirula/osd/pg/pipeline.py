@@ -211,7 +211,11 @@ def execute_ctx(ctx: OpContext) -> None:
     if not ctx.user_at_version:
         ctx.user_at_version = ctx.obc.info.user_version
     ctx.resume = None
-    result = prepare.prepare_transaction(ctx)
+    try:
+        result = prepare.prepare_transaction(ctx)
+    except BaseException:
+        _release(ctx)  # whatever it was, others may go on with the object
+        raise
     if result == -EINPROGRESS:
         since = pg.last_peering_reset
         ctx.resume = lambda: _resume(ctx, since)

@@ -88,7 +88,7 @@ class ReplicatedBackend:
             self.in_progress[repop.tid] = repop
             self._send(repop, transaction, raw)
         log_operation(pg, entries, raw, pg.trim_to, repop.version, transaction)
-        pg.store.queue_transactions(pg.coll, (transaction,), on_commit=repop.on_local_commit)
+        pg.queue((transaction,), repop.on_local_commit)
 
     def _send(self, repop: RepGather, transaction: Transaction, raw: list[bytes]) -> None:
         pg = self.pg
@@ -158,7 +158,7 @@ class ReplicatedBackend:
                 pg_roll_forward_to=pg.min_last_complete_ondisk,
             )
             pg.services.send_osd(replica.osd, message, epoch)
-        pg.store.queue_transactions(pg.coll, (transaction,), on_commit=repop.on_local_commit)
+        pg.queue((transaction,), repop.on_local_commit)
 
     def _on_reply(self, message: MOSDRepOpReply) -> None:
         if message.ack_type & _ONDISK:
@@ -218,7 +218,7 @@ class ReplicatedBackend:
         pg.min_last_complete_ondisk = message.min_last_complete_ondisk
         for entry in entries:
             pg.objects.forget(entry.soid)
-        pg.store.queue_transactions(pg.coll, (local, transaction), on_commit=done.on_commit)
+        pg.queue((local, transaction), done.on_commit)
 
     def _on_update_log(self, message: MOSDPGUpdateLogMissing) -> None:
         pg = self.pg
@@ -234,7 +234,7 @@ class ReplicatedBackend:
             version,
             transaction,
         )
-        pg.store.queue_transactions(pg.coll, (transaction,), on_commit=done.on_commit)
+        pg.queue((transaction,), done.on_commit)
 
 
 class _RepModify:

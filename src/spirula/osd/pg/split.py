@@ -57,7 +57,7 @@ def split(pg: PG, old_pg_num: int, mapping_of: Callable[[PGId], PGMapping]) -> l
         one.meta.dirty_info = one.meta.dirty_big_info = one.meta.dirty_epoch = True
         one.meta.rewrite_log = True
         meta.write(one, transaction)
-    pg.store.queue_transactions(pg.coll, (transaction,), on_commit=pg.on_store_result)
+    pg.queue((transaction,), pg.on_store_result)
     return children
 
 

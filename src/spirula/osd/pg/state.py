@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spirula.denc.features import PACIFIC
+from spirula.errors import InvariantBroken, SpirulaError
 from spirula.osd.pg import admission, availability, pipeline
 from spirula.osd.pg.snap_trim import SnapTrimmer
 from spirula.types.base import EVersion
@@ -24,7 +25,7 @@ from spirula.types.snap import SnapContext
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from spirula.classes.registry import ClassRegistry
     from spirula.maps.osdmap import OSDMap
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from spirula.osd.pg.shared import Shared
     from spirula.osd.pg.waiting import Waiting
     from spirula.osd.services import Services
+    from spirula.store.keyvalue import Done
     from spirula.store.objectstore import ObjectStore
     from spirula.types.entity import EntityAddr
     from spirula.types.hobject import GHObject, HObject
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from spirula.types.pg_log import PGLogEntry
     from spirula.types.pg_stats import PGStat
     from spirula.types.pool import PGPool
+    from spirula.types.transaction import Transaction
 
 
 _ACTIVE = int(PGState.ACTIVE)
@@ -181,6 +184,17 @@ class PG:
         if state != self.state:
             self.state = state
             self.stats_changed = True
+
+    def queue(self, transactions: Sequence[Transaction], on_commit: Done) -> None:
+        """Has the store carry out what the PG's memory knows as done already.
+
+        So an error ends the OSD: started again, it knows what its store knows.
+        """
+        try:
+            self.store.queue_transactions(self.coll, transactions, on_commit=on_commit)
+        except SpirulaError as error:
+            self.shared.store_failed(error)
+            raise InvariantBroken(f"{self} has what its store did not take: {error}") from error
 
     def on_store_result(self, error: Exception | None) -> None:
         """What nobody waits for is on disk, or never will be: then the OSD ends."""

@@ -443,7 +443,7 @@ def _queue(pg: PG, transaction: Transaction, then: object) -> None:
         elif not pg.has_reset_since(since) and callable(then):
             then()
 
-    pg.store.queue_transactions(pg.coll, (transaction,), on_commit=on_commit)
+    pg.queue((transaction,), on_commit)
 
 
 def _nothing() -> None:

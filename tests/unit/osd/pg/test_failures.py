@@ -6,7 +6,9 @@ import copy
 
 import pytest
 
+from spirula.errors import InvariantBroken, NoSpace
 from spirula.messages.osd_client import BackoffOp
+from spirula.osd.ops import prepare
 from spirula.store import pg_meta
 from spirula.types.hobject import GHObject
 from spirula.types.pg import Coll
@@ -218,3 +220,41 @@ def test_nobody_serves_while_the_newest_writes_may_be_elsewhere(client):
     cluster.settle()
     assert cluster.ask(client, "a", read()).ops[0].outdata == b"2"
     check_alike(cluster)
+
+
+def test_a_store_that_fails_ends_the_osd_before_anything_is_answered(client):
+    cluster = started(1)
+    cluster.nodes[0].store.fail(NoSpace("the disk is gone"))
+    tid = cluster.send(client, cluster.request("a", write_full(b"1")))
+    cluster.settle()
+    assert isinstance(cluster.nodes[0].failed, NoSpace)
+    assert client.reply(tid) is None
+
+
+def test_a_store_without_room_ends_the_osd_and_has_nothing_of_the_write(client):
+    cluster = started(1)
+    cluster.ask(client, "a", write_full(b"1"))
+    node = cluster.nodes[0]
+    node.store.limit(1)
+    with pytest.raises(InvariantBroken):
+        cluster.send(client, cluster.request("b", write_full(bytes(1 << 20))))
+    assert isinstance(node.failed, NoSpace)
+    assert client.reply(client.tid) is None
+    node.crash()
+    node.store.limit(1 << 40)
+    cluster.new_map(up=[])
+    node.restart()
+    cluster.new_map(up=[0])
+    cluster.wait()
+    assert cluster.ask(client, "a", read()).ops[0].outdata == b"1"
+    assert cluster.ask(client, "b", write_full(b"2")).result == 0
+    check_alike(cluster)
+
+
+def test_a_bug_in_one_request_does_not_block_the_object(client, monkeypatch):
+    cluster = started(1)
+    monkeypatch.setattr(prepare, "prepare_transaction", lambda ctx: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        cluster.send(client, cluster.request("a", write_full(b"1")))
+    monkeypatch.undo()
+    assert cluster.ask(client, "a", write_full(b"2")).result == 0

@@ -39,7 +39,7 @@ class Work:
         pg = self.pg
         meta.write(pg, self.transaction)
         if self.transaction or self.committed:
-            pg.store.queue_transactions(pg.coll, (self.transaction,), on_commit=self._on_commit)
+            pg.queue((self.transaction,), self._on_commit)
         epoch = pg.osdmap.epoch
         for osd, message in self.messages:
             pg.services.send_osd(osd, message, epoch)
