@@ -228,6 +228,9 @@ class EncodedPGStat(Struct):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, EncodedPGStat) and self.raw == other.raw
 
+    def __hash__(self) -> int:
+        return hash(self.raw)
+
     def _enc(self, out: bytearray, features: int) -> None:
         del features
         out += self.raw
