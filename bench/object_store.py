@@ -42,6 +42,8 @@ PG = Coll.of(SPGId(PGId(POOL, 0)))
 SMALL, LARGE = 4096, 4 << 20
 WRITERS = 16
 TURNS = 4
+MOST_PER_S = 30_000
+"""Small writes that are made ready for each second."""
 PER_TRANSACTION = 20
 """Objects made by one transaction, where many are to be made."""
 rng = random.Random(1)
@@ -52,6 +54,14 @@ def name(number: int) -> GHObject:
     spread = number * 2654435761 & 0xFFFFFFFF
     oid = HObject.of(POOL, f"rbd_data.ab54a98ceb1f0ad2.{number:016x}", spread, snap=NOSNAP)
     return GHObject(oid, GHMIN.generation, -1)
+
+
+def transaction(*steps: tuple) -> Transaction:
+    """One of (method, arguments...)."""
+    made = Transaction()
+    for method, *arguments in steps:
+        getattr(made, method)(*arguments)
+    return made
 
 
 class Bench:
@@ -73,9 +83,9 @@ class Bench:
             self.queue(("create_collection", PG, 0))
 
     def queue(self, *steps: tuple) -> None:
-        made = Transaction()
-        for method, *arguments in steps:
-            getattr(made, method)(*arguments)
+        self.submit(transaction(*steps))
+
+    def submit(self, made: Transaction) -> None:
         begin = time.perf_counter()
 
         def done(error: Exception | None) -> None:
@@ -104,11 +114,11 @@ class Meter:
         self.count = self.seconds = self.cpu = 0.0
 
     def run(self, action, seconds: float) -> None:
-        """Do it over and over; it says how many operations it did."""
+        """Do it over and over; it says how many operations it did, 0 if it cannot go on."""
         begin, cpu = time.perf_counter(), time.process_time()
-        while (now := time.perf_counter()) - begin < seconds:
-            self.count += action()
-        self.seconds += now - begin
+        while time.perf_counter() - begin < seconds and (count := action()):
+            self.count += count
+        self.seconds += time.perf_counter() - begin
         self.cpu += time.process_time() - cpu
 
     @property
@@ -132,8 +142,8 @@ def small_writes(folder: Path, seconds: float) -> list[dict]:
     found = []
     for what in ("overwrite", "new object"):
         bench = Bench(folder / what.replace(" ", "_"))
-        step = small_step(bench, what)
-        batches = recorded_batches(bench, step)
+        make = small_write(bench, what)
+        batches = recorded_batches(bench, make)
         bare_folder = folder / f"bare_{what.replace(' ', '_')}"
         bare_folder.mkdir()
         bare = RocksEngine(bare_folder, create=True)
@@ -145,14 +155,19 @@ def small_writes(folder: Path, seconds: float) -> list[dict]:
             bare.sync()
             return WRITERS
 
-        def write(bench=bench, step=step) -> int:
-            step()
-            bench.pump(WRITERS - 1)
-            return 1
-
         for _ in range(TURNS):
             theirs.run(group, seconds / TURNS)
             bench.latencies.clear()
+            # As the engine gets its batches, the store gets its transactions: they are there.
+            ready = [make() for _ in range(int(MOST_PER_S * seconds / TURNS))]
+
+            def write(bench=bench, ready=ready) -> int:
+                if not ready:
+                    return 0
+                bench.submit(ready.pop())
+                bench.pump(WRITERS - 1)
+                return 1
+
             ours.run(write, seconds / TURNS)
             bench.pump()
         found.append(row(f"4 KiB {what}s, {WRITERS} in flight", "op/s", ours, theirs, 0.6))
@@ -164,26 +179,26 @@ def small_writes(folder: Path, seconds: float) -> list[dict]:
     return found
 
 
-def small_step(bench: Bench, what: str):
-    """A function that queues one small write."""
+def small_write(bench: Bench, what: str):
+    """A function that gives a transaction of one small write."""
     data = [rng.randbytes(SMALL) for _ in range(16)]
     if what == "new object":
         numbers = iter(range(1000, 1 << 60))
-        return lambda: bench.queue(("write", PG, name(next(numbers)), 0, rng.choice(data)))
+        return lambda: transaction(("write", PG, name(next(numbers)), 0, rng.choice(data)))
     objects = [name(number) for number in range(32)]
     for oid in objects:
         bench.queue(("write", PG, oid, 0, rng.randbytes(LARGE)))
         bench.pump(2)
     bench.pump()
 
-    def overwrite() -> None:
+    def overwrite() -> Transaction:
         offset = rng.randrange(LARGE // SMALL) * SMALL
-        bench.queue(("write", PG, rng.choice(objects), offset, rng.choice(data)))
+        return transaction(("write", PG, rng.choice(objects), offset, rng.choice(data)))
 
     return overwrite
 
 
-def recorded_batches(bench: Bench, step) -> list[Batch]:
+def recorded_batches(bench: Bench, make) -> list[Batch]:
     """What the store hands to its engine for groups of 16 writes."""
     engine = bench.store._mounted.opened.engine
     batches: list[Batch] = []
@@ -199,7 +214,7 @@ def recorded_batches(bench: Bench, step) -> list[Batch]:
     bench.threaded = False
     for _ in range(200):
         for _ in range(WRITERS):
-            step()
+            bench.submit(make())
         bench.pump()
     del engine.write
     commits.start()
@@ -382,11 +397,14 @@ def profile(folder: Path, seconds: float) -> None:
     """Where the time of small writes and reads goes, in one thread."""
     for what in ("overwrite", "new object"):
         bench = Bench(folder / f"profile {what}", threaded=False)
-        step = small_step(bench, what)
+        make = small_write(bench, what)
+        ready = [make() for _ in range(int(MOST_PER_S * seconds * 2))]
 
-        def group(bench=bench, step=step) -> int:
+        def group(bench=bench, ready=ready) -> int:
+            if len(ready) < WRITERS:
+                return 0
             for _ in range(WRITERS):
-                step()
+                bench.submit(ready.pop())
             bench.pump()
             return WRITERS
 
