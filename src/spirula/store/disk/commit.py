@@ -22,6 +22,7 @@ from time import sleep
 
 from spirula.errors import CephError, InputOutput
 from spirula.store.allocator import Extent
+from spirula.store.disk.behind import SyncBehind
 from spirula.store.disk.blockfile import BlockDevice
 from spirula.store.disk.engine import Batch, Engine
 from spirula.store.disk.freelist import FreeList
@@ -95,6 +96,7 @@ class Commits:
         self._unapplied: dict[int, bytes] = {}
         self._applied = free.sequence
         self._synced = free.sequence
+        self._behind = SyncBehind(device)
         # Freed space that a log may overwrite, and that which can be released.
         self._kept_back: list[Extent] = []
         self._released: list[Extent] = []
@@ -104,6 +106,7 @@ class Commits:
 
     def start(self) -> None:
         """Let a thread of its own land what is queued."""
+        self._behind.start()
         self._thread = Thread(target=self._run, name="store-commit", daemon=True)
         self._thread.start()
 
@@ -136,8 +139,9 @@ class Commits:
         else:
             while self.land():
                 pass
+        self._behind.stop()
         self._attempt(lambda: self._trim(checkpoint=True))
-        self._attempt(self._device.sync)
+        self._attempt(self._sync)
         self._report()
 
     # --- who lands ---
@@ -273,7 +277,7 @@ class Commits:
             for offset, parts in chain.from_iterable([entry.unneeded for entry in entries]):
                 length = sum([len(part) for part in parts])
                 self._device.advise(offset, length, needed=False)
-        trimmed = self._trimmed() if self._log_bytes >= self._options.log_bytes else 0
+        trimmed = self._trimmed_behind()
         if trimmed:
             batch.delete_range(log_key(self._log[0][0]), log_key(trimmed + 1))
         if log:
@@ -309,7 +313,7 @@ class Commits:
         self._device.write(start, buffers)
 
     def _sync(self) -> None:
-        self._device.sync()
+        self._behind.sync()
         self._synced = self._applied
 
     # --- the log, and space ---
@@ -328,6 +332,22 @@ class Commits:
                 if extent[1] >= self._options.discard_from:
                     self._device.discard(*extent)
                 self._released.append(extent)
+
+    def _trimmed_behind(self) -> int:
+        """Up to which group the log can go with the next batch, as a rule without waiting.
+
+        When it has half of its bytes, a sync is asked for; when that is done, this half goes.
+        """
+        if not self._log or self._log_bytes < self._options.log_bytes // 2:
+            return 0
+        self._synced = max(self._synced, self._behind.synced)
+        if self._log[len(self._log) // 2][0] <= self._synced:
+            return self._synced
+        if self._log_bytes >= self._options.log_bytes:
+            return self._trimmed()
+        self._tidy()
+        self._behind.ask(self._applied)
+        return 0
 
     def _trimmed(self) -> int:
         """Up to which group the log can go with the next batch; 0 if there is none."""

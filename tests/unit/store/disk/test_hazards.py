@@ -11,9 +11,11 @@ import pytest
 
 from spirula.errors import InputOutput, InvariantBroken, NoSpace
 from spirula.store.checksums import ChecksumType
+from spirula.store.disk.behind import SyncBehind
 from spirula.store.disk.engine import Batch
 from spirula.store.disk.layout import FIRST_BLOCK, LOG, SHARD, SHARED
 from spirula.store.disk.medium import FolderMedium, MemoryMedium
+from spirula.store.disk.memory_block import MemoryBlockDevice
 from spirula.store.disk.mkfs import mkfs
 from spirula.store.disk.state import Options
 from spirula.store.disk.store import DiskObjectStore
@@ -140,6 +142,57 @@ def test_the_log_stays_short_and_goes_only_when_its_blocks_are_safe():
             assert bench.store.read(PG, A) == data
     bench.store.umount()
     assert not records(bench, LOG)
+
+
+def test_the_log_is_trimmed_beside_the_commits():
+    calls = SimpleQueue()
+    medium = MemoryMedium(1 << 24)
+    store = DiskObjectStore(medium, calls.put, Options(log_bytes=100 * BLOCK))
+    store.mount()
+    told = []
+
+    def write(*step):
+        store.queue_transactions(PG, [txn(step)], None, told.append)
+        while len(told) < 1:
+            calls.get(timeout=10)()
+        assert told.pop() is None
+
+    write("create_collection", PG, 0)
+    data = bytearray(b"a" * 200 * BLOCK)
+    write("write", PG, A, 0, bytes(data))
+    syncs = medium.device.syncs
+    for number in range(1000):
+        at = number * 77 % 200 * BLOCK
+        data[at : at + 4] = b"%4d" % number
+        write("write", PG, A, at, b"%4d" % number)
+        kept = len(list(medium.engine.iterate(LOG, b"e")))
+        assert kept <= 101
+    assert 10 <= medium.device.syncs - syncs <= 40
+    # The thread goes on while the power is cut: what it writes then goes nowhere.
+    left = MemoryMedium.after_crash(medium)
+    with pytest.raises(InvariantBroken, match="closed"):
+        store.read(PG, A)
+    bench = DiskBench(left)
+    assert bench.store.read(PG, A) == data
+
+
+def test_a_sync_that_failed_beside_the_commits_fails_theirs():
+    device = MemoryBlockDevice(1 << 20)
+    behind = SyncBehind(device)
+    behind.ask(3)  # there is no thread
+    behind.start()
+    behind.ask(5)
+    behind.stop()
+    assert (behind.synced, device.syncs) == (5, 1)
+    behind.start()
+    device.fail(InputOutput("the disk is gone"))
+    behind.ask(7)
+    behind.stop()
+    device.fail(None)
+    assert behind.synced == 5
+    for _ in range(2):
+        with pytest.raises(InputOutput, match="gone"):
+            behind.sync()
 
 
 def test_a_large_write_is_written_once():

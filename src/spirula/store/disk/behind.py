@@ -1,0 +1,66 @@
+"""Syncing the block file beside the commits, so that none of them waits for the log's blocks.
+
+The blocks that the log brings to their places are many and scattered; a disk takes a tenth of a
+second for what a trim of the log wants to be durable. For `commit`, whose own syncs go through
+here, too: the machine tells an error of a write to one sync only.
+"""
+
+from __future__ import annotations
+
+from queue import SimpleQueue
+from threading import Lock, Thread
+
+from spirula.errors import CephError
+from spirula.store.disk.blockfile import BlockDevice
+
+
+class SyncBehind:
+    """Syncs of one device. After one has failed, here or in the thread, all fail."""
+
+    def __init__(self, device: BlockDevice) -> None:
+        self._device = device
+        self._lock = Lock()
+        self._requests: SimpleQueue[int | None] = SimpleQueue()
+        self._thread: Thread | None = None
+        self._error: CephError | None = None
+        self._busy = False
+        self.synced = 0
+        """The largest number that was asked for and is done."""
+
+    def start(self) -> None:
+        """Let a thread do what is asked for."""
+        self._thread = Thread(target=self._serve, name="store-sync", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, after what it is doing."""
+        if self._thread is not None:
+            self._requests.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def ask(self, number: int) -> None:
+        """Sync what was written until now, some time; not if a sync is under way, or no thread."""
+        if self._thread is not None and not self._busy:
+            self._busy = True
+            self._requests.put(number)
+
+    def sync(self) -> None:
+        """Return when all that was written is durable."""
+        with self._lock:
+            if self._error is not None:
+                raise self._error
+            try:
+                self._device.sync()
+            except CephError as error:
+                self._error = error
+                raise
+
+    def _serve(self) -> None:
+        while (number := self._requests.get()) is not None:
+            try:
+                self.sync()
+            except CephError:
+                return  # the next commit that wants a sync is told, and `_busy` stays
+            self.synced = number
+            self._busy = False
