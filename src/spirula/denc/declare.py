@@ -324,7 +324,8 @@ def _make_dataclass(cls: type[_T], *, frozen: bool) -> tuple[type[_T], list[Fiel
     if "__init__" in cls.__dict__:
         raise TypeError(f"{cls.__name__}: a declared type has no __init__ of its own")
     order = frozen and "__lt__" not in cls.__dict__
-    return dataclasses.dataclass(cls, slots=True, unsafe_hash=frozen, order=order), fields
+    hashed = frozen and "__hash__" not in cls.__dict__
+    return dataclasses.dataclass(cls, slots=True, unsafe_hash=hashed, order=order), fields
 
 
 def codec_zero(codec: Codec, factory: Callable[[], Any]) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import struct as _struct
+from collections.abc import Callable
 from functools import total_ordering
 from typing import Any, ClassVar, Self
 
@@ -87,9 +88,41 @@ class SObject(Struct):
 
 
 class _Ordered(Struct):
-    """Base of names: a place for the sort key, made when it is first asked for."""
+    """Base of names: a place for sort key and hash, made when they are first asked for."""
 
-    __slots__ = ("_order",)
+    __slots__ = ("_hash", "_order")
+
+    @classmethod
+    def _denc_compiled(cls) -> None:
+        if cls._denc_compile is None:
+            made: Any = cls
+            made._dec = staticmethod(_remembering(cls._dec))
+
+
+_Decode = Callable[[bytes, int, int, int], tuple[Any, int]]
+_REMEMBERED = 1024
+"""Names that are found again by their encoding: a sub-operation has its object three times."""
+_ENVELOPE_SINCE = 3
+
+
+def _remembering(decode: _Decode) -> _Decode:
+    """The same, and what was decoded lately is not made anew."""
+    known: dict[bytes, Any] = {}
+
+    def remembered(buf: bytes, pos: int, end: int, features: int) -> tuple[Any, int]:
+        after = pos + 6 + int.from_bytes(buf[pos + 2 : pos + 6], "little")
+        if buf[pos] < _ENVELOPE_SINCE or after > end:
+            return decode(buf, pos, end, features)
+        raw = buf[pos:after]
+        found = known.get(raw)
+        if found is None:
+            found, _ = decode(buf, pos, end, features)
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            known[raw] = found
+        return found, after
+
+    return remembered
 
 
 @struct(name="hobject_t", version=4, compat=3, legacy=(3, 3), frozen=True)
@@ -111,6 +144,7 @@ class HObject(_Ordered):
 
     def __post_init__(self) -> None:
         self._order: tuple[Any, ...] | None = None
+        self._hash = 0
         if self.max:
             # some releases wrote ends that carried more than the mark
             self.key = self.oid = self.nspace = ""
@@ -158,6 +192,12 @@ class HObject(_Ordered):
             bits = reverse_bits(self.hash)
             self._order = (self.max, self.pool, bits, space, placed_by, name, self.snap)
         return self._order
+
+    def __hash__(self) -> int:
+        found = self._hash
+        if not found:
+            found = self._hash = hash((self.hash, self.oid, self.snap, self.pool, self.nspace))
+        return found
 
     def __lt__(self, other: HObject) -> bool:
         return self.order < other.order
