@@ -14,6 +14,7 @@ from spirula.errors import CephError, InvariantBroken
 from spirula.osd.ops import caps
 from spirula.types.entity import AddrType, EntityType
 from spirula.types.hobject import NOSNAP, SNAPDIR
+from spirula.types.log import LogLevel
 from spirula.types.osd_op import OpCode, RequestFlag
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from spirula.osd.ops.context import ClientSession
     from spirula.osd.pg.state import PG
     from spirula.types.entity import EntityAddr
+    from spirula.types.hobject import HObject
 
 EBLOCKLISTED = ESHUTDOWN
 """What clients on the blocklist are answered (upstream's name for the number)."""
@@ -47,6 +49,15 @@ def is_outdated(pg: PG, request: MOSDOp, session: ClientSession) -> bool:
     if has(session.features, SERVER_NAUTILUS):
         return epoch < pool.last_force_op_resend
     return epoch < pool.last_force_op_resend_prenautilus
+
+
+def is_of_pg(pg: PG, hobj: HObject) -> bool:
+    """The PG can have the object; a client who thinks so wrongly will see it by a newer map."""
+    pgid = pg.pgid.pgid
+    if hobj.pool == pgid.pool and hobj.matches(pg.bits, pgid.seed):
+        return True
+    pg.services.clog(LogLevel.WARN, f"{pgid} does not contain {hobj.head()}")
+    return False
 
 
 def may_come_here(pg: PG, request: MOSDOp, needs: OpNeeds) -> bool:

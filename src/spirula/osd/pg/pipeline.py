@@ -63,6 +63,8 @@ _NOT_READABLE = int(PGState.WAIT | PGState.LAGGY)
 def do_op(pg: PG, request: MOSDOp) -> None:
     """Carries out a request, or has it wait. The PG is active, the request not outdated."""
     session: ClientSession = request.connection.priv
+    if not admission.is_of_pg(pg, request.hobj):
+        return
     try:
         needs = caps.op_needs(request, pg.shared.classes.open)
         if request.flags & _PARALLELEXEC:

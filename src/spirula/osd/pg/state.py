@@ -108,6 +108,8 @@ class PG:
     last_peering_reset: int = 0
     acting_features: int = PACIFIC
     deleted: bool = False
+    bits: int = 0
+    """How many low bits of a hash tell that an object is of this PG."""
     split_in: int = 0
     """The epoch in which this PG was split off: upstream's have it speak by the next map only."""
     backoffs: list[Backoff] = field(default_factory=list)

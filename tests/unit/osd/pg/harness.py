@@ -444,7 +444,7 @@ class Cluster:
 
 def object_of(name: str) -> HObject:
     """An object of the pool."""
-    return HObject.of(POOL, name, str_hash(2, name.encode()), snap=NOSNAP)
+    return HObject.of(POOL, name, str_hash(2, name.encode("utf-8", "surrogateescape")), snap=NOSNAP)
 
 
 def write(data: bytes, offset: int = 0) -> OSDOp:

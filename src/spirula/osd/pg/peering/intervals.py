@@ -71,6 +71,7 @@ def take_pool(pg: PG, pool: PGPool) -> None:
     """Notes the pool's settings of the newest map."""
     was_full = bool(pg.pool.flags & PoolFlag.FULL)
     pg.pool = pool
+    pg.bits = pg.pgid.pgid.split_bits(pool.pg_num)
     if not was_full and pool.flags & PoolFlag.FULL:
         pg.info.history.last_epoch_marked_full = pg.osdmap.epoch
     if pool.flags & PoolFlag.POOL_SNAPS:
