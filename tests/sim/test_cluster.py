@@ -98,3 +98,29 @@ async def test_all_osds_are_killed_under_load_and_started_again(sim):
             await client.check()
     assert not world.stopped
     await world.admin.close()
+
+
+@histories(seeds=2)
+async def test_pools_are_deleted_while_their_snapshots_are_trimmed(sim):
+    """Nothing of a PG goes on when it is removed (an OSD ended: a trim wrote to what was gone)."""
+    world = World(sim, mons=1, osds=3, options={"mon_allow_pool_delete": "true"})
+    await world.start()
+    for number in range(3):
+        name = f"pool{number}"
+        locator = await world.make_pool(name)
+        clients = model_clients(world, locator, 2)
+        for client in clients:
+            client.monitors = world.admin.monitors
+            await client.run(40)
+            await client._make_snapshot()
+            await client.run(10)
+        for client in clients:
+            while client.snaps:
+                await client._remove_snapshot()
+        await sim.sleep(sim.rng.choice((0.0, 0.01, 0.3, 1.1)))
+        sure = {"pool2": name, "yes_i_really_really_mean_it": True}
+        await world.command("osd pool delete", pool=name, **sure)
+        await sim.sleep(3)
+        assert not world.stopped
+        assert all(not osd.daemon.osd.pgs.by_id for osd in world.osds)
+    await world.admin.close()

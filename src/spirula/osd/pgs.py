@@ -307,9 +307,7 @@ class PlacementGroups:
         """The PG's pool is gone: so is the PG, and what it holds."""
         del self.by_id[pg.pgid]
         self.shared.pg_count = len(self.by_id)
-        pg.deleted = True
-        lease.stop(pg)
-        backoff.release(pg)
+        _end(pg)
         remove_pg(self.osd, pg.pgid)
 
     def on_public_message(self, message: Message) -> None:
@@ -359,8 +357,7 @@ class PlacementGroups:
     def stop(self) -> None:
         """No timer of a PG is left."""
         for pg in self.by_id.values():
-            pg.deleted = True
-            lease.stop(pg)
+            _end(pg)
 
     def on_session_reset(self, session: Session) -> None:
         """A client is gone: its watches end after a while, its requests are dropped."""
@@ -411,3 +408,12 @@ class PlacementGroups:
     def pending_creates(self) -> int:
         """How many PGs were asked for that are not made yet."""
         return len(self.waiting_for_pg)
+
+
+def _end(pg: PG) -> None:
+    """Nothing of the PG goes on: no timer, no write, no watch; who waits for it asks again."""
+    pg.deleted = True
+    intervals.reset(pg)
+    lease.stop(pg)
+    pg.waiting.for_peered.clear()
+    pg.waiting.for_map.clear()
