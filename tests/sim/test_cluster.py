@@ -103,7 +103,8 @@ async def test_all_osds_are_killed_under_load_and_started_again(sim):
 @histories(seeds=2)
 async def test_pools_are_deleted_while_their_snapshots_are_trimmed(sim):
     """Nothing of a PG goes on when it is removed (an OSD ended: a trim wrote to what was gone)."""
-    world = World(sim, mons=1, osds=3, options={"mon_allow_pool_delete": "true"})
+    slow = {"osd_snap_trim_sleep": "0.7", "mon_allow_pool_delete": "true"}
+    world = World(sim, mons=1, osds=3, options=slow)
     await world.start()
     for number in range(3):
         name = f"pool{number}"
