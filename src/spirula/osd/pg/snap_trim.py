@@ -135,6 +135,7 @@ def kick(pg: PG) -> None:
 def _can_trim(pg: PG) -> bool:
     return bool(
         pg.trimmer.queue
+        and not pg.deleted
         and pg.is_primary
         and pg.is_active()
         and pg.state & PGState.CLEAN
@@ -146,12 +147,12 @@ def _can_trim(pg: PG) -> bool:
 def _stop(pg: PG) -> None:
     """Back to idle."""
     trimmer = pg.trimmer
-    if not trimmer.wanted:
-        return
-    trimmer.wanted, trimmer.snap, trimmer.in_flight = False, None, 0
     if trimmer.timer is not None:
         trimmer.timer.cancel()
         trimmer.timer = None
+    if not trimmer.wanted:
+        return
+    trimmer.wanted, trimmer.snap, trimmer.in_flight = False, None, 0
     pg.set_state(off=PGState.SNAPTRIM | PGState.SNAPTRIM_WAIT)
     pg.shared.trim_turns.give_back(pg)
 
@@ -167,6 +168,8 @@ def _begin(pg: PG) -> None:
 
 
 def _step_later(pg: PG, seconds: float) -> None:
+    if pg.trimmer.timer is not None:
+        pg.trimmer.timer.cancel()
     pg.trimmer.timer = pg.services.loop.call_later(seconds, partial(_step, pg))
 
 

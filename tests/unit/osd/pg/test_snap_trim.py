@@ -7,6 +7,8 @@ import random
 import pytest
 
 from spirula.osd.ops.context import INFO_ATTR, SNAPSET_ATTR
+from spirula.osd.pg import snap_trim
+from spirula.osd.pg.peering import intervals
 from spirula.osd.pg.snap_trim import key_prefixes
 from spirula.store import snap_mapper
 from spirula.store.objectstore import list_all
@@ -16,6 +18,7 @@ from spirula.types.object_info import ObjectFlag, ObjectInfo
 from spirula.types.osd_op import OpCode, OSDOp
 from spirula.types.pg import Coll, PGState
 from spirula.types.snap import ListSnapsResponse, SnapSet
+from spirula.types.transaction import Transaction
 from tests.unit.osd.pg.harness import PGID, POOL, Client, Cluster, append, delete, read, write_full
 
 _COLL = Coll.of(PGID)
@@ -224,3 +227,26 @@ def test_prefixes_of_keys_are_those_of_a_pgs_objects():
         for seed in (hash & ((1 << bits) - 1), draw.getrandbits(bits) if bits else 0):
             inside = any(name.key_text().startswith(each) for each in key_prefixes(3, seed, bits))
             assert inside == name.matches(bits, seed)
+
+
+def test_a_pg_that_is_removed_is_not_trimmed_any_more(cluster, client):
+    for n in range(5):
+        put(cluster, client, f"o{n}", write_full(b"data"))
+        put(cluster, client, f"o{n}", write_full(b"more"), seq=1, snaps=[1])
+    before = cluster.maps.current
+    before.removed_snaps_queue = before.new_removed_snaps = {POOL: IntervalSet([(1, 1)])}
+    cluster.new_map()
+    pg = cluster.primary
+    assert pg.trimmer.wanted
+    pg.deleted = True
+    intervals.reset(pg)
+    snap_trim.on_map(pg, cluster.maps.current)
+    snap_trim.kick(pg)
+    transaction = Transaction()
+    for gh in list(list_all(pg.store, _COLL)):
+        transaction.remove(_COLL, gh)
+    transaction.remove_collection(_COLL)
+    pg.store.queue_transactions(_COLL, [transaction])
+    cluster.clock.advance(5)
+    assert not pg.trimmer.wanted
+    assert not pg.shared.trim_turns.active
