@@ -24,7 +24,7 @@ _IOV_MAX = 1024
 """Buffers that the kernel takes in one call."""
 _AT_ONCE = 64 << 10
 """Bytes of one call: the kernel caches what it gets as one piece, and a small write into a piece of
-4 MiB costs it 20 us, into one of 256 KiB 5.5, into one of 64 KiB 4; less makes large writes dear."""
+4 MiB costs it 20 us, into one of 256 KiB 5.5, into one of 64 KiB 4; less is dear for large ones."""
 _BLKGETSIZE64 = 0x80081272
 _BLKDISCARD = 0x1277
 _KEEP_SIZE_AND_PUNCH_HOLE = 0x01 | 0x02
