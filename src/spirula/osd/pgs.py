@@ -19,7 +19,12 @@ from spirula.messages.base import Message
 from spirula.messages.osd_client import MOSDBackoff
 from spirula.messages.osd_mon import MOSDPGCreate2
 from spirula.messages.osd_op import MOSDOp
-from spirula.messages.osd_peering import MOSDPGLog, MOSDPGNotify2, MOSDPGQuery2
+from spirula.messages.osd_peering import (
+    MOSDPGLog,
+    MOSDPGNotify2,
+    MOSDPGQuery2,
+    MOSDPGRemove,
+)
 from spirula.osd.ops import watch
 from spirula.osd.peers import share_map
 from spirula.osd.pg import backoff, create, lease, split, stats
@@ -35,12 +40,14 @@ from spirula.store import pg_meta
 from spirula.types.log import LogLevel
 from spirula.types.osd_op import RequestFlag
 from spirula.types.past_intervals import PastIntervals
-from spirula.types.pg import CollType, PGId, SPGId
+from spirula.types.pg import Coll, CollType, PGId, SPGId
 from spirula.types.pg_info import PGHistory
 from spirula.types.pg_stats import PGStat
 
 _DOUBT_S = 10.0
 """How long a request waits for a map before the monitors are asked whether there is one."""
+_REMOVAL_S = 0.1
+"""How often it is looked whether an old PG is gone."""
 _WRITE, _FULL_TRY = int(RequestFlag.WRITE), int(RequestFlag.FULL_TRY)
 
 
@@ -208,8 +215,20 @@ class PlacementGroups:
 
     def on_pg_message(self, message: Message) -> None:
         """A message between PGs of two OSDs, of one or (as upstream's still send) of many."""
+        if isinstance(message, MOSDPGRemove):
+            self._on_remove(message)
+            return
         for one in one_by_one(message):
             self._on_message_of_pg(one)
+
+    def _on_remove(self, message: MOSDPGRemove) -> None:
+        """PGs that others have in full, and that are not to be here any more."""
+        for pgid in message.pg_list:
+            pg = self.by_id.get(pgid)
+            if pg is None or message.epoch < pg.last_peering_reset:
+                continue
+            if self.osd.whoami not in (*pg.up, *pg.acting):
+                self._remove(pg)
 
     def _on_message_of_pg(self, message: Message) -> None:
         found = pgid_of(message)
@@ -225,15 +244,27 @@ class PlacementGroups:
                 create.answer_for_absent(self.shared, message, self.osd.maps.epoch)
         elif isinstance(message, MOSDPGNotify2):
             notify = message.notify
-            if self._has_map(notify.epoch_sent, message):
+            if self._has_map(notify.epoch_sent, message) and self._may_make(found, message):
                 made = self._make(
                     found, notify.epoch_sent, notify.info.history, notify.past_intervals
                 )
                 self._hand_on(made, message)
         elif isinstance(message, MOSDPGLog) and self._has_map(message.epoch, message):
             epoch = message.query_epoch
-            made = self._make(found, epoch, message.info.history, message.past_intervals)
-            self._hand_on(made, message)
+            if self._may_make(found, message):
+                made = self._make(found, epoch, message.info.history, message.past_intervals)
+                self._hand_on(made, message)
+
+    def _may_make(self, pgid: SPGId, message: Message) -> bool:
+        """Whether a PG may be made here now; what asks for it waits while an old one is removed."""
+        osd = self.osd
+        mapping = osd.maps.mappings.get(pgid.pgid)
+        if osd.whoami not in (*mapping.acting, *mapping.up) or osd.is_stopping:
+            return False
+        if not osd.store.collection_exists(Coll.of(pgid)):
+            return True
+        osd.ports.loop.call_later(_REMOVAL_S, self._on_message_of_pg, message)
+        return False
 
     def _hand_on(self, pg: PG | None, message: Message) -> None:
         if pg is not None:

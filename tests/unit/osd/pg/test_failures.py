@@ -8,6 +8,7 @@ import pytest
 
 from spirula.errors import InvariantBroken, NoSpace
 from spirula.messages.osd_client import BackoffOp
+from spirula.messages.osd_peering import MOSDPGRemove
 from spirula.osd.ops import prepare
 from spirula.store import pg_meta
 from spirula.types.hobject import GHObject
@@ -258,3 +259,24 @@ def test_a_bug_in_one_request_does_not_block_the_object(client, monkeypatch):
         cluster.send(client, cluster.request("a", write_full(b"1")))
     monkeypatch.undo()
     assert cluster.ask(client, "a", write_full(b"2")).result == 0
+
+
+def test_who_need_not_have_the_pg_any_more_is_told_to_remove_it(client):
+    cluster = started(3, size=2)
+    cluster.new_map(up=[0, 1])
+    cluster.wait()
+    cluster.ask(client, "a", write_full(b"1"))
+    removed = []
+    post = cluster.post
+
+    def watched(sender, receiver, message):
+        if isinstance(message, MOSDPGRemove):
+            removed.append((sender, receiver, message.pg_list))
+        post(sender, receiver, message)
+
+    cluster.post = watched
+    cluster.new_map(up=[0, 2])
+    cluster.wait()
+    assert cluster.state == "active+clean"
+    assert cluster.stored(2, "a") == b"1"
+    assert removed[-1] == (0, 1, [PGID])

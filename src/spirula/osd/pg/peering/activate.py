@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from spirula.errors import InvariantBroken
-from spirula.messages.osd_peering import MOSDPGInfo2, MOSDPGLog
+from spirula.maps.state import is_up
+from spirula.messages.osd_peering import MOSDPGInfo2, MOSDPGLog, MOSDPGRemove
 from spirula.osd.ops import watch
 from spirula.osd.pg import backoff, lease, recovery, snap_trim, stats
 from spirula.osd.pg.frozen import frozen
@@ -221,6 +222,19 @@ def become_clean(pg: PG) -> None:
     infos.forget_past(pg)
     pg.meta.dirty_info = True
     snap_trim.kick(pg)
+    purge_strays(pg)
+
+
+def purge_strays(pg: PG) -> None:
+    """Those who have the PG and need not have it any more are told to remove it."""
+    peering, epoch = pg.peering, pg.osdmap.epoch
+    for shard in peering.strays:
+        if is_up(pg.osdmap, shard.osd):
+            spgid = SPGId(pg.pgid.pgid, shard.shard)
+            pg.services.send_osd(shard.osd, MOSDPGRemove(epoch, [spgid]), epoch)
+        peering.peer_info.pop(shard, None)
+        peering.peer_missing.pop(shard, None)
+    peering.strays.clear()
 
 
 def share_info(pg: PG, work: Work) -> None:

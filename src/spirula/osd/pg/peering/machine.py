@@ -150,6 +150,8 @@ def info_later(pg: PG, work: Work, notify: tuple[PGShard, PGNotify]) -> None:
     if sender in pg.peering.peer_info and pg.peering.state is State.ACTIVE:
         return
     news = infos.take_info(pg, sender, told.info, told.epoch_sent)
+    if pg.state & PGState.CLEAN:
+        activate.purge_strays(pg)
     if news and pg.peering.state in (State.DOWN, State.INCOMPLETE):
         pg.set_state(off=PGState.DOWN | PGState.INCOMPLETE)
         enter(pg, work, State.GET_INFO)
