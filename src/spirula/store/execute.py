@@ -103,9 +103,15 @@ def execute(store: Backend[O], transaction: Transaction) -> None:
     The store undoes what was done when that is raised.
     """
     flags = transaction.fadvise_flags
+    cid = oid = obj = None
     for position, op in enumerate(transaction.ops):
         try:
-            _carry_out(store, op, flags)
+            # Most are on the object of the one before, which is not looked for again.
+            if obj is None or op.oid is not oid or op.cid is not cid or op.op not in _CHANGES:
+                cid, oid = op.cid, op.oid
+                obj = _carry_out(store, op, flags)
+            else:
+                _CHANGES[op.op](store, op, obj, flags)
         except InvariantBroken as error:
             where = f"operation {position} ({_name(op.op)}) of a transaction: {error}"
             raise InvariantBroken(f"{where}; {dumped(transaction)}") from None
@@ -124,29 +130,35 @@ def _name(code: int) -> str:
     return _Op(code).name.lower() if code in _Op.__members__.values() else str(code)
 
 
-def _carry_out(store: Backend[O], op: TxnOp, flags: int) -> None:
+def _carry_out(store: Backend[O], op: TxnOp, flags: int) -> O | None:
+    """Carry out one operation; the object that it changed, None if it was about more than that."""
     code = op.op
-    if code in (_Op.NOP, _Op.COLL_HINT):
-        return  # a hint tells how many objects will come; no store needs it
-    change = _COLLECTIONS.get(code)
-    if change is not None:
-        change(store, op)
-        return
-    if code not in _OBJECTS and code not in _MAKES and code not in _COPIES and code not in _NAMES:
-        raise InvariantBroken("no store of this age knows the operation")
+    change = _CHANGES.get(code)
+    if change is None:
+        if code in (_Op.NOP, _Op.COLL_HINT):
+            return None  # a hint tells how many objects will come; no store needs it
+        change = _COLLECTIONS.get(code)
+        if change is not None:
+            change(store, op)
+            return None
+        if code not in _COPIES and code not in _NAMES:
+            raise InvariantBroken("no store of this age knows the operation")
     cid, oid = _in_collection(store, op, op.oid)
     obj = store.find(cid, oid)
-    if code in _MAKES:
-        _change_or_make(store, op, store.make(cid, oid) if obj is None else obj, flags)
-    elif obj is None:
-        if code not in _FORGIVING:
-            raise InvariantBroken(f"there is no object {oid}")
-    elif code in _COPIES:
+    if obj is None:
+        if code not in _MAKES:
+            if code not in _FORGIVING:
+                raise InvariantBroken(f"there is no object {oid}")
+            return None
+        obj = store.make(cid, oid)
+    if change is not None:
+        change(store, op, obj, flags)
+        return obj
+    if code in _COPIES:
         _copy(store, op, cid, obj)
-    elif code in _NAMES:
-        _rename_or_remove(store, op, cid, obj)
     else:
-        _OBJECTS[code](store, op, obj)
+        _rename_or_remove(store, op, cid, obj)
+    return None
 
 
 def _in_collection(store: Backend[O], op: TxnOp, oid: GHObject | None) -> tuple[Coll, GHObject]:
@@ -181,45 +193,53 @@ def _check_end(end: int) -> None:
         raise InvariantBroken(f"no object reaches to {end}, the end is {MAX_OBJECT_SIZE} bytes")
 
 
-def _change_or_make(store: Backend[O], op: TxnOp, obj: O, flags: int) -> None:
+def _write(store: Backend[O], op: TxnOp, obj: O, flags: int) -> None:
     _check_end(op.offset + op.length)
-    if op.op == _Op.WRITE:
-        if len(op.data) != op.length:
-            raise InvariantBroken(f"write of {op.length} bytes with {len(op.data)} bytes of data")
-        if op.length:
-            store.write(obj, op.offset, op.data, flags)
-    elif op.op == _Op.ZERO and op.length:
+    if len(op.data) != op.length:
+        raise InvariantBroken(f"write of {op.length} bytes with {len(op.data)} bytes of data")
+    if op.length:
+        store.write(obj, op.offset, op.data, flags)
+
+
+def _zero(store: Backend[O], op: TxnOp, obj: O, _: int) -> None:
+    _check_end(op.offset + op.length)
+    if op.length:
         store.zero(obj, op.offset, op.length)
 
 
-def _truncate(store: Backend[O], op: TxnOp, obj: O) -> None:
+def _truncate(store: Backend[O], op: TxnOp, obj: O, _: int) -> None:
     _check_end(op.offset)
     if op.offset != store.size_of(obj):
         store.truncate(obj, op.offset)
 
 
-def _remove_range(store: Backend[O], op: TxnOp, obj: O) -> None:
+def _remove_range(store: Backend[O], op: TxnOp, obj: O, _: int) -> None:
     if len(op.keys) != 2:
         raise InvariantBroken(f"a range of keys has a first and an end, not {len(op.keys)} keys")
     store.omap_rm_range(obj, *op.keys)
 
 
-_OBJECTS: dict[int, Callable[..., None]] = {
-    _Op.TRIMCACHE: lambda store, op, obj: None,
+_CHANGES: dict[int, Callable[..., None]] = {
+    _Op.TOUCH: lambda store, op, obj, flags: None,
+    _Op.CREATE: lambda store, op, obj, flags: None,
+    _Op.WRITE: _write,
+    _Op.ZERO: _zero,
+    _Op.TRIMCACHE: lambda store, op, obj, flags: None,
     _Op.TRUNCATE: _truncate,
-    _Op.SETATTR: lambda store, op, obj: store.set_attrs(obj, {op.name: op.data}),
-    _Op.SETATTRS: lambda store, op, obj: store.set_attrs(obj, op.attrs),
-    _Op.RMATTR: lambda store, op, obj: store.rm_attr(obj, op.name),
-    _Op.RMATTRS: lambda store, op, obj: store.rm_attrs(obj),
-    _Op.OMAP_CLEAR: lambda store, op, obj: store.omap_clear(obj),
-    _Op.OMAP_SETKEYS: lambda store, op, obj: store.omap_set(obj, op.attrs),
-    _Op.OMAP_RMKEYS: lambda store, op, obj: store.omap_rm(obj, op.keys),
+    _Op.SETATTR: lambda store, op, obj, flags: store.set_attrs(obj, {op.name: op.data}),
+    _Op.SETATTRS: lambda store, op, obj, flags: store.set_attrs(obj, op.attrs),
+    _Op.RMATTR: lambda store, op, obj, flags: store.rm_attr(obj, op.name),
+    _Op.RMATTRS: lambda store, op, obj, flags: store.rm_attrs(obj),
+    _Op.OMAP_CLEAR: lambda store, op, obj, flags: store.omap_clear(obj),
+    _Op.OMAP_SETKEYS: lambda store, op, obj, flags: store.omap_set(obj, op.attrs),
+    _Op.OMAP_RMKEYS: lambda store, op, obj, flags: store.omap_rm(obj, op.keys),
     _Op.OMAP_RMKEYRANGE: _remove_range,
-    _Op.OMAP_SETHEADER: lambda store, op, obj: store.omap_set_header(obj, bytes(op.data)),
-    _Op.SETALLOCHINT: lambda store, op, obj: store.set_alloc_hint(
+    _Op.OMAP_SETHEADER: lambda store, op, obj, flags: store.omap_set_header(obj, bytes(op.data)),
+    _Op.SETALLOCHINT: lambda store, op, obj, flags: store.set_alloc_hint(
         obj, op.expected_object_size, op.expected_write_size, op.hint
     ),
 }
+"""What changes one object and nothing else."""
 
 
 def _copy(store: Backend[O], op: TxnOp, cid: Coll, obj: O) -> None:
