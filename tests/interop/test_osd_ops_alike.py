@@ -149,7 +149,7 @@ def test_scripts_by_hand(real_pool: RealPool, ours: MemoryPG) -> None:
 
 
 def test_random_scripts(real_pool: RealPool, ours: MemoryPG, scale: int) -> None:
-    for seed in range(12 * scale):
+    for seed in range(8 * scale):
         script = drawn(seed)
         compare(real_pool, ours, script, script)
 
@@ -234,6 +234,6 @@ def test_our_osds_as_ours_in_memory(scale: int) -> None:
         ours, theirs = MemoryPG(), written(pool.pool)
         for name, script in WRITTEN.items():
             compare(pool, ours, script, theirs[name])
-        for seed in range(100, 100 + 6 * scale):
+        for seed in range(100, 100 + 3 * scale):
             script = drawn(seed)
             compare(pool, ours, script, script)

@@ -64,8 +64,8 @@ def _find(osd: OSD, call: Call) -> PG:
 def _query(osd: OSD, pg: PG) -> dict[str, object]:
     peering = pg.peering
     return {
-        "snap_trimq": "[]",
-        "snap_trimq_len": 0,
+        "snap_trimq": str(pg.trimmer.queue),
+        "snap_trimq_len": pg.trimmer.queue.size,
         "state": pg_state_text(pg.state),
         "epoch": pg.epoch,
         "up": Items("osd", pg.up),
