@@ -104,14 +104,16 @@ def test_logs_are_shown_and_followed():
             )
         )
         following = subprocess.Popen(
-            [*SPIRULA, "logs", "--dir", directory, "cluster", "-n", "0", "-f"],
+            [*SPIRULA, "logs", "--dir", directory, "cluster", "-n", "1", "-f"],
             stdout=subprocess.PIPE,
             text=True,
         )
         try:
-            time.sleep(1.0)
+            # It follows once it has shown what there was.
+            assert following.stdout.readline()
             cluster.ceph("log", "and more")
-            assert "and more" in following.stdout.readline()
+            while "and more" not in (line := following.stdout.readline()):
+                assert line
         finally:
             following.send_signal(signal.SIGINT)
             following.wait(10)

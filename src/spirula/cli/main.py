@@ -61,7 +61,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "store": Subcommand(
         "spirula.cli.store:main", "look into the store of a stopped OSD, and move its PGs"
     ),
-    "up": Subcommand("spirula.cli.cluster:up", "start a cluster on this machine"),
+    "up": Subcommand("spirula.cli.up:up", "start a cluster on this machine"),
     "osdmaptool": Subcommand(
         "spirula.cli.osdmaptool:main", "make, show, test and balance OSD maps, as osdmaptool does"
     ),
