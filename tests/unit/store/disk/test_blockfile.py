@@ -80,6 +80,18 @@ def test_discarded_space_reads_as_zeros_or_as_before(device):
 # --- the file ---
 
 
+def test_writes_of_many_pieces(tmp_path):
+    with (tmp_path / "block").open("wb") as stream:
+        stream.truncate(8 * SIZE)
+    device, rng = FileBlockDevice(tmp_path / "block"), Random(3)
+    parts = [rng.randbytes(rng.choice([4096, 70_000, 3 << 20])) for _ in range(5)]
+    device.write(4096, parts)
+    device.sync()
+    whole = b"".join(parts)
+    assert device.read(4096, len(whole)) == whole
+    device.close()
+
+
 def test_discarding_gives_space_back_to_the_file_system(tmp_path):
     device = file_device(tmp_path)
     device.write(0, [b"x" * SIZE])
