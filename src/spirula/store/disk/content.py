@@ -107,6 +107,7 @@ class Content:
         before = state.names.set(onode.key, (True, entry.sequence))
         entry.names_was.append((onode.oid, None, onode.key, before))
         onode.there = True
+        state.missed = None, b""
         state.cache.onodes[onode.oid] = onode  # `finished` counts it
 
     def _unlink(self, onode: Onode) -> None:
@@ -196,8 +197,16 @@ class Content:
         if not onode.omap_id:
             onode.omap_id = state.new_id()
         omap_id = onode.omap_id
-        before = None if new else state.omaps.get(state.engine, omap_id, key)
-        onode.omap_bytes += len(value) + (len(key) if before is None else -len(before))
+        if key == onode.rewritten[0]:
+            onode.omap_bytes += len(value) - onode.rewritten[1]
+            onode.rewritten = key, len(value)
+        else:
+            before = None if new else state.omaps.get(state.engine, omap_id, key)
+            if before is None:
+                onode.omap_bytes += len(key) + len(value)
+            else:
+                onode.omap_bytes += len(value) - len(before)
+                onode.rewritten = key, len(value)
         self._note(omap_id, key, value)
         state.entry.batch.put(omap_prefix(omap_id) + key, value)
 
@@ -208,6 +217,8 @@ class Content:
             if value is None:
                 return
         state.change(onode)
+        if key == onode.rewritten[0]:
+            onode.rewritten = None, 0
         onode.omap_bytes -= len(key) + len(value)
         self._note(onode.omap_id, key, None)
         state.entry.batch.delete(omap_prefix(onode.omap_id) + key)
@@ -229,6 +240,7 @@ class Content:
         else:
             state.entry.batch.delete_range(*omap_range(omap_id))
         onode.omap_id = onode.omap_bytes = 0
+        onode.rewritten = None, 0
 
 
 def find(state: State, oid: GHObject) -> Onode | None:
@@ -237,12 +249,13 @@ def find(state: State, oid: GHObject) -> Onode | None:
     if found is not None:
         found.used = True
         return found
+    if state.missed[0] == oid:
+        return None  # and nothing was made since
     key = OBJECT + object_key(oid)
-    state.missed = oid, key
-    if key in state.names.pending:
-        return None  # what was made lately is in memory
-    value = state.engine.get(key)
+    # what was made lately is in memory
+    value = None if key in state.names.pending else state.engine.get(key)
     if value is None:
+        state.missed = oid, key
         return None
     found = decode_onode(oid, key, value)
     state.cache.add(found)
@@ -326,6 +339,7 @@ def landed(state: State, entry: Entry) -> None:
 
 def undo(state: State, entry: Entry) -> None:
     """Make everything as it was before the entry."""
+    state.missed = None, b""
     for onode, before in entry.onodes_was.items():
         onode.restore(before)
     for (onode, number), was in entry.shards_was.items():

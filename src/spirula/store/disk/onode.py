@@ -168,7 +168,9 @@ class Onode:
     it, `omap_bytes` those of its omap's keys and values, `present` has a bit for each shard that
     is not empty. `inline`: shard 0 is in the object's record on disk. `there`: it is not
     removed. `pins` counts the queued
-    changes of it, `used` marks it for the cache, which counts `cost` bytes for it.
+    changes of it, `used` marks it for the cache, which counts `cost` bytes for it. `rewritten` is
+    the key of its omap that was last written over (a PG's fast info is, with each write), and how
+    long its value is.
     """
 
     oid: GHObject
@@ -185,6 +187,7 @@ class Onode:
     present: int = 0
     inline: bool = True
     there: bool = True
+    rewritten: tuple[bytes | None, int] = (None, 0)
     shards: dict[int, Shard] = field(default_factory=dict)
     pins: int = 0
     used: bool = True
@@ -204,7 +207,7 @@ class Onode:
 
 _CHANGING = (
     *("oid", "key", "size", "stored", "attrs", "omap_id", "omap_bytes", "header", "hint"),
-    *("present", "inline", "there"),
+    *("present", "inline", "there", "rewritten"),
 )
 state_of: Callable[[Onode], tuple[object, ...]] = attrgetter(*_CHANGING)
 """What a transaction may change of an onode, apart from its shards."""

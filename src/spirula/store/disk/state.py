@@ -123,7 +123,7 @@ class State:
     metadata_errors: set[GHObject] = field(default_factory=set)
     """Injected: objects of which reads fail."""
     missed: tuple[GHObject | None, bytes] = (None, b"")
-    """What was looked for last and was not in memory, and its key: it may be made now."""
+    """What was looked for last and is not there, and its key; forgotten when something is made."""
     next_id: int = 1
     id_limit: int = 1
     counters: dict[str, int] = field(default_factory=dict)
