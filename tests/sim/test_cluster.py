@@ -125,3 +125,18 @@ async def test_pools_are_deleted_while_their_snapshots_are_trimmed(sim):
         assert not world.stopped
         assert all(not osd.daemon.osd.pgs.by_id for osd in world.osds)
     await world.admin.close()
+
+
+@histories(seeds=2)
+async def test_osds_that_were_marked_down_together_come_back(sim):
+    """Nobody is left to tell them by pings: the monitors do."""
+    world = World(sim, mons=sim.rng.choice((1, 3)), osds=3)
+    await world.start()
+    await world.command("osd set", key="noup")
+    await world.command("osd down", ids=["0", "1", "2"])
+    await world.up(0)
+    await sim.sleep(sim.rng.choice((0, 1, 10)))
+    await world.command("osd unset", key="noup")
+    async with asyncio.timeout(20):
+        await world.up(3)
+    await world.admin.close()

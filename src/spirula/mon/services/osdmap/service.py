@@ -272,12 +272,14 @@ class OSDMapService(PaxosService):
         version = self.last_committed
         if version == self.epoch:
             return
+        before = self.osdmap
         self._load_map(version)
         self._watch_down()
         self._sort_creating()
         self._require_features()
         self.notify_subscribers()
         self._share_with_random_osd()
+        self._tell_who_went_down(before)
         failure.process(self)
 
     def _load_manifest(self) -> None:
@@ -458,6 +460,20 @@ class OSDMapService(PaxosService):
             session = osds[at]
             message = self.publisher.incrementals(self.epoch - 1, self.epoch, session.features)
             self.monitor.send(session, message)
+
+    def _tell_who_went_down(self, before: OSDMap) -> None:
+        """OSDs that live and are down by the new map hear of it, from whoever they speak with.
+
+        Upstream leaves that to the peers that their pings reach; when the last OSDs go down
+        together, no peer is left that knows better.
+        """
+        for session in self.monitor.sessions:
+            name = session.name
+            if name.type != EntityType.OSD or is_up(self.osdmap, name.num):
+                continue
+            if is_up(before, name.num) and before.epoch >= self.first_committed:
+                message = self.publisher.incrementals(before.epoch, self.epoch, session.features)
+                self.monitor.send(session, message)
 
     # --- trimming
 
