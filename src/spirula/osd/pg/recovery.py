@@ -52,7 +52,11 @@ class Recovery:
 
 def is_needed(pg: PG) -> bool:
     """Whether any OSD of the acting set lacks objects."""
-    if pg.missing.missing or pg.peering.backfill_targets:
+    return bool(pg.peering.backfill_targets) or _lacks_by_log(pg)
+
+
+def _lacks_by_log(pg: PG) -> bool:
+    if pg.missing.missing:
         return True
     peers = pg.peering.peer_missing
     return any(peers[each].missing for each in pg.replicas if each in peers)
@@ -61,6 +65,9 @@ def is_needed(pg: PG) -> bool:
 def start(pg: PG) -> None:
     """Has as many objects on their way as may be at the same time."""
     if not pg.is_primary or not pg.is_peered or not is_needed(pg):
+        return
+    if not _lacks_by_log(pg):
+        pg.set_state(on=PGState.BACKFILL_WAIT, off=PGState.RECOVERING)
         return
     pg.set_state(on=PGState.RECOVERING)
     recovery, most = pg.recovery, _most_at_once(pg)

@@ -208,6 +208,7 @@ class Node:
         )
         shared = Shared.of(services, ClassRegistry(), lambda *_: lambda: None)
         shared.store_failed = self._failed
+        shared.want_pg_temp = lambda _, osds: self.cluster.wanted_temp.append(osds)
         shared.pg_count = 1
         return shared
 
@@ -293,6 +294,7 @@ class Cluster:
         self.config = Config()
         self.maps = Maps()
         self.up_thru: dict[int, int] = {}
+        self.wanted_temp: list[list[int]] = []
         self.wires: dict[tuple[int, int], deque[Any]] = {}
         self.pool = PGPool(type=PoolType.REPLICATED, size=size or osds, min_size=min_size)
         self.pool.pg_num = self.pool.pgp_num = self.pool.pg_num_target = 1
@@ -341,7 +343,8 @@ class Cluster:
                 info.down_at = osdmap.epoch
             states.append(int(OSDState.EXISTS | OSDState.UP if is_up else OSDState.EXISTS))
         osdmap.osd_state = states
-        acting = up if acting is None else acting
+        if acting is None:
+            acting = up if noticed else old.acting  # as the monitors were asked for
         maps.by_epoch[osdmap.epoch] = osdmap
         maps.mapping[osdmap.epoch] = PGMapping(
             up, up[0] if up else -1, acting, acting[0] if acting else -1
@@ -377,6 +380,11 @@ class Cluster:
         while True:
             while self.step():
                 pass
+            if self.wanted_temp:
+                wanted = self.wanted_temp[-1]
+                self.wanted_temp.clear()
+                self.new_map(acting=wanted or self.maps.mapping[self.maps.newest].up)
+                continue
             infos = self.maps.current.osd_info
             if all(infos[osd].up_thru >= epoch for osd, epoch in self.up_thru.items()):
                 return

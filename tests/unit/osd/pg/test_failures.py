@@ -280,3 +280,31 @@ def test_who_need_not_have_the_pg_any_more_is_told_to_remove_it(client):
     assert cluster.state == "active+clean"
     assert cluster.stored(2, "a") == b"1"
     assert removed[-1] == (0, 1, [PGID])
+
+
+def test_who_was_away_too_long_does_not_count_as_a_copy(client):
+    cluster = started(3, min_size=2)
+    for node in cluster.nodes:
+        options = node.shared.options
+        options.osd_min_pg_log_entries = options.osd_max_pg_log_entries = 10
+        options.osd_pg_log_trim_min = 5
+    cluster.ask(client, "a", write_full(b"1"))
+    cluster.nodes[2].crash()
+    cluster.new_map(up=[0, 1])
+    cluster.wait()
+    for number in range(40):
+        cluster.ask(client, f"o{number % 4}", append(b"x"))
+    cluster.nodes[2].restart()
+    cluster.new_map(up=[0, 1, 2])
+    cluster.wait()
+    mapping = cluster.maps.mapping[cluster.maps.newest]
+    assert (mapping.up, mapping.acting) == ([0, 1, 2], [0, 1])
+    assert "active" in cluster.state
+    assert "backfill_wait" in cluster.state
+    assert cluster.ask(client, "a", append(b"2")).result == 0
+    assert cluster.ask(client, "a", read()).ops[0].outdata == b"12"
+    assert cluster.nodes[2].pg.info.last_update == cluster.primary.info.last_update
+    cluster.nodes[0].crash()  # and the other copy that counts is not enough
+    cluster.new_map(up=[1, 2])
+    cluster.wait()
+    assert "active" not in cluster.state

@@ -164,7 +164,7 @@ def get_log(pg: PG, work: Work) -> None:
     if made is None:
         enter(pg, work, State.INCOMPLETE)
         return
-    if made.want != pg.acting and not (set(made.want) < set(pg.acting)):
+    if made.want != pg.acting:
         peering.want_acting = made.want
         pg.shared.want_pg_temp(pg.pgid.pgid, [] if made.want == pg.up else made.want)
         pg.set_state(off=PGState.PEERING)
