@@ -412,7 +412,7 @@ class GHObject(Struct):
         out += _struct.pack("<qQb?", o.pool, self.generation, self.shard, self.max)
 
     @classmethod
-    def _dec(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:
+    def _decode_anew(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:
         v = buf[pos]
         if v >= 3:
             compat, size = _struct.unpack_from("<BI", buf, pos + 1)
@@ -468,6 +468,9 @@ def _text_at(buf: bytes, pos: int, end: int) -> tuple[str, int]:
         raise Truncated("length runs past the end", offset=pos, limit=end)
     return str(buf[pos : pos + size], "utf-8", "surrogateescape"), pos + size
 
+
+_Names: Any = GHObject
+_Names._dec = staticmethod(_remembering(GHObject._decode_anew))
 
 GHMIN = GHObject()
 """The name before all others."""

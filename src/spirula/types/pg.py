@@ -11,7 +11,7 @@ import re
 import struct as _struct
 from enum import IntEnum, IntFlag
 from functools import total_ordering
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from spirula.denc import Codec, Map, Struct, Vec, default, irregular, s8, s32, struct, u32
 from spirula.errors import IncompatibleVersion, WireError
@@ -204,6 +204,9 @@ class CollType(IntEnum):
 
 
 _COLL_V2 = _struct.Struct("<BBBBIBqIibQ")
+_COLLS: dict[bytes, Any] = {}
+"""Collections by their encoding: each sub-operation names one of a few."""
+_MAX_COLLS = 1024
 
 
 @irregular("coll_t")
@@ -284,7 +287,11 @@ class Coll(Struct):
 
     @classmethod
     def _dec(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:
-        v = buf[pos]
+        start, v = pos, buf[pos]
+        raw = buf[start : start + _COLL_V2.size]
+        known = _COLLS.get(raw)
+        if known is not None and start + len(raw) <= end:
+            return known, start + len(raw)
         pos += 1
         if v == 3:
             (size,) = _struct.unpack_from("<I", buf, pos)
@@ -307,7 +314,12 @@ class Coll(Struct):
             kind = CollType.META if nothing else CollType.PG
         if kind not in (CollType.META, CollType.PG, CollType.PG_TEMP):
             raise WireError(f"collection of type {kind}", offset=pos)
-        return cls(kind, pgid), pos + 8
+        made = cls(kind, pgid)
+        if v == 2 and pos + 8 == start + len(raw) <= end:
+            if len(_COLLS) >= _MAX_COLLS:
+                _COLLS.clear()
+            _COLLS[raw] = made
+        return made, pos + 8
 
     def plain(self) -> dict[str, object]:
         """As upstream's JSON shows it."""

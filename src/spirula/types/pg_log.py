@@ -91,6 +91,9 @@ class ModStep:
     extents: list[tuple[int, int]] = field(default_factory=list)
 
 
+_MOD_DESC = _struct.Struct("<BBI??I")
+
+
 @irregular("ObjectModDesc")
 @dataclass(slots=True)
 class ObjectModDesc(Struct):
@@ -133,8 +136,7 @@ class ObjectModDesc(Struct):
 
     def _enc(self, out: bytearray, features: int) -> None:
         raw, v = self.steps_raw, self.max_required_version
-        out += _struct.pack(
-            "<BBI??I",
+        out += _MOD_DESC.pack(
             *(v, v, 6 + len(raw)),
             *(self.can_local_rollback, self.rollback_info_completed, len(raw)),
         )
@@ -142,7 +144,10 @@ class ObjectModDesc(Struct):
 
     @classmethod
     def _dec(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:
-        v = buf[pos]
+        v, compat, size, rollback, completed, steps = _MOD_DESC.unpack_from(buf, pos)
+        after = pos + _MOD_DESC.size
+        if not steps and size == _MOD_DESC.size - 6 and v >= compat <= 2 and after <= end:
+            return cls(bool(rollback), bool(completed), b"", v), after
         wire, pos = _ModDescWire._dec(buf, pos, end, features)
         return cls(wire.can_local_rollback, wire.rollback_info_completed, wire.steps_raw, v), pos
 
@@ -346,8 +351,11 @@ class PGLogEntry(Struct):
         else:
             self.mod_desc.mark_unrollbackable()
         if v >= 10:
-            requests, pos = _Requests._dec(buf, pos, end, features)
-            self.extra_reqids = requests.items
+            if buf[pos : pos + 4] == _EMPTY:
+                pos += 4
+            else:
+                requests, pos = _Requests._dec(buf, pos, end, features)
+                self.extra_reqids = requests.items
         if v >= 11 and self.op == LogOp.ERROR:
             (self.return_code,) = _struct.unpack_from("<i", buf, pos)
             pos += 4
@@ -362,6 +370,8 @@ class PGLogEntry(Struct):
             if self.op != LogOp.ERROR:
                 (self.return_code,) = _struct.unpack_from("<i", buf, pos)
                 pos += 4
+            if buf[pos : pos + 4] == _EMPTY:
+                return pos + 4
             returns, pos = _Returns._dec(buf, pos, end, features)
             self.op_returns = returns.items
         return pos

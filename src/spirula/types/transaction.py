@@ -452,16 +452,19 @@ class Transaction(Struct):
                 raise WireError(f"transaction operation {code} is not known")
             uses, payload = _LAYOUT[code]
             try:
-                op = TxnOp(
-                    code,
-                    colls[cid] if "c" in uses else None,
-                    objects[oid] if "o" in uses else None,
-                    offset,
-                    length,
-                    colls[dest_cid] if "C" in uses else None,
-                    objects[dest_oid] if "O" in uses else None,
-                    *others,
-                )
+                if uses == "co":  # nearly all
+                    op = TxnOp(code, colls[cid], objects[oid], offset, length, None, None, *others)
+                else:
+                    op = TxnOp(
+                        code,
+                        colls[cid] if "c" in uses else None,
+                        objects[oid] if "o" in uses else None,
+                        offset,
+                        length,
+                        colls[dest_cid] if "C" in uses else None,
+                        objects[dest_oid] if "O" in uses else None,
+                        *others,
+                    )
             except IndexError:
                 raise WireError("operation names what is in no table") from None
             if payload:
@@ -500,6 +503,8 @@ def _in_order(entries: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def _by_number(numbers: dict[_T, int]) -> dict[_T, int]:
     """The table in order of its numbers, which must be all from 0 on."""
+    if len(numbers) == 1 and 0 in numbers.values():
+        return numbers
     ordered = dict(sorted(numbers.items(), key=lambda entry: entry[1]))
     if list(ordered.values()) != list(range(len(ordered))):
         raise WireError("table does not number its entries from 0 on")
