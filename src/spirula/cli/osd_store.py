@@ -9,14 +9,18 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from spirula.conf.config import Config
 from spirula.errors import CephError, InvalidArgument, NotFound
 from spirula.osd.mkfs import make_store
+from spirula.store.checksums import ChecksumType
+from spirula.store.disk.compression import Compression, parse_algorithm, parse_mode
 from spirula.store.disk.medium import FolderMedium
 from spirula.store.disk.mkfs import TYPE, mkfs
+from spirula.store.disk.state import Options
 from spirula.store.disk.store import DiskObjectStore
 from spirula.store.keyvalue import Done
 from spirula.store.memory import MemoryObjectStore
@@ -187,5 +191,37 @@ def open_store(config: Config, folder: Path, notify: Notify, *, threaded: bool =
     if made != kind:
         raise InvalidArgument(f"{folder} holds a store of type {made}, not {kind}")
     if kind == DISK:
-        return DiskStore(FolderMedium(folder), notify, threaded=threaded)
+        store = DiskStore(FolderMedium(folder), notify, Options(), threaded=threaded)
+        _follow(config, store.options)
+        return store
     return MemoryStore(folder, notify, config.get_int(_MEMSTORE_BYTES))
+
+
+_OPTIONS = (
+    "bluestore_csum_type",
+    "bluestore_compression_mode",
+    "bluestore_compression_algorithm",
+    "bluestore_compression_required_ratio",
+)
+
+
+def _follow(config: Config, options: Options) -> None:
+    """Let the options of a store on disk be what the configuration says, now and later."""
+
+    def read() -> None:
+        algorithm = config.get_str("bluestore_compression_algorithm")
+        mode = config.get_str("bluestore_compression_mode") if algorithm else "none"
+        options.checksums = ChecksumType.parse(config.get_str("bluestore_csum_type"))
+        options.compression = Compression(
+            parse_mode(mode),
+            parse_algorithm(algorithm or "snappy"),
+            config.get_float("bluestore_compression_required_ratio"),
+        )
+
+    def on_change(_changed: frozenset[str]) -> None:
+        # An option that cannot be had was refused at the start; later it changes nothing.
+        with suppress(InvalidArgument):
+            read()
+
+    read()
+    config.observe(_OPTIONS, on_change)

@@ -8,11 +8,11 @@ handle_pg_create_info, load_pgs, consume_map).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from spirula.errors import CephError, NotFound, WireError
+from spirula.errors import CephError, InvalidArgument, NotFound, WireError
 from spirula.maps.osdmap import OSDMap
 from spirula.maps.placement import PGMapping, Placement
 from spirula.messages.base import Message
@@ -60,6 +60,8 @@ class PlacementGroups:
     by_id: dict[SPGId, PG] = field(default_factory=dict)
     waiting_for_pg: dict[SPGId, list[Message]] = field(default_factory=dict)
     """Requests for PGs that should be here by the map, and will be when a peer or monitor asks."""
+    _pool_opts: dict[int, dict[int, str | int | float]] = field(default_factory=dict)
+    """Of each pool, the options that the store was told."""
     _placements: dict[int, Placement] = field(default_factory=dict)
     _doubting: bool = False
 
@@ -191,7 +193,19 @@ class PlacementGroups:
                 self._remove(pg)
             else:
                 intervals.activate_map(pg)
+        self._tell_store(self.by_id.values())
         self._forget_waiting()
+
+    def _tell_store(self, pgs: Iterable[PG]) -> None:
+        """How data of pools is to be kept, where that has changed."""
+        for pg in pgs:
+            pool, opts = pg.pgid.pgid.pool, pg.pool.opts.opts
+            if self._pool_opts.get(pool) != opts:
+                try:
+                    self.osd.store.set_collection_opts(pg.coll, opts)
+                except InvalidArgument as error:
+                    self.osd.clog(LogLevel.WARN, f"pool {pool}: {error.message}")
+                self._pool_opts[pool] = opts.copy()
 
     def _advance(self, pg: PG, osdmap: OSDMap, mapping_of: Callable[[PGId], PGMapping]) -> list[PG]:
         """Take a PG to the next map, and split it if that says so; the children are at it, too."""
@@ -319,6 +333,7 @@ class PlacementGroups:
             for one in list(family):
                 family += self._advance(one, osd.maps.get(epoch), mapping_of)
         osd.heartbeats.stale = True
+        self._tell_store(family)
         for one in family:
             intervals.activate_map(one)
             for message in self.waiting_for_pg.pop(one.pgid, ()):

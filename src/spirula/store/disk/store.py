@@ -208,8 +208,13 @@ class DiskObjectStore:
     def set_collection_opts(self, cid: Coll, opts: Mapping[int, str | int | float]) -> None:
         state = self._state()
         self.collection_bits(cid)
-        if not cid.is_meta:
-            state.compressions[cid.pgid.pool] = self.options.compression.of_pool(opts)
+        if cid.is_meta:
+            return
+        made = self.options.compression.of_pool(opts)
+        if made == self.options.compression:
+            state.compressions.pop(cid.pgid.pool, None)
+        else:
+            state.compressions[cid.pgid.pool] = made
 
     def flush_commit(self, cid: Coll, on_commit: Done) -> bool:
         self._state()
