@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from spirula.errors import WireError
 from spirula.messages.osd_client import MOSDBackoff
 from spirula.messages.osd_op import MOSDOp
 from spirula.messages.osd_peering import (
@@ -120,7 +121,14 @@ def _on_backend(pg: PG, message: Message) -> None:
     if not replies and pg.peering.state not in (State.REPLICA_ACTIVE, State.ACTIVE):
         pg.waiting.for_peered.append(message)
         return
-    pg.backend.on_message(message)
+    try:
+        pg.backend.on_message(message)
+    except WireError as error:
+        pg.services.log(0, f"{pg}: osd.{sender} sends what cannot be: {error}")
+        message.connection.mark_down()
+    except Exception as error:
+        pg.shared.store_failed(error)  # without it the copy here would not be what others take
+        raise
 
 
 def _on_peering(pg: PG, message: Message) -> None:

@@ -201,8 +201,7 @@ class ReplicatedBackend:
         pg = self.pg
         transaction = message.transaction()
         entries, raw = decode_entries(message.logbl)
-        if not entries or entries[0].version <= pg.info.last_update:
-            raise WireError(f"a write of {pg} at {message.version} is not newer than its log")
+        _check_next(pg, entries)
         done = _RepModify(pg, message, pg.info.last_complete)
         self._from_primary.take(pg, message.pg_stats)
         local = Transaction()
@@ -223,6 +222,7 @@ class ReplicatedBackend:
     def _on_update_log(self, message: MOSDPGUpdateLogMissing) -> None:
         pg = self.pg
         entries = [each for each in message.entries if each.version > pg.info.last_update]
+        _check_next(pg, entries)
         done = _LogUpdate(pg, message)
         transaction = Transaction()
         version = entries[-1].version if entries else pg.info.last_update
@@ -235,6 +235,15 @@ class ReplicatedBackend:
             transaction,
         )
         pg.queue((transaction,), done.on_commit)
+
+
+def _check_next(pg: PG, entries: Sequence[PGLogEntry]) -> None:
+    """Raises WireError unless the entries follow on the log: a hole would be a lost write."""
+    expected = pg.info.last_update.version + 1
+    for entry in entries:
+        if entry.version.version != expected or entry.version <= pg.info.last_update:
+            raise WireError(f"{entry.version} does not follow {pg.info.last_update} in {pg}")
+        expected += 1
 
 
 class _RepModify:

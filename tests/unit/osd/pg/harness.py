@@ -101,6 +101,10 @@ class Connection:
     priv: Any = None
     sent: list[Any] = field(default_factory=list)
     features: int = PACIFIC
+    down: bool = False
+
+    def mark_down(self) -> None:
+        self.down = True
 
     def send_message(self, message: Message) -> None:
         self.sent.append(crossed(message))

@@ -308,3 +308,27 @@ def test_who_was_away_too_long_does_not_count_as_a_copy(client):
     cluster.new_map(up=[1, 2])
     cluster.wait()
     assert "active" not in cluster.state
+
+
+def test_a_replica_takes_no_write_behind_one_that_it_did_not_get(client):
+    cluster = started(2)
+    cluster.ask(client, "a", write_full(b"1"))
+    lost = cluster.send(client, cluster.request("a", write_full(b"2")))
+    cluster.wires[0, 1].clear()
+    after = cluster.send(client, cluster.request("a", write_full(b"3")))
+    damaged = cluster.wires[0, 1][0]
+    cluster.settle()
+    assert damaged.connection.down
+    assert client.reply(lost) is None
+    assert client.reply(after) is None
+    assert cluster.nodes[1].pg.info.last_update.version == 1
+    assert cluster.stored(1, "a") == b"1"
+
+
+def test_a_bug_at_a_replica_ends_it(client, monkeypatch):
+    cluster = started(2)
+    cluster.send(client, cluster.request("a", write_full(b"1")))
+    monkeypatch.setattr(cluster.nodes[1].pg.backend, "_on_repop", lambda message: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        cluster.settle()
+    assert isinstance(cluster.nodes[1].failed, ZeroDivisionError)
