@@ -93,7 +93,8 @@ class ObjectStore(Protocol):
         within this call; within a collection in the order of queueing. `on_commit` gets None when
         the changes are durable, or the error for which they never will be; after such an error
         every later commit fails with it, until the store is mounted anew. `cid` names the
-        sequence; it need not exist yet if a transaction makes it.
+        sequence; it need not exist yet if a transaction makes it. Read-only views among the data
+        are kept: nobody may change what they show.
 
         Raises, having changed nothing: NoSpace; InvariantBroken, with the transaction in its
         text, for what only a bug can ask (which that is: `store.execute`).

@@ -248,7 +248,7 @@ class HObject(_Ordered):
 
     def head(self) -> HObject:
         """The same object without a snapshot."""
-        return self.at_snap(NOSNAP)
+        return self if self.snap == NOSNAP else self.at_snap(NOSNAP)
 
     def at_snap(self, snap: int) -> HObject:
         """The same object at another snapshot."""

@@ -56,11 +56,11 @@ def write(state: State, onode: Onode, offset: int, data: Buffer, flags: int = 0)
 
 
 def _owned(data: Buffer) -> Buffer:
-    """The data, copied if somebody might change it."""
+    """The data, copied if somebody might change it; of what is read-only all have let go."""
     if type(data) is bytes:
         return data
     view = memoryview(data)
-    return view if view.readonly and type(view.obj) is bytes else bytes(view)
+    return view if view.readonly else bytes(view)
 
 
 def _whole(
