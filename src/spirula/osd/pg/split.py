@@ -9,11 +9,13 @@ Upstream: `src/osd/OSD.cc` (split_pgs), `PG.cc` and `PeeringState.cc` (split_int
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from spirula.osd.pg import create, meta
 from spirula.osd.pg.log import Log
 from spirula.osd.pg.peering.intervals import place
+from spirula.osd.pg.peering.work import let_go
 from spirula.store import pg_meta
 from spirula.types.past_intervals import PastIntervals
 from spirula.types.pg import PGId, SPGId
@@ -57,8 +59,18 @@ def split(pg: PG, old_pg_num: int, mapping_of: Callable[[PGId], PGMapping]) -> l
         one.meta.dirty_info = one.meta.dirty_big_info = one.meta.dirty_epoch = True
         one.meta.rewrite_log = True
         meta.write(one, transaction)
-    pg.queue((transaction,), pg.on_store_result)
+    for child in children:
+        child.held_back = []
+    pg.queue((transaction,), partial(_on_split, pg, children))
     return children
+
+
+def _on_split(pg: PG, children: list[PG], error: Exception | None) -> None:
+    """The children are on disk, and so is all that the parent had."""
+    pg.on_store_result(error)
+    for child in children:
+        if error is None and child.held_back is not None and not child.deleted:
+            let_go(child)
 
 
 def _child(pg: PG, pgid: SPGId, osdmap: OSDMap, mapping: PGMapping) -> PG:

@@ -110,6 +110,8 @@ class PG:
     deleted: bool = False
     bits: int = 0
     """How many low bits of a hash tell that an object is of this PG."""
+    held_back: list[tuple[int, Message]] | None = None
+    """Messages of peering that wait until all that was written before is on disk (see `Work`)."""
     split_in: int = 0
     """The epoch in which this PG was split off: upstream's have it speak by the next map only."""
     backoffs: list[Backoff] = field(default_factory=list)

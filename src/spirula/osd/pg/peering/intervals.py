@@ -16,7 +16,7 @@ from spirula.osd.ops import watch
 from spirula.osd.pg import backoff, lease, locks, snap_trim
 from spirula.osd.pg.peering import machine
 from spirula.osd.pg.peering.state import State
-from spirula.osd.pg.peering.work import Work
+from spirula.osd.pg.peering.work import Work, hold_back
 from spirula.types.base import EVersion
 from spirula.types.hobject import NO_SHARD
 from spirula.types.past_intervals import PastIntervals
@@ -129,6 +129,7 @@ def start_interval(pg: PG, before: OSDMap, mapping: PGMapping) -> None:
     if was_primary or pg.is_primary:
         pg.set_state(off=PGState.CLEAN)
     reset(pg)
+    hold_back(pg)
     pg.peering.send_notify = not pg.is_primary
     pg.peering.state = State.RESET
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from spirula.osd.pg import meta
@@ -40,10 +41,11 @@ class Work:
         meta.write(pg, self.transaction)
         if self.transaction or self.committed:
             pg.queue((self.transaction,), self._on_commit)
-        epoch = pg.osdmap.epoch
-        for osd, message in self.messages:
-            pg.services.send_osd(osd, message, epoch)
-        self.messages.clear()
+        if pg.held_back is not None:
+            pg.held_back += self.messages
+        else:
+            send(pg, self.messages)
+        self.messages = []
 
     def _on_commit(self, error: Exception | None) -> None:
         if error is not None:
@@ -51,3 +53,34 @@ class Work:
             return
         for then in self.committed:
             then()
+
+
+def send(pg: PG, messages: list[tuple[int, Message]]) -> None:
+    """Sends messages to other OSDs."""
+    epoch = pg.osdmap.epoch
+    for osd, message in messages:
+        pg.services.send_osd(osd, message, epoch)
+
+
+def hold_back(pg: PG) -> None:
+    """Has messages wait until all that was written to the PG before is on disk.
+
+    A new interval begins: others will build on what is told of the log. If that were lost by a
+    crash, they would look for objects that nobody has. Upstream: begin_block_outgoing.
+    """
+    pg.held_back = None
+    if not pg.store.flush_commit(pg.coll, partial(_on_flushed, pg, pg.last_peering_reset)):
+        pg.held_back = []
+
+
+def _on_flushed(pg: PG, since: int, error: Exception | None) -> None:
+    if error is not None:
+        pg.shared.store_failed(error)
+    elif pg.last_peering_reset == since and not pg.deleted:
+        let_go(pg)
+
+
+def let_go(pg: PG) -> None:
+    """Sends what was held back."""
+    messages, pg.held_back = pg.held_back, None
+    send(pg, messages or [])
