@@ -75,8 +75,10 @@ class RocksEngine:
                 check_manifest(path)
             elif not create:
                 raise NotFound(f"{path} has no CURRENT: it is no RocksDB, or is damaged")
+            # Not naming the column family, it would open a database that is there with the options
+            # of the last time, and those without the filters.
             self._db: rocksdict.Rdict | None = rocksdict.Rdict(
-                str(path), options, access_type=access
+                str(path), options, column_families={"default": options}, access_type=access
             )
         except CephError:
             raise

@@ -167,3 +167,19 @@ def test_what_the_machine_refuses_is_told_and_is_final(engine, text, expected):
         with pytest.raises(expected, match="sync: "):  # what failed first
             change()
     assert engine.get(b"a") is None
+
+
+def options_in_use(folder):
+    """What RocksDB has written down of the options with which it was opened last."""
+    newest = max(folder.glob("OPTIONS-*"), key=lambda path: path.name)
+    lines = [line.strip().partition("=") for line in newest.read_text().splitlines()]
+    return {name: value for name, _, value in lines}
+
+
+def test_a_database_is_opened_again_with_filters_and_what_memory_it_is_given(folder):
+    RocksEngine(folder, memory=SMALL, create=True).close()
+    RocksEngine(folder, memory=32 << 20).close()
+    found = options_in_use(folder)
+    assert found["filter_policy"] == "bloomfilter"
+    assert found["memtable_whole_key_filtering"] == "true"
+    assert found["write_buffer_size"] == str(8 << 20)
