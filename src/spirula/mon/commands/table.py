@@ -83,7 +83,7 @@ class Command:
         """Keyword arguments for the handler. Raises InvalidArgument."""
         accepted: dict[str, object] = {}
         for name, argument in self.arguments:
-            if name in given:
+            if name in given and not argument.is_no_choice(given[name]):
                 accepted[_parameter(name)] = argument.accept(name, given[name])
             elif argument.repeated and not argument.required:
                 accepted[_parameter(name)] = []
