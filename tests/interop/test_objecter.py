@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from errno import ENOENT
+from errno import EBUSY, ENOENT
 
 import pytest
 
@@ -140,7 +140,10 @@ def test_requests_follow_their_pg_when_it_splits(on_cluster, cluster: RealCluste
         writing = asyncio.gather(*writes)
         # What the manager does step by step after `pg_num` was set.
         change = {"prefix": "osd pool set", "pool": "objects", "var": "pg_num_actual", "val": "16"}
-        (await session.command(change)).check()
+        for _ in range(100):
+            if (await session.command(change)).result != -EBUSY:
+                break
+            await asyncio.sleep(0.2)  # its first PGs are still being created
         await session.objecter.newest_map()
         assert session.objecter.maps.osdmap.pools[locator.pool].pg_num == 16
         for outcome in await writing:
