@@ -14,7 +14,7 @@ from typing import Any
 from spirula.errors import SpirulaError
 from spirula.maps.state import is_up
 from spirula.messages.base import Message
-from spirula.messages.command import MCommand
+from spirula.messages.command import MCommand, MPing
 from spirula.messages.mgr import MMgrConfigure, MMgrMap
 from spirula.messages.mon_client import MConfig, MLogAck, MMonGetPurgedSnapsReply
 from spirula.messages.osd_client import MOSDBackoff
@@ -31,6 +31,10 @@ from spirula.types.entity import EntityType
 
 _TICK_S = 1.0
 _TICK_SPREAD_S = 0.1
+
+
+def _heed_not(_: Message) -> None:
+    """A client's ping: that it arrived is all that it was for."""
 
 
 class _Dispatcher:
@@ -70,6 +74,7 @@ class Public(_Dispatcher):
             MCommand: osd.commands.on_command,
             MMgrConfigure: osd.manager.on_configure,
             MOSDBackoff: osd.pgs.on_backoff,
+            MPing: _heed_not,
         }
         handlers: dict[type[Message], Callable[[Any], None]] = {
             MOSDMap: partial(advance.on_osd_map, osd),
