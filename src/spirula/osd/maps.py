@@ -332,12 +332,6 @@ class Maps:
         if self.mappings.osdmap is not osdmap:
             self.mappings = self.mappings.advance(osdmap)
 
-    def write_superblock(self) -> None:
-        """Store the superblock as it is now."""
-        transaction = Transaction()
-        put_superblock(transaction, self.superblock)
-        self.store.queue_transactions(META, [transaction])
-
     def take_purged(self, last: int, by_epoch: dict[int, dict[int, IntervalSet]]) -> None:
         """Remember what the monitor told of snapshots that were purged up to epoch `last`."""
         transaction = Transaction()

@@ -432,10 +432,6 @@ class OpsPG(Protocol):
         """The context of exactly this object, None if it does not exist and may not be created."""
         ...
 
-    def is_missing_object(self, hoid: HObject) -> bool:
-        """Whether the object should be here and is not yet."""
-        ...
-
     def log_entries_of(self, hoid: HObject) -> Iterator[PGLogEntry]:
         """The log's entries about exactly this object, newest first."""
         ...

@@ -51,10 +51,6 @@ class ObjectContexts:
         """All contexts in memory."""
         return list(self._contexts.values())
 
-    def cached(self, hoid: HObject) -> ObjectContext | None:
-        """The context of exactly this object, if it is in memory."""
-        return self._contexts.get(hoid)
-
     def get(
         self, hoid: HObject, *, can_create: bool, attrs: dict[str, bytes] | None = None
     ) -> ObjectContext | None:

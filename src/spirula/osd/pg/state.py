@@ -228,10 +228,6 @@ class PG:
             return iter(())
         return (entry for entry in reversed(self.log.entries) if entry.soid == hoid)
 
-    def is_missing_object(self, hoid: HObject) -> bool:
-        """Whether the object should be here and is not yet."""
-        return hoid in self.missing.missing
-
     def wait_writable(self, hoid: HObject, resume: Callable[[], None]) -> bool:
         """Whether the object can be written now; else `resume` is called when it can."""
         if not availability.is_degraded(self, hoid):

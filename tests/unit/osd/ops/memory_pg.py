@@ -195,9 +195,6 @@ class MemoryPG:
             return False
         return True
 
-    def is_missing_object(self, hoid: HObject) -> bool:
-        return False
-
     def is_blocklisted(self, addr: EntityAddr) -> bool:
         return addr in self.blocklisted
 
