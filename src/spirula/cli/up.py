@@ -8,12 +8,12 @@ The other commands for such clusters are in `cluster`.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from spirula.cli import mon, osd
 from spirula.cli.cluster import make_parser
 from spirula.cli.credentials import find_key
 from spirula.cluster import processes, ready
@@ -85,15 +85,20 @@ def up(argv: list[str]) -> int:
     return 0
 
 
-_RUN: dict[str, processes.Run] = {"mon": mon.main, "osd": osd.main}
 _OSDS = 3
+
+
+def _main_of(kind: str) -> processes.Run:
+    """What runs a daemon. Loaded when it is started: what OSDs need is no part of monitors."""
+    run: processes.Run = importlib.import_module(f"spirula.cli.{kind}").main
+    return run
 
 
 def _start(layout: Layout, daemons: list[str]) -> None:
     for daemon in daemons:
         kind, _, name = daemon.partition(".")
         arguments = ["-i", name, "-c", str(layout.conf)]
-        processes.start(layout, daemon, _RUN[kind], arguments)
+        processes.start(layout, daemon, _main_of(kind), arguments)
 
 
 def _make_stores(layout: Layout) -> dict[str, int]:
@@ -104,7 +109,7 @@ def _make_stores(layout: Layout) -> dict[str, int]:
         if not (layout.directory / daemon / "ready").exists():
             arguments = ["-i", str(place.number), "-c", str(layout.conf), "--mkfs"]
             arguments += ["--osd-uuid", place.uuid]
-            made[daemon] = processes.run_beside(layout, daemon, osd.main, arguments)
+            made[daemon] = processes.run_beside(layout, daemon, _main_of("osd"), arguments)
     return made
 
 
