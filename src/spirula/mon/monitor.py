@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spirula.auth.caps.mon import ALLOW_ALL
+from spirula.commands.table import CommandTable
 from spirula.conf.config import Config
 from spirula.denc import features as feature_bits
 from spirula.errors import CephError, NoSpace, NotConnected, WireError
@@ -32,7 +33,6 @@ from spirula.messages.mon_client import (
 from spirula.mon import containment
 from spirula.mon.commands import cluster as own_commands
 from spirula.mon.commands.dispatch import CommandDispatch
-from spirula.mon.commands.table import CommandTable
 from spirula.mon.driver import QuorumDriver
 from spirula.mon.forwarding import Forwarding
 from spirula.mon.intake import Intake

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from spirula.commands.reply import Retry, committed, said
+from spirula.commands.table import Commands
 from spirula.errors import InvalidArgument
 from spirula.messages.command import MPing
 from spirula.messages.mon_client import (
@@ -14,8 +16,6 @@ from spirula.messages.mon_client import (
     MMonGetVersionReply,
     MMonMap,
 )
-from spirula.mon.commands.reply import Retry, committed, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.quorum.paxos import PaxosState
 from spirula.mon.request import Request
 from tests.unit.mon.harness import FSID, HarnessMonitor

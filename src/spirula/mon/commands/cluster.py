@@ -10,6 +10,9 @@ import uuid
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, text
+from spirula.commands.reply import Reply, lines, said
+from spirula.commands.table import CommandFlag, Commands
 from spirula.conf import version
 from spirula.conf.formatter import render
 from spirula.errors import InvalidArgument, NotFound
@@ -18,10 +21,7 @@ from spirula.mon import metadata
 from spirula.mon.commands import daemon as daemon_commands
 from spirula.mon.commands import quorum as quorum_commands
 from spirula.mon.commands import report, status
-from spirula.mon.commands.arguments import choices, text
 from spirula.mon.commands.kept import kept_while
-from spirula.mon.commands.reply import Reply, lines, said
-from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.osdmap import metadata as osd_metadata
 from spirula.mon.store import MONITOR, Transaction
 

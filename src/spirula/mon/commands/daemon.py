@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import text
+from spirula.commands.reply import Reply, said
+from spirula.commands.table import CommandFlag, Commands
 from spirula.conf.args import inject_args
 from spirula.errors import InvalidArgument
-from spirula.mon.commands.arguments import text
-from spirula.mon.commands.reply import Reply, said
-from spirula.mon.commands.table import CommandFlag, Commands
 
 if TYPE_CHECKING:
     from spirula.mon.monitor import Monitor

@@ -13,6 +13,8 @@ import errno
 from typing import TYPE_CHECKING
 
 from spirula.auth.caps.constraint import command_arguments
+from spirula.commands.reply import Reply, Retry
+from spirula.commands.table import Command, CommandFlag, parse_command
 from spirula.conf.admin_commands import Call
 from spirula.conf.admin_commands import CommandTable as AdminTable
 from spirula.conf.formatter import render
@@ -21,8 +23,6 @@ from spirula.messages.command import MCommand, MCommandReply
 from spirula.messages.mon_client import MMonCommand, MMonCommandAck
 from spirula.mon import containment
 from spirula.mon.commands.mgr_proxy import MgrProxy
-from spirula.mon.commands.reply import Reply, Retry
-from spirula.mon.commands.table import Command, CommandFlag, parse_command
 from spirula.mon.services.base import PaxosService
 from spirula.types.log import CHANNEL_AUDIT, LogLevel
 from spirula.types.mon import MonCommand

@@ -12,7 +12,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from spirula.mon.commands.reply import Reply
+from spirula.commands.reply import Reply
 
 if TYPE_CHECKING:
     from spirula.mon.request import Request

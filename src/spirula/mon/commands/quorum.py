@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, ip_addr, text
+from spirula.commands.reply import Reply, said
+from spirula.commands.table import CommandFlag, Commands, obsolete
 from spirula.denc import features as feature_bits
 from spirula.errors import (
     NotPermitted,
     NotSupported,
 )
-from spirula.mon.commands.arguments import choices, ip_addr, text
-from spirula.mon.commands.reply import Reply, said
-from spirula.mon.commands.table import CommandFlag, Commands, obsolete
 from spirula.mon.quorum import status
 from spirula.mon.quorum.bootstrap import hint_of, hint_of_vector
 from spirula.mon.services.monmap.show import addrs_document

@@ -10,8 +10,8 @@ import uuid
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
+from spirula.commands.reply import lines
 from spirula.maps.dump import summary as osd_summary
-from spirula.mon.commands.reply import lines
 from spirula.mon.services.mgrmap import show as mgr_show
 from spirula.mon.services.mgrstat import services as service_show
 from spirula.mon.services.mgrstat import summary as pg_summary

@@ -23,7 +23,7 @@ from spirula.mon.store import Transaction, get_number, get_version
 from spirula.types.service import HealthCheck, HealthCheckMap
 
 if TYPE_CHECKING:
-    from spirula.mon.commands.table import Commands
+    from spirula.commands.table import Commands
     from spirula.mon.monitor import Monitor
     from spirula.mon.request import Request
     from spirula.mon.session import MonSession, Subscription

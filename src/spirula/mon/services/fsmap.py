@@ -10,11 +10,11 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import text
+from spirula.commands.reply import Reply, lines, said
+from spirula.commands.table import Commands
 from spirula.denc import Struct, Vec, boolean, default, s32, s64, string, struct, u32
 from spirula.messages.fsmap import Enveloped, MFSMap, MFSMapUser
-from spirula.mon.commands.arguments import text
-from spirula.mon.commands.reply import Reply, lines, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.services.base import PaxosService
 from spirula.types.mon import CompatSet, FeatureSet
 

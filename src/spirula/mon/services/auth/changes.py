@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spirula.auth.crypto import generate_key
+from spirula.commands.arguments import text
+from spirula.commands.reply import Reply, Retry, committed, said
+from spirula.commands.table import CommandFlag, Commands
 from spirula.conf.file import ConfSyntaxError
 from spirula.errors import InvalidArgument, NotFound
-from spirula.mon.commands.arguments import text
-from spirula.mon.commands.reply import Reply, Retry, committed, said
-from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.auth.bootstrap import encode_caps, read_keyring
 from spirula.mon.services.auth.entities import exists_and_matches, parse_pairs
 from spirula.mon.services.auth.keys import principal, render_key, render_keyring

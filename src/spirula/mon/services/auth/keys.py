@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from spirula.auth.crypto import key_to_text
 from spirula.auth.keyring import KeyRing
+from spirula.commands.arguments import text
+from spirula.commands.reply import Reply, said
+from spirula.commands.table import CommandFlag, Commands
 from spirula.errors import InvalidArgument, NotFound
-from spirula.mon.commands.arguments import text
-from spirula.mon.commands.reply import Reply, said
-from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.printing import Items
 from spirula.types.auth import CryptoKey, EntityAuth, PrincipalName, decode_string
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spirula.auth.crypto import key_from_text
+from spirula.commands.reply import Retry
 from spirula.errors import CephError, InvalidArgument
-from spirula.mon.commands.reply import Retry
 from spirula.mon.services.auth.bootstrap import encode_caps
 from spirula.mon.services.auth.entities import exists_and_matches
 from spirula.types.auth import CryptoKey, EntityAuth, PrincipalName

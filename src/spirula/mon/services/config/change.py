@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import flag, integer, text
+from spirula.commands.reply import Reply, committed, said
+from spirula.commands.table import Commands
 from spirula.conf.file import ConfSyntaxError, normalize_name, parse_conf
 from spirula.conf.option import OptionFlag
 from spirula.conf.values import BadValue, to_text
 from spirula.errors import InvalidArgument
-from spirula.mon.commands.arguments import flag, integer, text
-from spirula.mon.commands.reply import Reply, committed, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.services.config.config_map import make_key, parse_mask
 from spirula.mon.services.config.show import change_set
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from spirula.commands.arguments import Argument, integer, text
+from spirula.commands.reply import Reply, said
+from spirula.commands.table import Commands
 from spirula.conf.file import normalize_name
 from spirula.conf.option import OptionFlag
 from spirula.conf.values import to_text
 from spirula.errors import InvalidArgument, NotFound
-from spirula.mon.commands.arguments import Argument, integer, text
-from spirula.mon.commands.reply import Reply, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.services.config import history
 from spirula.mon.services.config.config_map import GLOBAL, Place
 from spirula.printing import Items, TextTable

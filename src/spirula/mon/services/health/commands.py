@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, flag, text
+from spirula.commands.reply import Reply, committed, said
+from spirula.commands.table import Commands
 from spirula.conf.values import BadValue, parse_timespan
 from spirula.errors import InvalidArgument, NotFound
-from spirula.mon.commands.arguments import choices, flag, text
-from spirula.mon.commands.reply import Reply, committed, said
-from spirula.mon.commands.table import Commands
 from spirula.types.base import UTime
 from spirula.types.service import HealthMute
 

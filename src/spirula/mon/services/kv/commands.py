@@ -8,10 +8,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import text
+from spirula.commands.reply import Reply, committed, lines, said
+from spirula.commands.table import CommandFlag, Commands
 from spirula.errors import CephError, NotFound
-from spirula.mon.commands.arguments import text
-from spirula.mon.commands.reply import Reply, committed, lines, said
-from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.printing import Items
 
 if TYPE_CHECKING:

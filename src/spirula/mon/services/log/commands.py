@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spirula.mon.commands.arguments import choices, integer, text
-from spirula.mon.commands.reply import Reply, committed, said
-from spirula.mon.commands.table import Commands
+from spirula.commands.arguments import choices, integer, text
+from spirula.commands.reply import Reply, committed, said
+from spirula.commands.table import Commands
 from spirula.mon.services.log.tail import LEVELS, document, line_of
 from spirula.printing import Items
 from spirula.types.base import UTime

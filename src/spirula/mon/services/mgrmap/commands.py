@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, integer, text
+from spirula.commands.reply import Reply, committed, said
+from spirula.commands.table import Commands
 from spirula.errors import InvalidArgument, NotFound
 from spirula.mon import metadata
-from spirula.mon.commands.arguments import choices, integer, text
-from spirula.mon.commands.reply import Reply, committed, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.services.mgrmap import active, show
 from spirula.types.mgr import MgrMap
 

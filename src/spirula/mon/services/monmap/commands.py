@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, flag, integer, ip_addr, text
+from spirula.commands.reply import Reply, committed, lines, said
+from spirula.commands.table import CommandFlag, Commands
 from spirula.errors import Busy, Exists, InvalidArgument, NotFound, NotPermitted, NotSupported
-from spirula.mon.commands.arguments import choices, flag, integer, ip_addr, text
-from spirula.mon.commands.reply import Reply, committed, lines, said
-from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.monmap import edit, show
 from spirula.printing import Items
 from spirula.types.entity import EntityAddr, EntityAddrVec

@@ -9,13 +9,13 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import flag, text
+from spirula.commands.reply import Reply, Retry, committed, said
+from spirula.commands.table import Commands
 from spirula.crush.lookup import item_weight, rule_id, type_id
 from spirula.denc import features as feature_bits
 from spirula.errors import InvalidArgument, NotFound, NotSupported
 from spirula.maps.state import is_up
-from spirula.mon.commands.arguments import flag, text
-from spirula.mon.commands.reply import Reply, Retry, committed, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.services.monmap import show
 from spirula.types.mon import ElectionStrategy, MonMap
 from spirula.types.pool import PeeringCrushData, PGPool, PoolType

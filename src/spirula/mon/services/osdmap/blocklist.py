@@ -8,13 +8,13 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, entity_addr, number, text
+from spirula.commands.reply import Reply, committed, said
+from spirula.commands.table import CommandFlag, Commands
 from spirula.denc.features import RANGE_BLOCKLIST
 from spirula.errors import InvalidArgument
 from spirula.maps.dump.values import time_text
 from spirula.maps.state import Release
-from spirula.mon.commands.arguments import choices, entity_addr, number, text
-from spirula.mon.commands.reply import Reply, committed, said
-from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.osdmap.crush.checks import check_cluster_features
 from spirula.printing import Items, general
 from spirula.types.base import UTime

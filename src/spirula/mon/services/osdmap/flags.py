@@ -8,6 +8,9 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, flag, text
+from spirula.commands.reply import Reply, committed, said
+from spirula.commands.table import CommandFlag, Commands
 from spirula.crush.classes import class_id
 from spirula.crush.lookup import find_item
 from spirula.denc.features import OSD_PGLOG_HARDLIMIT, has
@@ -15,9 +18,6 @@ from spirula.errors import InvalidArgument, NotPermitted
 from spirula.maps.features import up_osd_features
 from spirula.maps.query import all_osds, up_osds
 from spirula.maps.state import OSDMapFlag, OSDState, Release, exists, flag_string
-from spirula.mon.commands.arguments import choices, flag, text
-from spirula.mon.commands.reply import Reply, committed, said
-from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.osdmap.osds.ids import UnreadableId, parse_osd_id
 
 if TYPE_CHECKING:

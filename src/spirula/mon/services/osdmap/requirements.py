@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, flag, number, text
+from spirula.commands.reply import Reply, committed, said
+from spirula.commands.table import Commands
 from spirula.denc import features as feature_bits
 from spirula.denc.features import has
 from spirula.errors import InvalidArgument, NotPermitted
 from spirula.maps.features import min_compat_client, up_osd_features
 from spirula.maps.query import up_osds
 from spirula.maps.state import Release
-from spirula.mon.commands.arguments import choices, flag, number, text
-from spirula.mon.commands.reply import Reply, committed, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.quorum.status import combined_feature_map
 from spirula.mon.services.osdmap.flags import NO_OSDS_UP
 from spirula.mon.services.osdmap.initial import release_number

@@ -9,6 +9,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import (
+    choices,
+    integer,
+    osd_name,
+    osd_number,
+    pgid,
+    pool_name,
+    said_required,
+    text,
+)
+from spirula.commands.reply import Reply, lines, said
+from spirula.commands.table import Commands
 from spirula.crush.lookup import find_item, leaves
 from spirula.errors import InvalidArgument, NotFound
 from spirula.maps.dump.document import osd_document, osdmap_document, osds_document
@@ -20,19 +32,7 @@ from spirula.maps.osdmap import OSDMap
 from spirula.maps.placement import Placement, raw_pg_to_pg
 from spirula.maps.query import all_osds, find_pool
 from spirula.maps.state import Release, exists, is_in, is_up
-from spirula.mon.commands.arguments import (
-    choices,
-    integer,
-    osd_name,
-    osd_number,
-    pgid,
-    pool_name,
-    said_required,
-    text,
-)
 from spirula.mon.commands.kept import kept
-from spirula.mon.commands.reply import Reply, lines, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.services.osdmap.arrays import count_up
 from spirula.mon.services.osdmap.encoding import SIGNIFICANT
 from spirula.printing import Items, as_f32, general

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import flag
+from spirula.commands.reply import Reply, committed, said
+from spirula.commands.table import Commands
 from spirula.crush.classes import is_shadow
 from spirula.crush.lookup import item_id, item_weight, rule_id, type_id
 from spirula.errors import InvalidArgument, NotFound, NotPermitted
 from spirula.maps.query import subtree_is_down
-from spirula.mon.commands.arguments import flag
-from spirula.mon.commands.reply import Reply, committed, said
-from spirula.mon.commands.table import Commands
 from spirula.types.pg import PGState
 from spirula.types.pool import CRUSH_ITEM_NONE, PeeringCrushData, PGPool
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from spirula.commands.table import CommandFlag
 from spirula.messages.command import MCommand
 from spirula.messages.mon_client import MConfig, MGetConfig, MKVData
-from spirula.mon.commands.table import CommandFlag
 from spirula.types.auth import PrincipalName
 from tests.unit.mon.harness import FSID, HarnessMonitor
 

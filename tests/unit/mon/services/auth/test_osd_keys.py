@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from spirula.commands.reply import Retry
 from spirula.errors import Exists, InvalidArgument
-from spirula.mon.commands.reply import Retry
 from spirula.mon.services.auth import osd_keys
 from spirula.mon.services.kv import osd_keys as disk_keys
 from tests.unit.mon.harness import HarnessMonitor

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from spirula.commands.reply import Reply, Retry, committed
 from spirula.crush.check import check_map
 from spirula.crush.map import CrushMap
 from spirula.crush.wire import CrushWrapper
@@ -20,7 +21,6 @@ from spirula.maps.apply import apply_incremental
 from spirula.maps.features import map_features, min_compat_client
 from spirula.maps.query import up_osds
 from spirula.maps.state import Release
-from spirula.mon.commands.reply import Reply, Retry, committed
 from spirula.mon.services.osdmap.arrays import map_some
 from spirula.types.entity import EntityType
 

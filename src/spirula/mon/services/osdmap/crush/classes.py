@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import text
+from spirula.commands.reply import Reply, said
+from spirula.commands.table import Commands
 from spirula.crush.classes import class_id, get_or_create_class
 from spirula.crush.device_classes import (
     check_class_unused,
@@ -21,9 +24,6 @@ from spirula.errors import Busy, CephError, InvalidArgument
 from spirula.maps.dump.values import numbers
 from spirula.maps.query import all_osds
 from spirula.maps.state import exists
-from spirula.mon.commands.arguments import text
-from spirula.mon.commands.reply import Reply, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.services.osdmap.crush.checks import (
     error_text,
     has_pending_crush,

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, integer
+from spirula.commands.reply import Reply, Retry, said
+from spirula.commands.table import Commands
 from spirula.crush.build import PROFILES, finalize, set_tunables, settle_choose_args
 from spirula.crush.check import check_named
 from spirula.crush.edit import straw_to_straw2
 from spirula.crush.wire import CrushWrapper
 from spirula.errors import CephError, InvalidArgument, NotPermitted, WireError
 from spirula.maps.query import validate_crush_rules
-from spirula.mon.commands.arguments import choices, integer
-from spirula.mon.commands.reply import Reply, Retry, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.services.osdmap.crush.checks import (
     has_pending_crush,
     proposed,

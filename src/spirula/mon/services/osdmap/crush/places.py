@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import flag, number, osd_name, osd_number, text
+from spirula.commands.reply import Reply, said
+from spirula.commands.table import CommandFlag, Commands
 from spirula.crush.bucket_items import new_bucket
 from spirula.crush.classes import is_valid_name
 from spirula.crush.edit import (
@@ -34,9 +37,6 @@ from spirula.crush.map import BucketAlg
 from spirula.crush.wire import CrushWrapper
 from spirula.errors import AlreadyDone, CephError, InvalidArgument, NotFound, NotPermitted
 from spirula.maps.state import exists
-from spirula.mon.commands.arguments import flag, number, osd_name, osd_number, text
-from spirula.mon.commands.reply import Reply, said
-from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.osdmap.crush.checks import (
     error_text,
     has_pending_crush,

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, text
+from spirula.commands.reply import Reply, Retry, said
+from spirula.commands.table import Commands
 from spirula.crush.lookup import rule_id
 from spirula.crush.rules import add_simple_rule, remove_rule
 from spirula.crush.rules import rename_rule as rename_in
 from spirula.denc.features import CRUSH_V2
 from spirula.errors import Busy, InvalidArgument
 from spirula.maps.query import crush_rule_in_use
-from spirula.mon.commands.arguments import choices, text
-from spirula.mon.commands.reply import Reply, Retry, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.services.osdmap.crush.checks import (
     check_cluster_features,
     proposed,

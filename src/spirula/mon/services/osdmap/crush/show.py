@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, text
+from spirula.commands.reply import Reply, said
+from spirula.commands.table import CommandFlag, Commands
 from spirula.crush.device_classes import devices_of_class
 from spirula.crush.dump import dump, dump_choose_args, dump_rule, dump_rules, dump_tunables
 from spirula.crush.lookup import find_bucket, find_item, item_class, rule_id, rules_by_class
 from spirula.crush.tree import print_tree, tree_document
 from spirula.crush.weights import COMPAT
 from spirula.errors import CephError, InvalidArgument, NotFound
-from spirula.mon.commands.arguments import choices, text
 from spirula.mon.commands.kept import kept
-from spirula.mon.commands.reply import Reply, said
-from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.osdmap.crush.checks import osd_id
 from spirula.printing import Items
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, number, pool_name, text
+from spirula.commands.reply import Reply, said
+from spirula.commands.table import Commands
 from spirula.crush.bucket_items import positions_of
 from spirula.crush.lookup import find_item
 from spirula.crush.map import BucketAlg
@@ -23,9 +26,6 @@ from spirula.crush.weights import (
 from spirula.errors import Exists, InvalidArgument, NotFound, NotPermitted
 from spirula.maps.query import find_pool
 from spirula.maps.state import Release
-from spirula.mon.commands.arguments import choices, number, pool_name, text
-from spirula.mon.commands.reply import Reply, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.services.osdmap.crush.checks import store_crush, unexplained
 from spirula.mon.services.osdmap.crush.places import updates_weight_sets
 from spirula.mon.services.osdmap.crush.show import NAME

@@ -12,13 +12,13 @@ import json
 import uuid as uuids
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import flag, osd_name, osd_number, text
+from spirula.commands.reply import Reply, Retry, committed, said
+from spirula.commands.table import CommandFlag, Commands
 from spirula.crush.device_classes import set_device_class
 from spirula.errors import Busy, CephError, Exists, InvalidArgument, NotPermitted
 from spirula.maps.query import identify_osd
 from spirula.maps.state import OSD_IN, OSDState, exists, is_destroyed, is_up
-from spirula.mon.commands.arguments import flag, osd_name, osd_number, text
-from spirula.mon.commands.reply import Reply, Retry, committed, said
-from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.auth import osd_keys as auth_keys
 from spirula.mon.services.kv import osd_keys as disk_keys
 from spirula.mon.services.osdmap.osds.removal import destroy_osd, purge_osd

@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import osd_name, osd_number, text
+from spirula.commands.reply import Reply, said
+from spirula.commands.table import Commands
 from spirula.errors import NotFound
 from spirula.maps.dump.values import uuid_text
 from spirula.maps.query import all_osds
 from spirula.maps.state import exists
-from spirula.mon.commands.arguments import osd_name, osd_number, text
-from spirula.mon.commands.reply import Reply, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.services.osdmap import metadata
 from spirula.mon.services.osdmap.places import location
 from spirula.printing import Items, TextTable

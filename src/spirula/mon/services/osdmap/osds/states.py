@@ -9,6 +9,9 @@ import copy
 import json
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import flag, integer, number, osd_name, osd_number, text
+from spirula.commands.reply import Reply, committed, said
+from spirula.commands.table import CommandFlag, Commands
 from spirula.errors import Busy, InvalidArgument, NotFound, NotPermitted, OutOfRange
 from spirula.maps.query import all_osds, out_osds
 from spirula.maps.state import (
@@ -22,9 +25,6 @@ from spirula.maps.state import (
     is_out,
     is_up,
 )
-from spirula.mon.commands.arguments import flag, integer, number, osd_name, osd_number, text
-from spirula.mon.commands.reply import Reply, committed, said
-from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.osdmap.osds.ids import UnreadableId, parse_osd_id
 from spirula.mon.services.osdmap.osds.removal import remove_osd
 from spirula.printing import general

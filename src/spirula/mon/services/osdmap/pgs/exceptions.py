@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import flag, osd_name, osd_number, pgid
+from spirula.commands.reply import Reply, Retry, committed, said
+from spirula.commands.table import Commands
 from spirula.denc.features import OSDMAP_PG_UPMAP
 from spirula.errors import InvalidArgument, NotFound, NotPermitted, TryAgain
 from spirula.maps.dump.values import osd_list
@@ -14,9 +17,6 @@ from spirula.maps.osdmap import OSDMap
 from spirula.maps.placement import Placement
 from spirula.maps.query import up_osds
 from spirula.maps.state import Release, exists
-from spirula.mon.commands.arguments import flag, osd_name, osd_number, pgid
-from spirula.mon.commands.reply import Reply, Retry, committed, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.services.osdmap.crush.checks import check_cluster_features
 from spirula.mon.services.osdmap.pgs.creating import pg_exists
 from spirula.mon.services.osdmap.show import parse_pgid

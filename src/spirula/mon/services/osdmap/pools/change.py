@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, flag, pool_name, text
+from spirula.commands.reply import Reply, Retry, said
+from spirula.commands.table import CommandFlag, Commands
 from spirula.conf.values import BadValue, parse_si, parse_size
 from spirula.crush.weights import rm_choose_args
 from spirula.errors import Busy, Exists, InvalidArgument, NotFound, NotPermitted
 from spirula.maps.query import find_pool
-from spirula.mon.commands.arguments import choices, flag, pool_name, text
-from spirula.mon.commands.reply import Reply, Retry, said
-from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.osdmap.crush.checks import error_text, proposed
 from spirula.mon.services.osdmap.pools.checks import find_committed, is_tier
 from spirula.types.pool import PGPool, PoolFlag

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spirula.commands.reply import Retry
 from spirula.crush.lookup import rule_id
 from spirula.crush.map import CrushMap
 from spirula.errors import InvalidArgument, NotFound, OutOfRange
 from spirula.maps.placement import Placement
 from spirula.maps.state import count_osds
-from spirula.mon.commands.reply import Retry
 from spirula.mon.services.osdmap import metadata
 from spirula.mon.services.osdmap.crush.checks import error_text
 from spirula.types.pg import PGId

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, flag, integer, number, pool_name, text
+from spirula.commands.reply import Reply, Retry, said
+from spirula.commands.table import Commands
 from spirula.conf.values import BadValue, parse_integer
 from spirula.crush.lookup import rule_id
 from spirula.crush.rules import find_first_rule, has_ruleset
@@ -16,9 +19,6 @@ from spirula.errors import Exists, InvalidArgument, NotFound, OutOfRange
 from spirula.maps.dump.pools import pool_type_name
 from spirula.maps.query import find_pool
 from spirula.maps.strhash import StringHash
-from spirula.mon.commands.arguments import choices, flag, integer, number, pool_name, text
-from spirula.mon.commands.reply import Reply, Retry, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.services.osdmap.crush.checks import error_text, proposed
 from spirula.mon.services.osdmap.crush.rules import create_erasure_rule
 from spirula.mon.services.osdmap.finish import stamp

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import flag, text
+from spirula.commands.reply import Reply, Retry, said
+from spirula.commands.table import Commands
 from spirula.conf.values import BadValue, parse_size
 from spirula.crush.lookup import type_id
 from spirula.ec.profile import ErasureCode, Profile, show_profile
 from spirula.ec.registry import erasure_code
 from spirula.errors import Busy, InvalidArgument, NotFound, NotPermitted
-from spirula.mon.commands.arguments import flag, text
-from spirula.mon.commands.reply import Reply, Retry, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.services.osdmap.crush.checks import proposed
 from spirula.mon.services.osdmap.initial import parse_profile
 from spirula.printing import Items

@@ -11,6 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, flag, pool_name, text
+from spirula.commands.reply import Reply
+from spirula.commands.table import Commands
 from spirula.crush.lookup import rule_id
 from spirula.denc.features import OSD_CACHEPOOL
 from spirula.errors import (
@@ -22,9 +25,6 @@ from spirula.errors import (
     OutOfRange,
     PermissionDenied,
 )
-from spirula.mon.commands.arguments import choices, flag, pool_name, text
-from spirula.mon.commands.reply import Reply
-from spirula.mon.commands.table import Commands
 from spirula.mon.services.osdmap.crush.checks import (
     check_cluster_features,
     error_text,

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, pool_name, text
+from spirula.commands.reply import Reply, said
+from spirula.commands.table import CommandFlag, Commands
 from spirula.errors import InvalidArgument, NotFound, PermissionDenied
 from spirula.maps.dump.document import UNKNOWN_POOL
 from spirula.maps.dump.plain import pool_lines
 from spirula.maps.dump.pools import autoscale_mode_name, pool_document
-from spirula.mon.commands.arguments import choices, pool_name, text
 from spirula.mon.commands.kept import kept
-from spirula.mon.commands.reply import Reply, said
-from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.osdmap.pools.checks import FLAG_BY_NAME, is_tier, usage
 from spirula.mon.services.osdmap.pools.options import CSUM_TYPES, OPTION_TYPES, OPTIONS
 from spirula.printing import Items, as_f32, count_text, general, size_text

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spirula.commands.arguments import choices, flag, integer, pool_name
+from spirula.commands.reply import Reply, Retry, said
+from spirula.commands.table import CommandFlag, Commands
 from spirula.denc.features import OSD_CACHEPOOL
 from spirula.errors import (
     Busy,
@@ -15,9 +18,6 @@ from spirula.errors import (
     NotPermitted,
     NotSupported,
 )
-from spirula.mon.commands.arguments import choices, flag, integer, pool_name
-from spirula.mon.commands.reply import Reply, Retry, said
-from spirula.mon.commands.table import CommandFlag, Commands
 from spirula.mon.services.osdmap.crush.checks import check_cluster_features, proposed
 from spirula.mon.services.osdmap.pools.checks import find_committed, is_tier, usage
 from spirula.mon.services.osdmap.pools.set import hit_set_params

@@ -15,6 +15,9 @@ from spirula.auth.caps import InvalidCaps
 from spirula.auth.caps import osd as osd_caps
 from spirula.auth.caps.grammar import WRITE
 from spirula.auth.caps.osd_grant import OsdGrant
+from spirula.commands.arguments import pool_name, text
+from spirula.commands.reply import Reply, Retry, said
+from spirula.commands.table import Commands
 from spirula.errors import CephError, InvalidArgument, WireError
 from spirula.maps.query import find_pool
 from spirula.maps.snaps import add_snap, add_unmanaged_snap, find_snap, remove_unmanaged_snap
@@ -31,9 +34,6 @@ from spirula.messages.mon_client import (
     MPoolOp,
     MPoolOpReply,
 )
-from spirula.mon.commands.arguments import pool_name, text
-from spirula.mon.commands.reply import Reply, Retry, said
-from spirula.mon.commands.table import Commands
 from spirula.mon.services.osdmap.crush.checks import proposed
 from spirula.mon.services.osdmap.finish import stamp
 from spirula.mon.services.osdmap.pools.change import remove_pool

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any
 
+from spirula.commands.arguments import Argument
+from spirula.commands.reply import Reply
 from spirula.conf.admin_commands import parse_request
 from spirula.errors import InvalidArgument, InvariantBroken, NotSupported
-from spirula.mon.commands.arguments import Argument
-from spirula.mon.commands.reply import Reply
 from spirula.types.mon import MonCommand, MonCommandList
 
 
