@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from spirula.commands.reply import lines
 from spirula.conf.formatter import render
 from spirula.maps.osdmap import OSDMap
-from spirula.mon.commands.reply import lines
 from spirula.mon.services.health import checks, show
-from spirula.mon.services.mgrstat import services, summary, usage
+from spirula.mon.services.mgrstat import services
 from spirula.mon.services.mgrstat.service import Report
+from spirula.pgmap import summary, usage
 from spirula.types.service import HealthCheckMap
 
 RECORDED = json.loads(lzma.decompress(Path(__file__).with_name("status.xz").read_bytes()))

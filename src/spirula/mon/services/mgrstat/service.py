@@ -20,7 +20,7 @@ from spirula.messages.mon_client import (
     MStatfsReply,
 )
 from spirula.mon.services.base import PaxosService
-from spirula.mon.services.mgrstat import usage
+from spirula.pgmap import usage
 from spirula.types.base import UTime
 from spirula.types.pgmap import PGMapDigest
 from spirula.types.service import HealthCheck, ProgressEvent, ServiceMap
