@@ -59,6 +59,7 @@ class ClusterSession:
     loop: asyncio.AbstractEventLoop
     wall: Callable[[], float]
     random_bytes: Callable[[int], bytes]
+    name: PrincipalName
     messenger: Messenger = field(init=False)
     monitors: MonClient = field(init=False)
     objecter: Objecter = field(init=False)
@@ -73,6 +74,18 @@ class ClusterSession:
     def __post_init__(self) -> None:
         self.objecter = Objecter(self)
         self.lingers = Lingers(self.objecter)
+
+    async def log_in(self, timeout_s: float | None = None) -> None:
+        """Logs in at a monitor. Raises its refusal, or TimedOut; the session is closed then."""
+        try:
+            await self.monitors.start(timeout_s)
+        except BaseException:
+            await self.close()
+            raise
+        # Only OSDs go by a number of their own; everybody else by the one that login gave.
+        is_osd = self.name.type == EntityType.OSD and self.name.id.isdecimal()
+        number = int(self.name.id) if is_osd else self.monitors.auth.global_id
+        self.messenger.endpoint.name = EntityName(self.name.type, number)
 
     async def close(self) -> None:
         """Ends the session; on return nothing of it is left in the loop."""
@@ -304,6 +317,24 @@ async def open_session(
     refusal, TimedOut.
     """
     loop = asyncio.get_running_loop()
+    session = make_session(
+        loop, config, key, clock=clock, random_bytes=random_bytes, resolve=resolve, log=log
+    )
+    await session.log_in(timeout_s)
+    return session
+
+
+def make_session(
+    loop: asyncio.AbstractEventLoop,
+    config: Config,
+    key: CryptoKey | None,
+    *,
+    clock: Callable[[], float],
+    random_bytes: Callable[[int], bytes],
+    resolve: Resolve | None = None,
+    log: Callable[[int, str], None] | None = None,
+) -> ClusterSession:
+    """As `open_session`, but it does not log in yet: daemons add to it what they want to hear."""
     identity = config.identity
     name = PrincipalName.parse(f"{identity.entity_type}.{identity.entity_id}")
     options = {option: config.get_str(option) for option in DEFAULTS}
@@ -312,7 +343,7 @@ async def open_session(
     hosts = config.get_str("mon_host")
     monitors = parse_mon_host(hosts, resolve) if resolve else parse_mon_host(hosts)
 
-    session = ClusterSession(loop, clock, random_bytes)
+    session = ClusterSession(loop, clock, random_bytes, name)
     endpoint = Endpoint(
         EntityName(name.type, -1),
         client_policies(),
@@ -334,12 +365,4 @@ async def open_session(
         MonTimings(),
         {MOSDMap: session.on_osdmap, MMgrMap: session.on_mgrmap},
     )
-    try:
-        await session.monitors.start(timeout_s)
-    except BaseException:
-        await session.close()
-        raise
-    # Only OSDs go by a number of their own; everybody else by the one that login gave.
-    is_osd = name.type == EntityType.OSD and name.id.isdecimal()
-    endpoint.name = EntityName(name.type, int(name.id) if is_osd else auth.global_id)
     return session
