@@ -1,8 +1,8 @@
 """A whole cluster in one process and virtual time: monitors, OSDs and clients, as they are.
 
 Every daemon is a host of the simulated network with the real messenger and cephx; stores are in
-memory and keep, when their host crashes, what was committed. A test makes a `World` from the
-history's simulation, starts it, and kills and cuts what it likes.
+memory and keep, when their host crashes or loses its power, what was committed. A test makes a
+`World` from the history's simulation, starts it, and kills and cuts what it likes.
 """
 
 from __future__ import annotations
@@ -60,10 +60,11 @@ class Machine:
         self.host = world.sim.host(name, address)
         self.daemon = None
         self.lives = 0
+        self.disk_s = DISK_S
 
     def defer(self, call):
         """The disk's latency; what waits for it dies with the process."""
-        self.world.sim.loop.call_later(DISK_S, call, context=self.host.context())
+        self.world.sim.loop.call_later(self.disk_s, call, context=self.host.context())
 
     @property
     def is_running(self):
@@ -72,6 +73,8 @@ class Machine:
     def log(self, level, line):
         if level <= self.world.log_level:
             self.world.log.append(f"{self.world.sim.time():.3f} {self.name}: {line}")
+        if level < 0 and line.endswith("failed by a bug"):
+            self.world.bugs.append(f"{self.name}: {line}")
 
     def config(self, kind, ident, **more):
         made = Config(Identity(kind, ident), daemon=kind != "client")
@@ -95,6 +98,8 @@ class MonMachine(Machine):
 
     def start(self):
         self.lives += 1
+        if not self.host.powered:
+            self.host.power_on()
         return self.host.start(self._run())
 
     async def _run(self):
@@ -115,6 +120,14 @@ class MonMachine(Machine):
 
     def crash(self):
         self.host.kill()
+        self._left()
+
+    def lose_power(self):
+        """As `crash`, but peers hear nothing of it; `start` turns it on again."""
+        self.host.power_off()
+        self._left()
+
+    def _left(self):
         self.daemon = None
         self.store = self.store.after_crash(self.defer)
 
@@ -138,6 +151,8 @@ class OSDMachine(Machine):
 
     def start(self):
         self.lives += 1
+        if not self.host.powered:
+            self.host.power_on()
         return self.host.start(self._run())
 
     async def _run(self):
@@ -161,21 +176,43 @@ class OSDMachine(Machine):
         self.world.stopped.append(f"{self.name}: {why}")
         self.log(0, f"stopped: {why}")
 
-    def crash(self):
+    def crash(self, reached=0):
+        """Kill it; `reached`: so many transactions are on disk although nobody heard of it."""
         self.host.kill()
+        self._left(reached)
+
+    def lose_power(self):
+        """As `crash`, but peers hear nothing of it; `start` turns it on again."""
+        self.host.power_off()
+        self._left(0)
+
+    def _left(self, reached):
         self.daemon = None
-        self.store = self.store.after_crash(self.defer)
+        self.store = self.store.after_crash(self.defer, reached)
+
+    async def stop(self):
+        """End it as a signal does: it tells monitors and peers."""
+        daemon = self.daemon
+        await self.host.start(daemon.stop())
+        self.store.umount()
+        self.crash()
 
 
 class World:
-    """A cluster. `log_level` says what of the daemons' logs is kept in `log`."""
+    """A cluster. `log_level` says what of the daemons' logs is kept in `log`.
 
-    def __init__(self, sim, mons=3, osds=0, options=None, log_level=0):
+    `spare` OSDs have a key and are not made yet: `add_osd` does.
+    """
+
+    def __init__(self, sim, mons=3, osds=0, options=None, log_level=0, spare=0):
         self.sim = sim
         self.log = []
         self.stopped = []
         """OSDs that gave up, and why: none should."""
+        self.bugs = []
+        """Exceptions that daemons met and went on from: none should be."""
         self.osd_count = osds
+        self._keys_for = osds + spare
         self.log_level = log_level
         self.options = {**OPTIONS, **(options or {})}
         names = "abcdefg"[:mons]
@@ -192,7 +229,7 @@ class World:
     def _keys(self):
         rng = self.sim.loop.rng("keys")
         ring = KeyRing()
-        osds = [(osd_name(number), _OSD_CAPS) for number in range(self.osd_count)]
+        osds = [(osd_name(number), _OSD_CAPS) for number in range(self._keys_for)]
         for name, caps in ((MON, {"mon": "allow *"}), (ADMIN, _ALL), *osds):
             ring.add(name, generate_key(KeyType.AES, 1_700_000_000.0, rng.randbytes))
             ring.set_caps(name, caps)
@@ -216,11 +253,22 @@ class World:
             await mon.start()
         self.admin = await self.client()
         for osd in self.osds:
-            osd.mkfs()
-            await self.command("osd new", uuid=str(osd.fsid), id=str(osd.number))
+            await self._prepare(osd)
         for osd in self.osds:
             await osd.start()
         await self.up(self.osd_count)
+
+    async def _prepare(self, osd):
+        osd.mkfs()
+        await self.command("osd new", uuid=str(osd.fsid), id=str(osd.number))
+
+    async def add_osd(self):
+        """One more OSD, started; it boots by itself."""
+        osd = OSDMachine(self, len(self.osds))
+        await self._prepare(osd)
+        self.osds.append(osd)
+        await osd.start()
+        return osd
 
     async def command(self, prefix, **arguments):
         """A command of the administrator; its output, parsed if it is JSON."""

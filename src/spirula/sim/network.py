@@ -80,16 +80,19 @@ class Network:
         if address in self._by_name:
             raise SimulationError(f"{address} belongs to {self._by_name[address].name} already")
         host = Host(self, name, address, index)
+        self._draw_faults_of(host)
+        self.hosts.append(host)
+        self._by_name[name] = self._by_name[address] = host
+        return host
+
+    def _draw_faults_of(self, host: Host) -> None:
         faults, rng = self.faults, self.rng
-        if index and faults.slow_host and rng.random() < faults.slow_host:
+        if host.index and faults.slow_host and rng.random() < faults.slow_host:
             host.slowness = faults.slow_factor
         if faults.clock_skew_s:
             host.skew_s = rng.uniform(-faults.clock_skew_s, faults.clock_skew_s)
         if faults.clock_drift:
             host.drift = rng.uniform(-faults.clock_drift, faults.clock_drift)
-        self.hosts.append(host)
-        self._by_name[name] = self._by_name[address] = host
-        return host
 
     def current_host(self) -> Host:
         """The host whose process is running; code outside any process is on `localhost`."""
@@ -126,6 +129,17 @@ class Network:
         for connection in list(self.connections.values()):
             for pipe in (connection.to_server, connection.to_client):
                 pipe.faults = self.faults_between(pipe.source_host, pipe.sink_host)
+
+    def reseed(self, faults: Faults) -> None:
+        """Start all random sources anew, from the loop's seed; `faults` hold from now on."""
+        self.calm(faults)
+        self.rng.seed(f"{self.loop.seed}/network")
+        for host in self.hosts:
+            host.rng.seed(f"{self.loop.seed}/host/{host.name}")
+            self._draw_faults_of(host)
+        if faults.partition:
+            self._plan_partition()
+        self.trace.begin_anew()
 
     def calm(self, faults: Faults = QUIET) -> None:
         """End all faults: the liveness phase of a history begins. Dead connections stay dead."""

@@ -54,6 +54,16 @@ class Simulation:
         """Virtual seconds."""
         return self.loop.time()
 
+    def reseed(self, seed: int, faults: Faults) -> None:
+        """Go on as the run of another seed, with `faults` from now on.
+
+        For runs that share their beginning: each is a fork of one process. All random sources
+        start anew, and so do the trace and its digest.
+        """
+        self.seed = self.loop.seed = seed
+        self.rng.seed(f"{seed}/history")
+        self.network.reseed(faults)
+
     def note(self, text: str) -> None:
         """Put a line into the trace; it takes part in the digest."""
         self.network.trace.note(text)

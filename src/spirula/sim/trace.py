@@ -25,8 +25,12 @@ class Trace:
 
     def __init__(self, clock: Callable[[], float], *, keep: bool = False) -> None:
         self._clock = clock
-        self._digest = hashlib.blake2b(digest_size=16)
         self.keep = keep
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget what happened so far."""
+        self._digest = hashlib.blake2b(digest_size=16)
         self.lines: list[str] = []
 
     def event(self, verb: bytes, connection: int = -1, first: int = 0, second: int = 0) -> None:

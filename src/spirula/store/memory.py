@@ -157,14 +157,25 @@ class MemoryObjectStore:
 
     # --- faults ---
 
-    def after_crash(self, defer: Defer) -> MemoryObjectStore:
-        """Crash: nothing more becomes durable or calls back here. What is left, as a new store."""
+    def after_crash(self, defer: Defer, reached: int = 0) -> MemoryObjectStore:
+        """Crash: nothing more becomes durable or calls back here. What is left, as a new store.
+
+        `reached`: so many of the transactions that were not committed had got to the disk, the
+        oldest ones, though nobody was told.
+        """
         self._crashed, self._mounted = True, False
+        for _ in range(0 if self._lost else min(reached, len(self._pending))):
+            self._pending.popleft()
         self._take_back([*self._lost, *self._pending])
         left = MemoryObjectStore(defer, self._capacity)
         left._content, left._meta = self._content, self._meta
         self._content = Objects()
         return left
+
+    @property
+    def uncommitted(self) -> int:
+        """How many calls of `queue_transactions` are not durable yet."""
+        return len(self._pending)
 
     def fail(self, error: CephError) -> None:
         """Let every commit from now on fail, as on a disk that is gone, until mounted anew."""

@@ -6,7 +6,15 @@ import asyncio
 
 import pytest
 
-from spirula.sim import CallbackFailed, Cut, Faults, Overdue, SimLoop, run_history
+from spirula.sim import (
+    CallbackFailed,
+    Cut,
+    Faults,
+    Overdue,
+    SimLoop,
+    Simulation,
+    run_history,
+)
 from spirula.sim.network import Network
 
 
@@ -475,3 +483,20 @@ def test_a_protocol_that_fails_fails_the_history():
 
     with pytest.raises(CallbackFailed, match="ZeroDivisionError"):
         run(body)
+
+
+def test_what_was_begun_goes_on_as_another_seed_says():
+    outcomes = []
+
+    def history(seed):
+        sim = Simulation(0, Faults())
+        one, other = sim.host("one"), sim.host("other")
+        early = one.rng.random()  # its first number is the same for all
+        sim.reseed(seed, Faults(clock_skew_s=5))
+        outcomes.append((early, one.rng.random(), other.rng.random(), sim.rng.random(), one.skew_s))
+        sim.loop.close()
+        return outcomes[-1]
+
+    assert history(1) == history(1)
+    assert history(1)[0] == history(2)[0]
+    assert not set(history(1)[1:]) & set(history(2)[1:])

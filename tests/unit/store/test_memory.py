@@ -52,6 +52,15 @@ def store(bench):
     return bench.store
 
 
+def test_what_had_reached_the_disk_unheard_is_there_after_a_crash(bench, store):
+    for name in "abc":
+        queue(bench, ("touch", PG, obj(name)))
+    assert store.uncommitted == 3
+    left = store.after_crash(bench.waiting.append, reached=2)
+    left.mount()
+    assert [left.exists(PG, obj(name)) for name in "abc"] == [True, True, False]
+
+
 def test_a_full_store_refuses_what_grows(bench, store):
     store.limit(100 << 10)
     queue(bench, ("write", PG, obj(), 0, b"x" * (80 << 10)))
