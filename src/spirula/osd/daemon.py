@@ -46,7 +46,9 @@ from spirula.osd.pg.shared import Shared
 from spirula.osd.pgs import PlacementGroups
 from spirula.osd.remote import RemoteReads
 from spirula.osd.reports import Reports
+from spirula.osd.scheduler import Seen
 from spirula.osd.services import Services
+from spirula.osd.shares import Shares
 from spirula.osd.state import OSD, Messengers, Ports
 from spirula.store.objectstore import ObjectStore
 from spirula.types.auth import CryptoKey, PrincipalName
@@ -249,6 +251,18 @@ def _placement_groups(osd: OSD) -> PlacementGroups:
 
     shared = Shared.of(osd.services, classes, osd.remote.read)
     shared.mono = osd.mono
+    scheduler = shared.scheduler
+    scheduler.shares = Shares(config, _rotational(osd))
+
+    def seen() -> Seen:
+        counters = osd.counters
+        return Seen(
+            counters.op.value + scheduler.replica_ops,
+            counters.op_in_bytes.value + counters.op_out_bytes.value + scheduler.replica_bytes,
+            len(osd.tracker.in_flight),
+        )
+
+    scheduler.seen = seen
     shared.clock_delta = clock_delta
     shared.store_failed = store_failed
     shared.pg_created = lambda pgid: reports.pg_created(osd, pgid)
@@ -256,3 +270,9 @@ def _placement_groups(osd: OSD) -> PlacementGroups:
     made = PlacementGroups(osd, shared)
     shared.op_finished = made.finished
     return made
+
+
+def _rotational(osd: OSD) -> tuple[bool, bool]:
+    """Whether the store's data, and whether its journal, lie on hard disks."""
+    told = osd.ports.metadata
+    return told.get("rotational") == "1", told.get("journal_rotational") == "1"

@@ -404,6 +404,7 @@ class PlacementGroups:
         """No timer of a PG is left."""
         for pg in self.by_id.values():
             _end(pg)
+        self.shared.scheduler.stop()
 
     def on_session_reset(self, session: Session) -> None:
         """A client is gone: its watches end after a while, its requests are dropped."""

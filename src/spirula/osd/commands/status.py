@@ -62,6 +62,11 @@ def register(table: CommandTable, osd: OSD) -> None:
         "the state of each PG's peering",
     )
     add(
+        "dump_op_pq_state",
+        lambda _: Section("op_queue", osd.pgs.shared.scheduler.dump()),
+        "background work that waits for its turn, and what share each kind has",
+    )
+    add(
         "dump_osd_network name=value,type=CephInt,req=false",
         lambda call: _network(osd, call),
         "times of pings to other OSDs that are at least as long as a number of milliseconds",

@@ -202,6 +202,9 @@ class ReplicatedBackend:
         transaction = message.transaction()
         entries, raw = decode_entries(message.logbl)
         _check_next(pg, entries)
+        scheduler = pg.shared.scheduler
+        scheduler.replica_ops += 1
+        scheduler.replica_bytes += len(message.data)
         done = _RepModify(pg, message, pg.info.last_complete)
         self._from_primary.take(pg, message.pg_stats)
         local = Transaction()

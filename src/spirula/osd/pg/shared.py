@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from spirula.osd.ops.context import OPTIONS, OpSettings
 from spirula.osd.pg.settings import Settings
 from spirula.osd.pg.snap_trim import TrimTurns
+from spirula.osd.scheduler import Scheduler
+from spirula.osd.shares import Shares
 
 if TYPE_CHECKING:
     from spirula.classes.registry import ClassRegistry
@@ -44,8 +46,9 @@ class Shared:
     `stats_changed` notes that a PG is to be reported, `store_failed` ends the OSD, for nothing is
     durable any more; `remote_read` see `ops.context.OpsPG`. `pg_created` tells the monitors that
     a PG of a new pool is there; `want_pg_temp` asks them to let others serve a PG meanwhile (an
-    empty list: no longer). `mono` is the clock by which heartbeats compare OSDs, in seconds, and
-    `clock_delta` what they found: bounds of another OSD's clock less ours, None where unknown.
+    empty list: no longer). `scheduler` gives background work its turns. `mono` is the clock by
+    which heartbeats compare OSDs, in seconds, and `clock_delta` what they found: bounds of another
+    OSD's clock less ours, None where unknown.
     """
 
     services: Services
@@ -54,6 +57,7 @@ class Shared:
     classes: ClassRegistry
     remote_read: RemoteRead
     mono: Callable[[], float]
+    scheduler: Scheduler
     clock_delta: Callable[[int], tuple[float | None, float | None]] = _unknown
     stats_changed: Callable[[PG], None] = _ignore
     store_failed: Callable[[Exception], None] = _ignore
@@ -63,6 +67,8 @@ class Shared:
     """Called with each request that was answered, bytes written and read, for counters."""
     trim_turns: TrimTurns = field(default_factory=TrimTurns)
     pg_count: int = 0
+    object_contexts: int = 0
+    """How many objects' states are in memory (see `objects`)."""
     _tid: int = field(default=0)
     _notify_id: int = field(default=0)
 
@@ -77,6 +83,7 @@ class Shared:
             classes,
             remote_read,
             services.loop.time,
+            Scheduler(services.loop, Shares(config)),
         )
 
         def changed(names: frozenset[str]) -> None:

@@ -83,6 +83,12 @@ class Clock:
         heapq.heappush(self.timers, timer)
         return timer
 
+    def call_soon(self, call: Callable[..., None], *args: Any) -> Timer:
+        return self.call_later(0.0, call, *args)
+
+    def call_at(self, when: float, call: Callable[..., None], *args: Any) -> Timer:
+        return self.call_later(when - self.now, call, *args)
+
     def advance(self, seconds: float) -> None:
         end = self.now + seconds
         while self.timers and self.timers[0].when <= end:
