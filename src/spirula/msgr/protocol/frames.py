@@ -157,22 +157,21 @@ def message_segments(header: bytes, front: Bytes, middle: Bytes, data: Bytes) ->
     return [header, front] if front else [header]
 
 
-def _small_message_start(size: int) -> bytes:
-    """The preamble, but for its checksum, of a message that is a front of `size` bytes."""
+def _message_start(front: int, data: int) -> bytes:
+    """The preamble, but for its checksum, of a message of a front and maybe data of these sizes."""
+    if data:
+        return PREAMBLE_START.pack(
+            *(_TAG_MESSAGE, 4, MESSAGE_HEADER_SIZE, _ALIGNMENT, front, _ALIGNMENT),
+            *(0, _ALIGNMENT, data, _ALIGNMENT_DATA, 0, 0),
+        )
     return PREAMBLE_START.pack(
-        _TAG_MESSAGE,
-        2,
-        MESSAGE_HEADER_SIZE,
-        _ALIGNMENT,
-        size,
-        _ALIGNMENT,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
+        *(_TAG_MESSAGE, 2, MESSAGE_HEADER_SIZE, _ALIGNMENT, front, _ALIGNMENT),
+        *(0, 0, 0, 0, 0, 0),
     )
+
+
+_AROUND_MESSAGE = PREAMBLE_SIZE + MESSAGE_HEADER_SIZE + CRC.size + EPILOGUE_CRC_1.size
+"""What a message takes in revision 1 with checksums beside its front and data."""
 
 
 class _Pieces:
@@ -224,25 +223,25 @@ class CrcWriter1:
     def message(
         self, header: bytes, front: Bytes, middle: Bytes, data: Bytes, out: list[Bytes]
     ) -> int:
-        """See `FrameWriter`. The common message, nothing but a small front, is one buffer."""
-        size = len(front)
-        if data or middle or not 0 < size < LARGE_SEGMENT:
+        """See `FrameWriter`. The common message, a small front and maybe data, takes one pass."""
+        size, data_size = len(front), len(data)
+        if middle or not 0 < size < LARGE_SEGMENT:
             segments = message_segments(header, front, middle, data)
             return self.frame(_TAG_MESSAGE, segments, 0, out)
-        start = _small_message_start(size)
-        out.append(
-            b"".join(
-                (
-                    start,
-                    CRC.pack(crc32c(0, start)),
-                    header,
-                    CRC.pack(crc32c(CRC_SEED, header)),
-                    front,
-                    EPILOGUE_CRC_1.pack(LATE_COMPLETE, crc32c(CRC_SEED, front), 0, 0),
-                )
-            )
-        )
-        return size + 90
+        start = _message_start(size, data_size)
+        start_sum = CRC.pack(crc32c(0, start))
+        header_sum = CRC.pack(crc32c(CRC_SEED, header))
+        front_sum = crc32c(CRC_SEED, front)
+        if not data_size:
+            end = EPILOGUE_CRC_1.pack(LATE_COMPLETE, front_sum, 0, 0)
+            out.append(b"".join((start, start_sum, header, header_sum, front, end)))
+            return size + _AROUND_MESSAGE
+        end = EPILOGUE_CRC_1.pack(LATE_COMPLETE, front_sum, CRC_SEED, crc32c(CRC_SEED, data))
+        if data_size < LARGE_SEGMENT:
+            out.append(b"".join((start, start_sum, header, header_sum, front, data, end)))
+        else:
+            out += (b"".join((start, start_sum, header, header_sum, front)), data, end)
+        return size + data_size + _AROUND_MESSAGE
 
 
 class CrcWriter0:
@@ -321,7 +320,7 @@ class SecureWriter1:
         if data or middle or not 0 < size < LARGE_SEGMENT:
             segments = message_segments(header, front, middle, data)
             return self.frame(_TAG_MESSAGE, segments, 0, out)
-        start = _small_message_start(size)
+        start = _message_start(size, 0)
         sealer = self._sealer
         frame = sealer.seal(start + CRC.pack(crc32c(0, start)) + header + _HEADER_PADDING)
         frame += sealer.seal(b"".join((front, bytes(-size % BLOCK), _STATUS_COMPLETE)))
