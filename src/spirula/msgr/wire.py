@@ -40,6 +40,8 @@ class Wire(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
+        "_ack_delay_s",
+        "_ack_timer",
         "_busy",
         "_loop",
         "_share",
@@ -71,6 +73,8 @@ class Wire(asyncio.BufferedProtocol):
         self._share: Ticket | None = None  # of the message of which a part is here
         self._share_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._ack_timer: asyncio.TimerHandle | None = None
+        self._ack_delay_s = messenger.endpoint.timings.ack_delay_s
         link.user = self
         self._arm()
 
@@ -172,6 +176,8 @@ class Wire(asyncio.BufferedProtocol):
             self._share_since = now
         if reader.blocked:
             self._wait_for_room()
+        if self._ack_timer is None and self.transport is not None and link.owes_ack:
+            self._ack_timer = self._loop.call_later(self._ack_delay_s, self._acknowledge)
         self.flush()
 
     def _on_event(self, event: Event) -> None:
@@ -196,6 +202,14 @@ class Wire(asyncio.BufferedProtocol):
                 transport.write(b"".join(buffers))
             else:
                 transport.writelines(buffers)
+            if not link.more:
+                return
+
+    def _acknowledge(self) -> None:
+        """Tells the peer what came, unless what was sent since then has told it."""
+        self._ack_timer = None
+        self.link.acknowledge()
+        self.flush()
 
     def send_keepalive(self) -> None:
         """Asks for a sign of life."""
@@ -223,6 +237,9 @@ class Wire(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
         if self._waits_for is not None:
             self._waits_for.forget(self._room)
             self._waits_for = None

@@ -12,6 +12,7 @@ from spirula.errors import NotConnected
 from spirula.msgr.plain import plain_messenger
 from spirula.msgr.policies import Policy
 from spirula.msgr.protocol.message import RawMessage
+from spirula.msgr.protocol.outqueue import OutQueue
 from spirula.msgr.wire import failure_rule
 from spirula.types.entity import EntityAddrVec, EntityName, EntityType
 
@@ -126,6 +127,31 @@ def test_broken_transports_of_peers_are_replaced(run):
             back, message = await b.got.get()
             assert message.front == b"%d" % number
             (connection if number % 2 else back).wire.transport.abort()
+        await ended(a, b)
+
+    run(body())
+
+
+@runners
+def test_who_only_receives_acknowledges_after_a_while(run, monkeypatch):
+    acknowledged = OutQueue.acknowledged
+
+    async def body():
+        told = asyncio.Event()
+
+        def noted(queue, seq):
+            acknowledged(queue, seq)
+            if seq:
+                told.set()
+
+        monkeypatch.setattr(OutQueue, "acknowledged", noted)
+        a, b = await messengers(Policy.lossless_peer(), Policy.lossless_peer())
+        connection = a.messenger.get_connection(EntityType.OSD, b.messenger.addrs)
+        connection.send_message(RawMessage(1, b"x"))
+        await b.got.get()
+        assert connection.session.queue.unacknowledged == 1
+        await told.wait()
+        assert connection.session.queue.unacknowledged == 0
         await ended(a, b)
 
     run(body())

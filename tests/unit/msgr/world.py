@@ -18,7 +18,13 @@ from spirula.msgr.protocol.message import RawMessage
 from spirula.msgr.protocol.session import SessionState
 from spirula.types.entity import EntityAddr, EntityAddrVec, EntityName, EntityType
 
-TIMINGS = Timings(ready_timeout_s=10, idle_timeout_s=900, initial_backoff_s=0.2, max_backoff_s=15)
+TIMINGS = Timings(
+    ready_timeout_s=10,
+    idle_timeout_s=900,
+    ack_delay_s=0,
+    initial_backoff_s=0.2,
+    max_backoff_s=15,
+)
 
 
 class SecureAuth:

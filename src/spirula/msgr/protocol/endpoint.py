@@ -42,11 +42,14 @@ class Timings:
 
     `stall_timeout_s` is for messages of which only a part has come, while others wait for their
     share of the throttles (upstream lets everybody wait for `ms_connection_idle_timeout`).
+    `ack_delay_s` is how long a peer of a lossless session may have to wait until it is told that
+    its messages came, unless something is sent to it anyway (upstream tells at once).
     """
 
     ready_timeout_s: float = 10.0
     idle_timeout_s: float = 900.0
     stall_timeout_s: float = 30.0
+    ack_delay_s: float = 0.02
     initial_backoff_s: float = 0.2
     max_backoff_s: float = 15.0
 

@@ -40,6 +40,14 @@ _TAG_MESSAGE: Final = int(Tag.MESSAGE)
 WRITE_BUDGET_BYTES: Final = 1024 * 1024
 """About how much one `data_to_send` hands over before the driver looks at the transport again."""
 
+ACK_AFTER_MESSAGES: Final = 64
+ACK_AFTER_BYTES: Final = 1024 * 1024
+"""What may have come on a lossless session without the peer having been told at once.
+
+It keeps that until it is told. An acknowledgement of its own costs both ends as much as a message,
+and most messages are answered soon: that tells it, too.
+"""
+
 MAX_REPLIES_BYTES: Final = 1024 * 1024
 """How much in control frames may wait for a peer that asks for more and does not read."""
 
@@ -57,20 +65,23 @@ class Link:
     """One transport of an endpoint. `session` is None at the accepting side until the ident.
 
     `client` tells who connected. `peer_addr` is where we connected to, or whence we were connected
-    to. `keepalive_acked` is the stamp of the last keepalive that came back. `user` belongs to the
-    driver.
+    to. `keepalive_acked` is the stamp of the last keepalive that came back. `more`: there was more
+    to send than `data_to_send` gave at once. `user` belongs to the driver.
     """
 
     __slots__ = (
         "_events",
         "_gate",
+        "_must_ack",
         "_started",
+        "_unacked_bytes",
         "channel",
         "client",
         "endpoint",
         "handshake",
         "keepalive_acked",
         "last_active",
+        "more",
         "peer_addr",
         "phase",
         "reader",
@@ -97,10 +108,13 @@ class Link:
         self.reconnecting = False
         self.last_active = now
         self.keepalive_acked: UTime | None = None
+        self.more = False
         self.user: Any = None
         self._started = now
         self._events: deque[Event] = deque()
         self._gate: Gate | None = None
+        self._must_ack = False
+        self._unacked_bytes = 0
 
     # -------------------------------------------------------------------------------- for drivers
 
@@ -163,10 +177,27 @@ class Link:
                 channel.send_message(message, session.queue.seq, session.in_seq)
             if written:
                 session.acked = session.in_seq
-            elif keep and session.acked != session.in_seq:
+                self._must_ack = False
+                self._unacked_bytes = 0
+            elif self._must_ack:
                 session.acked = session.in_seq
+                self._must_ack = False
+                self._unacked_bytes = 0
                 channel.send(Tag.ACK, control.Ack(session.in_seq))
+        self.more = channel.queued >= WRITE_BUDGET_BYTES
         return channel.drain()
+
+    @property
+    def owes_ack(self) -> bool:
+        """Whether to call `acknowledge` after `Timings.ack_delay_s`: the peer was not told yet."""
+        session = self.session
+        if session is None or session.lossy or self.phase is not Phase.OPEN:
+            return False
+        return session.acked != session.in_seq
+
+    def acknowledge(self) -> None:
+        """Has the peer told what came, with the next `data_to_send`."""
+        self._must_ack = self.owes_ack
 
     @property
     def wants_to_write(self) -> bool:
@@ -176,7 +207,7 @@ class Link:
         session = self.session
         if self.phase is not Phase.OPEN or session is None:
             return False
-        return session.queue.pending or (not session.lossy and session.acked != session.in_seq)
+        return session.queue.pending or self._must_ack
 
     @property
     def blocked_on(self) -> Gate | None:
@@ -317,6 +348,8 @@ class Link:
                 continue
             session.in_seq = seq
             count = len(segments)
+            if not session.lossy:
+                self._note_unacked(session, segments)
             return RawMessage(
                 kind,
                 segments[1] if count > 1 else b"",
@@ -333,6 +366,19 @@ class Link:
                 ack_seq,
                 ticket,
             )
+
+    def _note_unacked(self, session: Session, segments: list[Bytes]) -> None:
+        """A message came that the peer keeps until it is told."""
+        unacked = self._unacked_bytes
+        for segment in segments:
+            unacked += len(segment)
+        self._unacked_bytes = unacked
+        if (
+            unacked >= ACK_AFTER_BYTES
+            or session.in_seq - session.acked >= ACK_AFTER_MESSAGES
+            or not self.endpoint.timings.ack_delay_s
+        ):
+            self._must_ack = True
 
     def _on_control(self, session: Session, frame: object) -> None:
         tag = self.reader.tag

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from spirula.errors import LimitExceeded, ProtocolViolation, TimedOut, WireError
@@ -10,21 +12,25 @@ from spirula.msgr.protocol import control
 from spirula.msgr.protocol.events import Failed
 from spirula.msgr.protocol.frames import FrameLimits, Tag
 from spirula.msgr.protocol.handshake import HandshakeConfig
-from spirula.msgr.protocol.link import WRITE_BUDGET_BYTES
+from spirula.msgr.protocol.link import (
+    ACK_AFTER_BYTES,
+    ACK_AFTER_MESSAGES,
+    WRITE_BUDGET_BYTES,
+)
 from spirula.msgr.protocol.message import RawMessage
 from spirula.msgr.protocol.throttle import Throttle
 from spirula.types.base import UTime
 from spirula.types.entity import EntityType
-from tests.unit.msgr.world import World
+from tests.unit.msgr.world import TIMINGS, World
 
 PEER = Policy.lossless_peer()
 modes = pytest.mark.parametrize("secure", [False, True], ids=["crc", "secure"])
 
 
-def opened(policy=PEER, other=None, *, secure=False, config=None, throttle=None):
+def opened(policy=PEER, other=None, *, secure=False, config=None, throttle=None, timings=TIMINGS):
     world = World(secure=secure)
     world.add("a", policy)
-    receiver = world.add("b", other or policy, config=config)
+    receiver = world.add("b", other or policy, config=config, timings=timings)
     receiver.policies.throttle(EntityType.OSD, throttle)
     world.session("a", "b")
     world.run()
@@ -158,6 +164,35 @@ def test_a_message_acknowledges_by_itself():
     assert len(world.sent_bytes) - start == 1
     world.deliver(wire, 1, len(wire.pipes[1]))
     assert world.session("a", "b").queue.unacknowledged == 0
+
+
+LATER = replace(TIMINGS, ack_delay_s=0.02)
+
+
+def test_a_peer_may_have_to_wait_for_an_acknowledgement_until_it_is_due():
+    world, _ = opened(timings=LATER)
+    session = world.send("a", "b", b"1", b"2")
+    world.run()
+    assert session.queue.unacknowledged == 2
+    link = world.session("b", "a").link
+    assert link.owes_ack
+    link.acknowledge()
+    world.run()
+    assert session.queue.unacknowledged == 0
+    assert not link.owes_ack
+
+
+@pytest.mark.parametrize(
+    ("count", "size"), [(ACK_AFTER_MESSAGES, 1), (4, ACK_AFTER_BYTES // 4)], ids=["many", "large"]
+)
+def test_a_peer_that_keeps_much_is_told_at_once(count, size):
+    world, _ = opened(timings=LATER)
+    session = world.send("a", "b", *[b"x"] * (count - 1), data=bytes(size))
+    world.run()
+    assert session.queue.unacknowledged == count - 1
+    world.send("a", "b", b"x", data=bytes(size))
+    world.run()
+    assert session.queue.unacknowledged == 0
 
 
 def test_lossy_sessions_acknowledge_nothing():
