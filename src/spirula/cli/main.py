@@ -52,6 +52,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     ),
     "down": Subcommand("spirula.cli.cluster:down", "end the cluster that `up` started"),
     "logs": Subcommand("spirula.cli.cluster:logs", "show the logs of a cluster's daemons"),
+    "mgr": Subcommand("spirula.cli.mgr:main", "run a manager, as ceph-mgr does"),
     "mon": Subcommand("spirula.cli.mon:main", "run a monitor, as ceph-mon does"),
     "monmaptool": Subcommand(
         "spirula.cli.monmaptool:main", "make, change and show monitor maps, as monmaptool does"

@@ -1,0 +1,160 @@
+"""`spirula mgr`: one manager as a process, in the foreground, with upstream's flags.
+
+    spirula mgr -i x -c ceph.conf
+
+The edge of `spirula.mgr`: files, signals, the event loop and the clock are here. Follows upstream
+`src/ceph_mgr.cc`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from spirula.cli.credentials import find_key
+from spirula.cli.host import allow_many_files, pick_address, system_metadata
+from spirula.cli.resolve import resolve
+from spirula.client.mon_hosts import parse_mon_host
+from spirula.conf import version
+from spirula.conf.admin_builtin import register_builtin
+from spirula.conf.admin_server import AdminSocket
+from spirula.conf.args import Words
+from spirula.conf.config import Config
+from spirula.conf.load import load
+from spirula.conf.log import Log
+from spirula.conf.log_output import dump_on_crash, start_log
+from spirula.errors import InvalidArgument
+from spirula.mgr.daemon import Daemon, make_manager
+from spirula.mgr.state import Ports
+
+HELP = """\
+usage: spirula mgr -i ID [-c CEPH.CONF] [flags]
+
+Runs a manager in the foreground, until SIGTERM or SIGINT: as a standby, until the monitors make it
+the active one.
+
+  -i ID                 the manager's name
+  -c FILE               the configuration (`mgr_data`, `keyring`, `mon_host` ...)
+  -d                    log to the error output as well
+  --OPTION VALUE        any configuration option
+
+`spirula conf --show-config` lists the options; docs/guide/managers.md tells how to run managers."""
+
+_RESPAWN = "respawn: "
+
+
+def main(argv: list[str]) -> int:
+    """Run `spirula mgr ARGV...`."""
+    if "-h" in argv or "--help" in argv:
+        print(HELP)
+        return 0
+    loaded = load(argv, entity_type="mgr", daemon=True, data_dir_option="mgr_data")
+    for warning in loaded.warnings:
+        print(warning, file=sys.stderr)
+    words = Words(loaded.args.rest)
+    while words:
+        if not words.flag("-f", "--foreground"):
+            raise InvalidArgument(f"unrecognized argument {words.peek()!r}: see --help")
+    gc.freeze()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        reason = runner.run(_serve(loaded.config))
+    if reason.startswith(_RESPAWN):
+        # What modules have loaded and changed cannot be undone in a process.
+        again = [sys.executable, "-m", "spirula", "mgr", *argv]
+        os.execv(sys.executable, again)  # noqa: S606 - this very program, with its own words
+    if reason:
+        print(f"spirula mgr: {reason}", file=sys.stderr)
+    return 1 if reason else 0
+
+
+async def _serve(config: Config) -> str:
+    log, output = start_log(config)
+    dump_on_crash(log)
+    allow_many_files()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
+    try:
+        return await _serve_once(config, log)
+    finally:
+        output.close()
+
+
+async def _serve_once(config: Config, log: Log) -> str:
+    """Run until there is an end; its reason, empty if it was asked for."""
+    name = config.identity.entity_id
+    logger = log.logger("mgr", f"mgr.{name} ")
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[str] = loop.create_future()
+
+    def stop(reason: str) -> None:
+        if not ended.done():
+            if reason:
+                logger(0, "%s", reason)
+            ended.set_result(reason)
+
+    def on_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        lines = traceback.format_exception(error) if error else [str(context.get("message"))]
+        for line in "".join(lines).splitlines():
+            logger(-1, "%s", line)
+
+    loop.set_exception_handler(on_bug)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, "")
+    ports = Ports(
+        loop=loop,
+        wall=time.time,
+        random_bytes=os.urandom,
+        log=logger,
+        stop=stop,
+        respawn=lambda reason: stop(_RESPAWN + reason),
+        metadata=system_metadata(),
+    )
+    monitors = parse_mon_host(config.get_str("mon_host"), resolve)
+    address = pick_address(config, "public", monitors)
+    daemon = make_manager(name, config, find_key(config), ports, address, resolve)
+    admin = _admin_socket(config, log, daemon)
+    try:
+        if admin is not None:
+            await admin.start()
+        logger(1, "%s", version.PRETTY)
+        starting = loop.create_task(daemon.start())
+        starting.add_done_callback(lambda task: _pass_on(task, ended))
+        try:
+            return await ended
+        finally:
+            starting.cancel()
+    finally:
+        if admin is not None:
+            await admin.close()
+        await daemon.stop()
+
+
+def _pass_on(task: asyncio.Task[None], ended: asyncio.Future[str]) -> None:
+    """A start that fails is the end."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not ended.done():
+        ended.set_exception(error)
+
+
+def _admin_socket(config: Config, log: Log, daemon: Daemon) -> AdminSocket | None:
+    register_builtin(
+        daemon.table,
+        config=config,
+        log=log,
+        perf=daemon.manager.perf,
+        version=version.daemon_version(),
+    )
+    if not config.get_str("admin_socket"):
+        return None
+    admin = AdminSocket(config.get_str("admin_socket"), daemon.table)
+    Path(admin.path).parent.mkdir(parents=True, exist_ok=True)
+    return admin

@@ -1,0 +1,13 @@
+"""The commands that a manager answers itself, a module a family; modules have more.
+
+`dispatch` finds the handler, checks caps and answers.
+"""
+
+from __future__ import annotations
+
+from spirula.commands.table import Commands
+
+
+def all_groups() -> list[Commands]:
+    """The commands of all families."""
+    return []

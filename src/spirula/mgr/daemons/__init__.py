@@ -1,0 +1,1 @@
+"""The daemons that report to a manager: their sessions, metadata and counters."""
