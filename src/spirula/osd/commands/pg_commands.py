@@ -79,12 +79,8 @@ def _query(osd: OSD, pg: PG) -> dict[str, object]:
         "recovery_state": Items(
             "state",
             [
-                {
-                    "name": str(peering.state),
-                    "enter_time": str(
-                        UTime.at(osd.ports.wall() - (osd.now() - peering.entered_at))
-                    ),
-                }
+                {"name": str(state), "enter_time": str(UTime.at(since))}
+                for state, since in reversed(peering.entered.items())
             ],
         ),
         "agent_state": {},

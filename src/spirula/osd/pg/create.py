@@ -17,9 +17,11 @@ from spirula.osd.pg.dispatch import dispatch
 from spirula.osd.pg.log import Log
 from spirula.osd.pg.meta import Meta
 from spirula.osd.pg.objects import ObjectContexts
+from spirula.osd.pg.peering import machine
 from spirula.osd.pg.peering.intervals import place, take_pool
 from spirula.osd.pg.peering.missing import deletes_are_recovered
-from spirula.osd.pg.peering.state import Peering, State
+from spirula.osd.pg.peering.state import Peering
+from spirula.osd.pg.peering.table import RULES
 from spirula.osd.pg.recovery import Recovery
 from spirula.osd.pg.replicated import ReplicatedBackend
 from spirula.osd.pg.state import PG
@@ -60,12 +62,13 @@ def make_record(shared: Shared, pgid: SPGId, info: PGInfo, osdmap: OSDMap, pool:
         meta=Meta(PGInfo.decode(info.encode())),
         objects=ObjectContexts(shared.options.osd_pg_object_context_cache_count),
         waiting=Waiting(),
-        peering=Peering(),
+        peering=Peering(RULES),
         recovery=Recovery(),
     )
     pg.objects.pg = pg
     pg.backend = ReplicatedBackend(pg)
     pg.dispatch = partial(dispatch, pg)
+    pg.post = partial(machine.post, pg)
     take_pool(pg, pool)
     return pg
 
@@ -133,7 +136,7 @@ def begin(pg: PG) -> None:
     pg.last_update_ondisk = pg.last_complete_ondisk = pg.info.last_update
     pg.projected_last_update = pg.info.last_update
     pg.peering.send_notify = not pg.is_primary
-    pg.peering.state = State.RESET
+    machine.reset(pg)
 
 
 def answer_for_absent(shared: Shared, message: MOSDPGQuery2, epoch: int) -> None:

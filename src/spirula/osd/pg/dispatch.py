@@ -14,6 +14,7 @@ from spirula.errors import WireError
 from spirula.messages.osd_client import MOSDBackoff
 from spirula.messages.osd_op import MOSDOp
 from spirula.messages.osd_peering import (
+    MBackfillReserve,
     MOSDPGInfo,
     MOSDPGInfo2,
     MOSDPGLease,
@@ -24,7 +25,6 @@ from spirula.messages.osd_peering import (
     MOSDPGQuery,
     MOSDPGQuery2,
     MRecoveryReserve,
-    RecoveryReserveType,
 )
 from spirula.messages.osd_recovery import (
     MOSDPGPull,
@@ -41,7 +41,7 @@ from spirula.messages.osd_replication import (
 )
 from spirula.messages.osd_scrub import MOSDScrubReserve, ScrubReserveType
 from spirula.osd.pg import admission, backoff, lease, pipeline
-from spirula.osd.pg.peering import infos, machine
+from spirula.osd.pg.peering import infos, machine, replica_slots
 from spirula.osd.pg.peering.state import State
 from spirula.osd.pg.peering.work import Work
 from spirula.types.pg import PGShard, PGState, SPGId
@@ -118,7 +118,7 @@ def _on_backend(pg: PG, message: Message) -> None:
     if epoch < pg.last_peering_reset or not infos.has_been_up_since(pg.osdmap, sender, epoch):
         return
     replies = isinstance(message, MOSDRepOpReply | MOSDPGUpdateLogMissingReply)
-    if not replies and pg.peering.state not in (State.REPLICA_ACTIVE, State.ACTIVE):
+    if not replies and not pg.peering.serving:
         pg.waiting.for_peered.append(message)
         return
     try:
@@ -141,7 +141,7 @@ def _on_peering(pg: PG, message: Message) -> None:
     event, value = _event(message)
     work = Work(pg)
     if event == "lease":
-        if isinstance(message, MOSDPGLease) and pg.peering.state is State.REPLICA_ACTIVE:
+        if isinstance(message, MOSDPGLease) and pg.peering.is_in(State.REPLICA_ACTIVE):
             lease.on_lease(pg, message.lease)
             lease.send_ack(pg)
     elif event == "lease_ack":
@@ -153,20 +153,15 @@ def _on_peering(pg: PG, message: Message) -> None:
 
 
 def _on_reserve(pg: PG, message: Message) -> None:
-    """A primary asks for one of our slots for recovery: it gets it, for recovery here is brief."""
-    if not isinstance(message, MRecoveryReserve):
+    """Primaries and replicas agree on slots for recovery and backfill."""
+    if isinstance(message, MRecoveryReserve):
+        epoch, (event, value) = message.query_epoch, replica_slots.recovery_event(message)
+    elif isinstance(message, MBackfillReserve):
+        epoch, (event, value) = message.query_epoch, replica_slots.backfill_event(message)
+    else:
         return
-    epoch = message.query_epoch
-    if _must_wait_for_map(pg, message, epoch) or epoch < pg.last_peering_reset:
-        return
-    if message.type == RecoveryReserveType.REQUEST and pg.is_nonprimary:
-        grant = MRecoveryReserve(
-            pgid=pg.pgid.pgid,
-            query_epoch=pg.osdmap.epoch,
-            type=RecoveryReserveType.GRANT,
-            shard=pg.primary.shard,
-        )
-        pg.services.send_osd(pg.primary.osd, grant, pg.osdmap.epoch)
+    if not _must_wait_for_map(pg, message, epoch) and epoch >= pg.last_peering_reset:
+        pg.post(event, value)
 
 
 def _on_scrub_reserve(pg: PG, message: Message) -> None:
@@ -232,6 +227,7 @@ HANDLERS: dict[int, Callable[[PG, Message], None]] = {
     MOSDPGLease.TYPE: _on_peering,
     MOSDPGLeaseAck.TYPE: _on_peering,
     MRecoveryReserve.TYPE: _on_reserve,
+    MBackfillReserve.TYPE: _on_reserve,
     MOSDScrubReserve.TYPE: _on_scrub_reserve,
 }
 """What a PG takes, by the message's number."""
@@ -257,6 +253,7 @@ _NAMED = {
         MOSDPGQuery2,
         MOSDPGRecoveryDeleteReply,
         MRecoveryReserve,
+        MBackfillReserve,
     )
 }
 """Messages that do not call their PG `pgid`."""

@@ -115,6 +115,18 @@ class Log:
             newer.append(entry)
         return reversed(newer)
 
+    def before(self, version: EVersion) -> EVersion:
+        """The version of the newest entry that is older than this, or the tail."""
+        entries = self.entries
+        low, high = 0, len(entries)
+        while low < high:
+            middle = (low + high) // 2
+            if entries[middle].version < version:
+                low = middle + 1
+            else:
+                high = middle
+        return entries[low - 1].version if low else self.tail
+
     # --- changing ---
 
     def add(self, entry: PGLogEntry) -> None:

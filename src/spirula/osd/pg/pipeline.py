@@ -19,7 +19,7 @@ from spirula.errors import CephError, InvariantBroken, NotFound, WireError
 from spirula.messages.osd_op import MOSDOpReply
 from spirula.osd.ops import caps, copy, listing, prepare, watch
 from spirula.osd.ops.context import LockKind, ObjectContext, OpContext
-from spirula.osd.pg import admission, availability, lease, locks, snap_trim
+from spirula.osd.pg import admission, availability, lease, locks, recovery, snap_trim
 from spirula.osd.pg.admission import Refused
 from spirula.osd.pg.objects import MissingObject
 from spirula.osd.pg.repop import RepGather
@@ -465,6 +465,7 @@ def _do_pg_op(pg: PG, request: MOSDOp) -> None:
 def wait_for_object(pg: PG, hoid: HObject, request: MOSDOp) -> None:
     """Has a request wait until an object is here and everywhere; recovery takes it first."""
     pg.waiting.for_object.setdefault(hoid, deque()).append(request)
+    recovery.kick(pg, hoid)
 
 
 def _release(ctx: OpContext) -> None:

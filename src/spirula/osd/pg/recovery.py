@@ -1,159 +1,187 @@
 """Gives every member of a PG the objects that it lacks, by the log: the primary first.
 
-The primary pulls what it lacks from whoever has it, then pushes to each replica what that lacks; a
-few objects at a time, those that requests wait for before others. How an object travels is in
-`transfer`. Called by `peering.activate` and whenever an object has arrived. Upstream:
+The primary pulls what it lacks from whoever has it, then pushes to each replica what that lacks;
+as many at a time as the OSD's `recovery_queue` allows, those that requests wait for before others
+and at once. How an object travels is in `transfer`, who has what nobody else has in `unfound`.
+Called by the queue, by `pipeline`, and whenever an object has arrived. Upstream:
 `src/osd/PrimaryLogPG.cc` (start_recovery_ops, recover_primary, recover_replicas).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from spirula.osd.pg import transfer
-from spirula.osd.pg.peering.merge import update_last_complete
+from spirula.maps.state import OSDMapFlag
+from spirula.osd.pg import backfill, transfer, unfound
+from spirula.types.hobject import NOSNAP
 from spirula.types.pg import PGShard, PGState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spirula.osd.pg.state import PG
+    from spirula.types.base import EVersion
     from spirula.types.hobject import HObject
 
-
-def _nothing_follows() -> None:
-    """No interval has started yet."""
+_MOVES = int(PGState.RECOVERING | PGState.BACKFILLING)
 
 
 @dataclass(slots=True, eq=False)
 class Recovery:
     """What is on its way. `pulls`: objects to this OSD, with what is known of each.
 
-    `pushes`: objects to replicas, by object and replica. `unfound` are those that nobody has.
+    `pushes`: objects to replicas, by object and replica. `moving` are those of either kind, from
+    the first pull to the last push; `todo` those whose turn comes, oldest change first. `unfound`
+    are those that nobody has who could be asked so far, `bad` where an object could not be read.
     """
 
     pulls: dict[HObject, transfer.Pull] = field(default_factory=dict)
     pushes: dict[HObject, dict[PGShard, transfer.Push]] = field(default_factory=dict)
+    moving: dict[HObject, Callable[[], None] | None] = field(default_factory=dict)
+    """With what follows when all have the object (None: the log's recovery goes on)."""
+    todo: deque[HObject] = field(default_factory=deque)
     unfound: set[HObject] = field(default_factory=set)
-    on_finished: Callable[[], None] = _nothing_follows
-    """Called when everybody has everything."""
-
-    @property
-    def active(self) -> int:
-        """How many objects are on their way."""
-        return len(self.pulls) + len(self.pushes)
+    bad: dict[HObject, set[PGShard]] = field(default_factory=dict)
+    might_have: set[PGShard] = field(default_factory=set)
+    """Who may have what is unfound."""
+    needs: list[tuple[EVersion, HObject]] = field(default_factory=list)
+    """What this OSD lacks, the newest change first; some of it may have come meanwhile."""
+    queued: bool = False
+    ops_active: int = 0
 
     def clear(self) -> None:
         """A new interval begins."""
         self.pulls.clear()
         self.pushes.clear()
+        self.moving.clear()
+        self.todo.clear()
         self.unfound.clear()
+        self.bad.clear()
+        self.might_have.clear()
+        self.needs.clear()
 
 
 def is_needed(pg: PG) -> bool:
-    """Whether any OSD of the acting set lacks objects."""
-    return bool(pg.peering.backfill_targets) or _lacks_by_log(pg)
-
-
-def _lacks_by_log(pg: PG) -> bool:
+    """Whether any OSD lacks objects by the log."""
     if pg.missing.missing:
         return True
     peers = pg.peering.peer_missing
     return any(peers[each].missing for each in pg.replicas if each in peers)
 
 
-def start(pg: PG) -> None:
-    """Has as many objects on their way as may be at the same time."""
-    if not pg.is_primary or not pg.is_peered or not is_needed(pg):
+def run(pg: PG, most: int) -> None:
+    """It is the PG's turn: starts up to `most` objects."""
+    if not pg.state & _MOVES or not pg.is_primary:
         return
-    if not _lacks_by_log(pg):
-        pg.set_state(on=PGState.BACKFILL_WAIT, off=PGState.RECOVERING)
-        return
-    pg.set_state(on=PGState.RECOVERING)
-    recovery, most = pg.recovery, _most_at_once(pg)
-    for hoid in _wanted(pg):
-        if recovery.active >= most:
-            break
-        _recover(pg, hoid)
-    if recovery.unfound and not recovery.active:
-        pg.set_state(on=PGState.RECOVERY_UNFOUND, off=PGState.RECOVERING)
+    if pg.osdmap.flags & OSDMapFlag.NORECOVER:
+        return  # `on_map` asks again
+    started = 0
+    todo = pg.recovery.todo
+    if not todo and not pg.recovery.moving:
+        _plan(pg)
+    while todo and started < most:
+        started += _recover(pg, todo.popleft())
+    if started < most and pg.state & PGState.BACKFILLING and not is_needed(pg):
+        started += backfill.run(pg, most - started)
+    if started:
+        pg.shared.recoveries.queue(pg)
+    elif not todo:
+        _look_whether_done(pg)
 
 
-def _most_at_once(pg: PG) -> int:
-    options = pg.options
-    return options.osd_recovery_max_active or options.osd_recovery_max_active_ssd
-
-
-def _wanted(pg: PG) -> Iterator[HObject]:
-    """Objects that somebody lacks and that are not on their way, the urgent ones first."""
-    recovery = pg.recovery
-    missing = [pg.missing, *(pg.peering.peer_missing[each] for each in pg.replicas)]
-    seen: set[HObject] = set()
-    urgent = [*pg.waiting.for_object, *pg.waiting.until_writable]
-    oldest_first = sorted(
-        ((item.need, hoid) for one in missing for hoid, item in one.missing.items()),
-        key=lambda each: each[0],
+def _plan(pg: PG) -> None:
+    """Puts in order what is to be moved: the primary's first, then the replicas that lack least."""
+    recovery, peering = pg.recovery, pg.peering
+    lacking = [pg.missing]
+    replicas = [each for each in pg.replicas if each in peering.peer_missing]
+    replicas.sort(
+        key=lambda each: (
+            each in peering.async_recovery_targets,
+            len(peering.peer_missing[each].missing),
+        )
     )
-    for hoid in [*urgent, *(hoid for _, hoid in oldest_first)]:
-        if hoid in seen or hoid in recovery.pulls or hoid in recovery.pushes:
-            continue
-        seen.add(hoid)
-        if any(hoid in one.missing for one in missing):
-            yield hoid
+    lacking += [peering.peer_missing[each] for each in replicas]
+    seen: dict[HObject, None] = {}
+    for one in lacking:
+        for _, hoid in sorted(
+            ((item.need, hoid) for hoid, item in one.missing.items()), key=lambda each: each[0]
+        ):
+            if hoid not in recovery.unfound:
+                seen[hoid] = None
+    recovery.todo.extend(seen)
 
 
-def _recover(pg: PG, hoid: HObject) -> None:
+def kick(pg: PG, hoid: HObject) -> None:
+    """A request waits for an object: it is moved at once, before its turn."""
+    if not pg.is_peered or not pg.is_primary:
+        return
+    if hoid in pg.recovery.moving or hoid in pg.recovery.unfound:
+        return
+    _recover(pg, hoid)
+
+
+def _recover(pg: PG, hoid: HObject) -> int:
+    """Begins to move an object; how many were begun with."""
+    recovery = pg.recovery
+    if hoid in recovery.moving:
+        return 0
     item = pg.missing.missing.get(hoid)
-    if item is None:
-        _push_everywhere(pg, hoid)
-    elif item.is_delete:
+    if item is not None and not item.is_delete:
+        head = hoid.head()
+        if hoid.snap < NOSNAP and head in pg.missing.missing:
+            # a clone's snapshots are known by its head
+            recovery.todo.append(hoid)
+            return _recover(pg, head)
+        sources = unfound.sources(pg, hoid)
+        if not sources:
+            recovery.unfound.add(hoid)
+            return 0
+        _begin(pg, hoid)
+        transfer.pull(pg, hoid, item, sources)
+        return 1
+    if item is not None:
+        _begin(pg, hoid)
         transfer.delete_here(pg, hoid)
-    else:
-        sources = _sources(pg, hoid)
-        if sources:
-            pg.recovery.unfound.discard(hoid)
-            transfer.pull(pg, hoid, item, sources[0])
-        else:
-            pg.recovery.unfound.add(hoid)
+        return 1
+    if not any(hoid in pg.peering.peer_missing[each].missing for each in pg.replicas):
+        return 0
+    _begin(pg, hoid)
+    _push_everywhere(pg, hoid)
+    return 1
 
 
-def _sources(pg: PG, hoid: HObject) -> list[PGShard]:
-    """Who has the newest version of an object that is lacked here."""
-    need = pg.missing.missing[hoid].need
-    found = []
-    for shard, info in pg.peering.peer_info.items():
-        lacks = pg.peering.peer_missing.get(shard)
-        if lacks is None or hoid in lacks.missing or shard in pg.peering.backfill_targets:
-            continue
-        if info.last_update >= need and hoid <= info.last_backfill:
-            found.append(shard)
-    return sorted(found, key=lambda each: (each not in pg.replicas, each.osd))
+def _begin(pg: PG, hoid: HObject) -> None:
+    pg.recovery.moving[hoid] = None
+    pg.shared.recoveries.started(pg)
 
 
 def _push_everywhere(pg: PG, hoid: HObject) -> None:
+    """Has all replicas get an object that is here; those who lack it are in `pushes` then."""
     for shard in pg.replicas:
         item = pg.peering.peer_missing[shard].missing.get(hoid)
         if item is None:
             continue
         if item.is_delete:
             transfer.delete_there(pg, hoid, item, shard)
-        else:
-            transfer.push(pg, hoid, item, shard)
+        elif not transfer.push(pg, hoid, item, shard):
+            return  # it cannot be read here, which is looked after already
+    if hoid not in pg.recovery.pushes and hoid in pg.recovery.moving:
+        on_everywhere(pg, hoid)
 
 
 def on_here(pg: PG, hoid: HObject) -> None:
     """An object has arrived at the primary: now the replicas can have it."""
     pg.recovery.pulls.pop(hoid, None)
+    pg.recovery.unfound.discard(hoid)
     pg.objects.forget(hoid)
     got(pg, hoid)
-    if not any(hoid in pg.peering.peer_missing[each].missing for each in pg.replicas):
-        _everywhere(pg, hoid)
-    else:
-        _push_everywhere(pg, hoid)
-        readable = pg.waiting.for_object.pop(hoid, None)
-        if readable:
-            pg.requeue(list(readable))
-    _go_on(pg)
+    pg.stats_changed = True
+    readable = pg.waiting.for_object.pop(hoid, None)
+    _push_everywhere(pg, hoid)
+    if readable:
+        pg.requeue(list(readable))
 
 
 def on_there(pg: PG, hoid: HObject, shard: PGShard) -> None:
@@ -161,33 +189,81 @@ def on_there(pg: PG, hoid: HObject, shard: PGShard) -> None:
     pushes = pg.recovery.pushes.get(hoid)
     if pushes is None or pushes.pop(shard, None) is None:
         return
-    lacks = pg.peering.peer_missing[shard]
-    lacks.missing.pop(hoid, None)
-    if not lacks.missing:
-        info = pg.peering.peer_info[shard]
-        info.last_complete = info.last_update
+    lacks = pg.peering.peer_missing.get(shard)
+    if lacks is not None:
+        lacks.missing.pop(hoid, None)
+        if not lacks.missing:
+            info = pg.peering.peer_info[shard]
+            info.last_complete = info.last_update
+    pg.stats_changed = True
     if not pushes:
         del pg.recovery.pushes[hoid]
-        _everywhere(pg, hoid)
-    _go_on(pg)
+        on_everywhere(pg, hoid)
 
 
-def _everywhere(pg: PG, hoid: HObject) -> None:
+def on_everywhere(pg: PG, hoid: HObject) -> None:
     """All have the object: those who wait for it go on."""
+    then = pg.recovery.moving.pop(hoid, None)
+    pg.shared.recoveries.finished(pg)
     waiting = pg.waiting.for_object.pop(hoid, None)
     resumes = pg.waiting.until_writable.pop(hoid, None)
     if waiting:
         pg.requeue(list(waiting))
     for resume in resumes or ():
         resume()
+    if then is not None:
+        then()
+    pg.shared.recoveries.queue(pg)
 
 
-def _go_on(pg: PG) -> None:
-    if is_needed(pg):
-        start(pg)
+def on_bad(pg: PG, hoid: HObject, shard: PGShard) -> None:
+    """An OSD cannot give an object that it should have: it counts as lacking it."""
+    recovery = pg.recovery
+    recovery.pulls.pop(hoid, None)
+    recovery.pushes.pop(hoid, None)
+    if hoid in recovery.moving:
+        del recovery.moving[hoid]
+        pg.shared.recoveries.finished(pg)
+    recovery.bad.setdefault(hoid, set()).add(shard)
+    if hoid in pg.missing.missing and not unfound.sources(pg, hoid):
+        recovery.unfound.add(hoid)
+        pg.stats_changed = True
     else:
-        pg.set_state(off=PGState.RECOVERING | PGState.RECOVERY_WAIT | PGState.RECOVERY_UNFOUND)
-        pg.recovery.on_finished()
+        recovery.todo.append(hoid)
+    pg.shared.recoveries.queue(pg)
+
+
+def _look_whether_done(pg: PG) -> None:
+    """Nothing more can be started now: that is the end, if nothing is on its way."""
+    recovery = pg.recovery
+    if recovery.moving or recovery.ops_active:
+        return
+    if is_needed(pg):
+        if recovery.unfound:
+            if not unfound.look_for_more(pg):
+                backfills = pg.state & PGState.BACKFILLING
+                pg.post("unfound_backfill" if backfills else "unfound_recovery")
+        else:
+            _plan(pg)
+            pg.shared.recoveries.queue(pg)
+        return
+    if pg.state & PGState.RECOVERING:
+        if backfill.is_needed(pg):
+            pg.post("request_backfill")
+        else:
+            pg.post("all_replicas_recovered")
+
+
+def on_map(pg: PG) -> None:
+    """A newer map of the same interval: who has what is unfound may be back."""
+    pg.shared.recoveries.queue(pg)
+    if pg.recovery.unfound:
+        unfound.look_for_more(pg)
+
+
+def on_clean(pg: PG) -> None:
+    """Nothing is left to do."""
+    pg.recovery.clear()
 
 
 def got(pg: PG, hoid: HObject) -> None:
@@ -195,4 +271,25 @@ def got(pg: PG, hoid: HObject) -> None:
     if pg.missing.missing.pop(hoid, None) is not None:
         pg.meta.missing.add(hoid)
         pg.meta.dirty_info = True
-        update_last_complete(pg)
+        pg.info.last_complete = _complete_to(pg)
+
+
+def _complete_to(pg: PG) -> EVersion:
+    """Just before the oldest entry whose change is lacked.
+
+    What comes to be lacked meanwhile is newer than all that was, so that the oldest of `needs` that
+    is lacked still is the oldest of all.
+    """
+    missing, needs = pg.missing.missing, pg.recovery.needs
+    if not missing:
+        needs.clear()
+        return pg.info.last_update
+    while True:
+        if not needs:
+            needs.extend((item.need, hoid) for hoid, item in missing.items())
+            needs.sort(key=lambda each: each[0], reverse=True)
+        need, hoid = needs[-1]
+        lacked = missing.get(hoid)
+        if lacked is not None and lacked.need == need:
+            return min(pg.log.before(need), pg.info.last_update)
+        needs.pop()

@@ -37,10 +37,24 @@ class Settings:
     osd_heartbeat_grace: float = 20.0
     osd_pool_default_read_lease_ratio: float = 0.8
     osd_recovery_max_active: int = 0
+    osd_recovery_max_active_hdd: int = 3
     osd_recovery_max_active_ssd: int = 10
+    osd_recovery_max_single_start: int = 1
+    osd_recovery_retry_interval: float = 30.0
+    osd_backfill_retry_interval: float = 30.0
+    osd_debug_skip_full_check_in_recovery: bool = False
     osd_recovery_max_chunk: int = 8 << 20
     osd_recovery_max_omap_entries_per_chunk: int = 8096
     osd_pg_stat_report_interval_max: int = 500
+    osd_force_auth_primary_missing_objects: int = 100
+    osd_async_recovery_min_cost: int = 100
+    osd_allow_recovery_below_min_size: bool = True
+    osd_find_best_info_ignore_history_les: bool = False
+    osd_backfill_scan_min: int = 64
+    osd_backfill_scan_max: int = 512
+    osd_debug_skip_full_check_in_backfill_reservation: bool = False
+    osd_max_push_objects: int = 10
+    osd_max_push_cost: int = 8 << 20
 
     @classmethod
     def watch(cls, config: Config) -> Settings:

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spirula.osd.ops.context import OPTIONS, OpSettings
+from spirula.osd.pg import recovery
 from spirula.osd.pg.settings import Settings
 from spirula.osd.pg.snap_trim import TrimTurns
+from spirula.osd.recovery_queue import RecoveryQueue
+from spirula.osd.reserver import Reservers
 from spirula.osd.scheduler import Scheduler
 from spirula.osd.shares import Shares
 
@@ -30,6 +33,17 @@ if TYPE_CHECKING:
 
 def _ignore(*_: object) -> None:
     """Does nothing."""
+
+
+def _there_is_room(pg: PG, primary_bytes: int, bytes_here: int) -> bool:
+    """Nobody looks."""
+    del pg, primary_bytes, bytes_here
+    return True
+
+
+def _has_room(extra_bytes: int) -> bool:
+    """Nothing is known of a store that could be full."""
+    return extra_bytes < 0
 
 
 def _unknown(osd: int) -> tuple[float | None, float | None]:
@@ -63,8 +77,17 @@ class Shared:
     store_failed: Callable[[Exception], None] = _ignore
     pg_created: Callable[[PGId], None] = _ignore
     want_pg_temp: Callable[[PGId, list[int]], None] = _ignore
+    reserve_room: Callable[[PG, int, int], bool] = _there_is_room
+    """Sets room aside to fill a PG here: its bytes at the primary, and here. False if too full."""
+    release_room: Callable[[PG], None] = _ignore
+    is_backfill_full: Callable[[int], bool] = _has_room
+    """Whether the OSD, with so many bytes more, is too full for copies to be filled on it."""
     op_finished: Callable[[Message, int, int], None] = _ignore
     """Called with each request that was answered, bytes written and read, for counters."""
+    reservers: Reservers = field(init=False)
+    """Slots for recovery and backfill."""
+    recoveries: RecoveryQueue = field(init=False)
+    """How many objects move at the same time."""
     trim_turns: TrimTurns = field(default_factory=TrimTurns)
     pg_count: int = 0
     object_contexts: int = 0
@@ -85,6 +108,9 @@ class Shared:
             services.loop.time,
             Scheduler(services.loop, Shares(config)),
         )
+
+        made.reservers = Reservers.watch(services.loop.call_soon, config)
+        made.recoveries = RecoveryQueue(made.scheduler, recovery.run, made.options)
 
         def changed(names: frozenset[str]) -> None:
             for field_name, option in OPTIONS.items():

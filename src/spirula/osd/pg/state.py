@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from spirula.denc.features import PACIFIC
 from spirula.errors import InvariantBroken, SpirulaError
-from spirula.osd.pg import admission, availability, pipeline
+from spirula.osd.pg import admission, availability, pipeline, recovery
 from spirula.osd.pg.snap_trim import SnapTrimmer
 from spirula.types.base import EVersion
 from spirula.types.past_intervals import PastIntervals
@@ -95,6 +95,8 @@ class PG:
     backend: Backend = field(init=False)
     dispatch: Callable[[Message], None] = field(init=False)
     """Takes a message that came for this PG (`dispatch.dispatch`)."""
+    post: Callable[..., None] = field(init=False)
+    """Tells the states of peering what has come to pass: an event, its value (`machine.post`)."""
     pool_snapc: SnapContext = field(default_factory=SnapContext)
 
     up: list[int] = field(default_factory=list)
@@ -233,6 +235,7 @@ class PG:
         if not availability.is_degraded(self, hoid):
             return True
         self.waiting.until_writable.setdefault(hoid, []).append(resume)
+        recovery.kick(self, hoid)
         return False
 
     def simple_submit(self, ctx: OpContext, then: Callable[[], None] | None = None) -> None:

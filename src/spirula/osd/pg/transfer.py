@@ -69,8 +69,9 @@ class Push:
 # --------------------------------------------------------------------------------- from the primary
 
 
-def pull(pg: PG, hoid: HObject, item: PGMissingItem, source: PGShard) -> None:
+def pull(pg: PG, hoid: HObject, item: PGMissingItem, sources: list[PGShard]) -> None:
     """The primary asks for an object that it lacks: all of it."""
+    source = sources[0]
     info = ObjectRecoveryInfo(soid=hoid, version=item.need, size=ALL)
     info.copy_subset = IntervalSet([(0, ALL)])
     progress = ObjectRecoveryProgress()
@@ -92,8 +93,8 @@ def _send_pull(pg: PG, source: PGShard, op: PullOp) -> None:
     pg.services.send_osd(source.osd, message, epoch)
 
 
-def push(pg: PG, hoid: HObject, item: PGMissingItem, target: PGShard) -> None:
-    """The primary sends a replica an object that it lacks; what cannot be read stays lacked."""
+def push(pg: PG, hoid: HObject, item: PGMissingItem, target: PGShard) -> bool:
+    """The primary sends a replica an object that it lacks; False if it cannot be read here."""
     del item
     gh = GHObject(hoid, NO_GEN, pg.pgid.shard)
     try:
@@ -107,9 +108,11 @@ def push(pg: PG, hoid: HObject, item: PGMissingItem, target: PGShard) -> None:
         op = build_push(pg, info, ObjectRecoveryProgress())
     except (CephError, KeyError) as error:
         pg.services.clog(LogLevel.ERROR, f"{pg.pgid} cannot push {hoid}: {error}")
-        return
+        recovery.on_bad(pg, hoid, pg.whoami)
+        return False
     pg.recovery.pushes.setdefault(hoid, {})[target] = Push(info, op.after_progress)
     _send_push(pg, target, op)
+    return True
 
 
 def _send_push(pg: PG, target: PGShard, op: PushOp) -> None:
@@ -218,11 +221,12 @@ def delete_here(pg: PG, hoid: HObject) -> None:
         pg.whoami, ObjectRecoveryInfo(soid=hoid, version=item.need), ObjectRecoveryProgress()
     )
     transaction = Transaction()
-    _delete(pg, hoid, transaction)
-    _queue(pg, transaction, partial(recovery.on_here, pg, hoid))
+    delete(pg, hoid, transaction)
+    queue(pg, transaction, partial(recovery.on_here, pg, hoid))
 
 
-def _delete(pg: PG, hoid: HObject, transaction: Transaction) -> None:
+def delete(pg: PG, hoid: HObject, transaction: Transaction) -> None:
+    """Removes what is here of an object that does not exist any more."""
     gh = GHObject(hoid, NO_GEN, pg.pgid.shard)
     pg.objects.forget(hoid)
     if pg.store.exists(pg.coll, gh):
@@ -280,18 +284,17 @@ def _on_pulled(pg: PG, message: MOSDPGPush) -> None:
         if pulling is None or pulling.source != message.from_:
             continue
         if op.version == EVersion(0, 0):
-            del pg.recovery.pulls[op.soid]
-            pg.recovery.unfound.add(op.soid)
+            recovery.on_bad(pg, op.soid, message.from_)
             continue
         pulling.info.size = op.recovery_info.size
         pulling.info.version = op.version
         pulling.info.copy_subset = op.recovery_info.copy_subset
         transaction = Transaction()
         if store_push(pg, op, transaction):
-            _queue(pg, transaction, partial(recovery.on_here, pg, op.soid))
+            queue(pg, transaction, partial(recovery.on_here, pg, op.soid))
         else:
             pulling.progress = op.after_progress
-            _queue(pg, transaction, _nothing)
+            queue(pg, transaction, nothing_follows)
             _send_pull(pg, message.from_, PullOp(op.soid, pulling.info, op.after_progress))
 
 
@@ -310,7 +313,7 @@ def _on_push(pg: PG, message: MOSDPGPush) -> None:
         from_=pg.whoami,
         min_epoch=message.min_epoch,
     )
-    _queue(pg, transaction, partial(pg.services.send_osd, message.from_.osd, reply, epoch))
+    queue(pg, transaction, partial(pg.services.send_osd, message.from_.osd, reply, epoch))
 
 
 def _on_push_reply(pg: PG, message: MOSDPGPushReply) -> None:
@@ -327,6 +330,7 @@ def _on_push_reply(pg: PG, message: MOSDPGPushReply) -> None:
             op = build_push(pg, pushing.info, pushing.progress)
         except CephError as error:
             pg.services.clog(LogLevel.ERROR, f"{pg.pgid} cannot push {reply.soid}: {error}")
+            recovery.on_bad(pg, reply.soid, pg.whoami)
             continue
         pushing.progress = op.after_progress
         _send_push(pg, shard, op)
@@ -338,7 +342,7 @@ def _on_delete(pg: PG, message: MOSDPGRecoveryDelete) -> None:
     for hoid, version in message.objects:
         item = pg.missing.missing.get(hoid)
         if item is not None and item.need == version:
-            _delete(pg, hoid, transaction)
+            delete(pg, hoid, transaction)
     epoch = pg.osdmap.epoch
     reply = MOSDPGRecoveryDeleteReply(
         pgid=pg.pgid.pgid,
@@ -348,7 +352,7 @@ def _on_delete(pg: PG, message: MOSDPGRecoveryDelete) -> None:
         shard=message.from_.shard,
         from_=pg.whoami,
     )
-    _queue(pg, transaction, partial(pg.services.send_osd, message.from_.osd, reply, epoch))
+    queue(pg, transaction, partial(pg.services.send_osd, message.from_.osd, reply, epoch))
 
 
 def store_push(pg: PG, op: PushOp, transaction: Transaction) -> bool:
@@ -432,7 +436,7 @@ def _temporary(pg: PG, info: ObjectRecoveryInfo) -> GHObject:
     return GHObject(hoid.temp(name), NO_GEN, pg.pgid.shard)
 
 
-def _queue(pg: PG, transaction: Transaction, then: object) -> None:
+def queue(pg: PG, transaction: Transaction, then: object) -> None:
     """Stores what a message brought, and goes on when it is on disk (in the same interval)."""
     meta.write(pg, transaction)
     since = pg.osdmap.epoch
@@ -446,5 +450,5 @@ def _queue(pg: PG, transaction: Transaction, then: object) -> None:
     pg.queue((transaction,), on_commit)
 
 
-def _nothing() -> None:
+def nothing_follows() -> None:
     """Nobody waits for it."""

@@ -89,6 +89,12 @@ class Clock:
     def call_at(self, when: float, call: Callable[..., None], *args: Any) -> Timer:
         return self.call_later(when - self.now, call, *args)
 
+    def run_due(self) -> bool:
+        """Calls what is due now; False if nothing was."""
+        due = [timer for timer in self.timers if timer.when <= self.now]
+        self.advance(0)
+        return bool(due)
+
     def advance(self, seconds: float) -> None:
         end = self.now + seconds
         while self.timers and self.timers[0].when <= end:
@@ -390,6 +396,8 @@ class Cluster:
         while True:
             while self.step():
                 pass
+            if self.clock.run_due():
+                continue
             if self.wanted_temp:
                 wanted = self.wanted_temp[-1]
                 self.wanted_temp.clear()

@@ -14,16 +14,15 @@ from spirula.errors import InvariantBroken
 from spirula.maps.state import is_up
 from spirula.messages.osd_peering import MOSDPGInfo2, MOSDPGLog, MOSDPGRemove
 from spirula.osd.ops import watch
-from spirula.osd.pg import backoff, lease, recovery, snap_trim, stats
+from spirula.osd.pg import backfill, backoff, lease, recovery, snap_trim, stats
 from spirula.osd.pg.frozen import frozen
-from spirula.osd.pg.peering import infos
+from spirula.osd.pg.peering import choose, infos, machine
 from spirula.osd.pg.peering.missing import note_entry
-from spirula.osd.pg.peering.state import State
 from spirula.osd.pg.peering.work import Work
 from spirula.types.base import EVersion
 from spirula.types.hobject import HMIN
 from spirula.types.pg import NO_OSD, PGShard, PGState, SPGId
-from spirula.types.pg_info import PGInfo, PGLeaseAck
+from spirula.types.pg_info import PGInfo, PGLeaseAck, PGNotify
 from spirula.types.pg_log import PGLog
 from spirula.types.pool import PoolFlag
 
@@ -51,7 +50,7 @@ def activate_primary(pg: PG, work: Work) -> None:
     else:
         pg.set_state(off=PGState.UNDERSIZED)
     peering.blocked_by = {shard.osd for shard in pg.replicas}
-    work.committed.append(partial(_on_primary_committed, pg, epoch))
+    work.committed.append(partial(machine.deliver, pg, epoch, "activate_committed"))
 
 
 def activate_replica(pg: PG, work: Work, activation_epoch: int) -> None:
@@ -62,7 +61,9 @@ def activate_replica(pg: PG, work: Work, activation_epoch: int) -> None:
         info.last_interval_started = info.history.same_interval_since
     _prepare(pg, activation_epoch)
     pg.set_state(on=PGState.ACTIVATING)
-    work.committed.append(partial(_on_replica_committed, pg, pg.osdmap.epoch, activation_epoch))
+    work.committed.append(
+        partial(machine.deliver, pg, pg.osdmap.epoch, "activate_committed", activation_epoch)
+    )
 
 
 def _members(pg: PG) -> list[int]:
@@ -155,14 +156,16 @@ def _from_nothing(pg: PG, theirs: PGInfo) -> PGInfo:
 # ------------------------------------------------------------------------------ all have it on disk
 
 
-def _on_primary_committed(pg: PG, epoch: int) -> None:
-    if not pg.has_reset_since(epoch) and pg.peering.state is State.ACTIVE:
-        pg.peering.activated.add(pg.whoami)
-        _check_all_started(pg)
+def on_primary_committed(pg: PG, work: Work, _: object = None) -> None:
+    """This OSD has its start on disk."""
+    del work
+    pg.peering.activated.add(pg.whoami)
+    _check_all_started(pg)
 
 
 def on_replica_started(pg: PG, work: Work, message: tuple[PGShard, MOSDPGInfo2]) -> None:
     """A replica has its start on disk."""
+    del work
     sender, told = message
     if told.lease_ack is not None:
         lease.on_ack(pg, sender, told.lease_ack)
@@ -170,23 +173,19 @@ def on_replica_started(pg: PG, work: Work, message: tuple[PGShard, MOSDPGInfo2])
     if sender in pg.acting_recovery_backfill and sender not in peering.activated:
         peering.activated.add(sender)
         peering.blocked_by.discard(sender.osd)
-        _check_all_started(pg, work)
+        _check_all_started(pg)
 
 
-def _check_all_started(pg: PG, work: Work | None = None) -> None:
-    if len(pg.peering.activated) < len(pg.acting_recovery_backfill):
-        return
-    step = work or Work(pg)
-    _all_started(pg, step)
-    if work is None:
-        step.finish()
-    _serve(pg)
+def _check_all_started(pg: PG) -> None:
+    if len(pg.peering.activated) == len(pg.acting_recovery_backfill):
+        lease.start_renewing(pg)
+        stats.calculate(pg)
+        pg.post("all_replicas_activated")
 
 
-def _all_started(pg: PG, work: Work) -> None:
+def all_replicas_activated(pg: PG, work: Work, _: object = None) -> None:
     """Everybody has the start on disk: from here on the interval counts as one with writes."""
     info = pg.info
-    lease.start_renewing(pg)
     pg.set_state(off=PGState.ACTIVATING | PGState.CREATING | PGState.PREMERGE)
     if len(_members(pg)) < pg.pool.min_size:
         pg.set_state(on=PGState.PEERED)
@@ -198,30 +197,35 @@ def _all_started(pg: PG, work: Work) -> None:
     info.history.last_epoch_started = info.last_epoch_started
     info.history.last_interval_started = info.last_interval_started
     pg.meta.dirty_info = True
-    if recovery.is_needed(pg):
-        pg.set_state(off=PGState.CLEAN)
-    else:
-        become_clean(pg)
     share_info(pg, work)
     stats.calculate(pg)
     pg.stats_changed = True
     pg.shared.stats_changed(pg)
+    if recovery.is_needed(pg):
+        pg.post("do_recovery")
+    elif backfill.is_needed(pg):
+        pg.post("request_backfill")
+    else:
+        pg.post("all_replicas_recovered")
+    # requests go on once what all have on disk is told, and not in the middle of a step
+    work.afterwards.append(partial(_serve, pg))
 
 
 def become_clean(pg: PG) -> None:
     """Everybody who should has everything: earlier intervals no longer matter."""
     info, history = pg.info, pg.info.history
-    wanted = len(_members(pg)) >= pg.pool.size and pg.up == pg.acting
-    if not wanted:
-        return
-    pg.set_state(on=PGState.CLEAN, off=PGState.DEGRADED)
-    history.last_epoch_clean = pg.osdmap.epoch
-    history.last_interval_clean = history.same_interval_since
     if info.last_complete != info.last_update:
         raise InvariantBroken(f"{pg} is clean and lacks objects")
-    infos.forget_past(pg)
-    pg.meta.dirty_info = True
+    if len(_members(pg)) == pg.pool.size:
+        forced = PGState.FORCED_BACKFILL | PGState.FORCED_RECOVERY
+        pg.set_state(on=PGState.CLEAN, off=forced)
+        history.last_epoch_clean = pg.osdmap.epoch
+        history.last_interval_clean = history.same_interval_since
+        infos.forget_past(pg)
+        pg.meta.dirty_info = True
+    stats.calculate(pg)
     snap_trim.kick(pg)
+    pg.set_state(off=PGState.REPAIR)
     purge_strays(pg)
 
 
@@ -232,6 +236,7 @@ def purge_strays(pg: PG) -> None:
         if is_up(pg.osdmap, shard.osd):
             spgid = SPGId(pg.pgid.pgid, shard.shard)
             pg.services.send_osd(shard.osd, MOSDPGRemove(epoch, [spgid]), epoch)
+            peering.purged.add(shard)
         peering.peer_info.pop(shard, None)
         peering.peer_missing.pop(shard, None)
     peering.strays.clear()
@@ -273,31 +278,18 @@ def _serve(pg: PG) -> None:
         backoff.release(pg)
     else:
         active = []
-    pg.recovery.on_finished = partial(_on_recovered, pg)
-    recovery.start(pg)
     pg.requeue([*active, *peered])
 
 
-def _on_recovered(pg: PG) -> None:
-    """Everybody has everything: the PG is clean if enough serve it."""
-    work = Work(pg)
-    become_clean(pg)
-    share_info(pg, work)
-    stats.calculate(pg)
-    work.finish()
-    pg.shared.stats_changed(pg)
-
-
-def _on_replica_committed(pg: PG, epoch: int, activation_epoch: int) -> None:
-    if pg.has_reset_since(epoch) or pg.peering.state is not State.REPLICA_ACTIVE:
-        return
+def on_replica_committed(pg: PG, work: Work, activation_epoch: int) -> None:
+    """This OSD has its start on disk: the primary is told."""
     now = pg.osdmap.epoch
     info = PGInfo.decode(pg.info.encode())
     info.history.last_epoch_started = activation_epoch
     info.history.last_interval_started = info.history.same_interval_since
     ack: PGLeaseAck = lease.acknowledgement(pg)
     told = MOSDPGInfo2(SPGId(pg.pgid.pgid, pg.primary.shard), now, now, info, None, ack)
-    pg.services.send_osd(pg.primary.osd, told, now)
+    work.send(pg.primary.osd, told)
     pg.set_state(off=PGState.ACTIVATING)
     if len(_members(pg)) >= pg.pool.min_size:
         pg.set_state(on=PGState.ACTIVE)
@@ -305,7 +297,7 @@ def _on_replica_committed(pg: PG, epoch: int, activation_epoch: int) -> None:
         pg.set_state(on=PGState.PEERED)
     waiting = list(pg.waiting.for_peered)
     pg.waiting.for_peered.clear()
-    pg.requeue(waiting)
+    work.afterwards.append(partial(pg.requeue, waiting))
 
 
 def take_primarys_info(pg: PG, told: MOSDPGInfo2) -> None:
@@ -328,5 +320,20 @@ def map_in_active(pg: PG, work: Work, _: object = None) -> None:
     if pg.peering.prior.down and infos.drop_dead(pg):
         lease.clear_prior(pg)
         lease.recheck(pg)
-    recovery.start(pg)
+    recovery.on_map(pg)
     snap_trim.kick(pg)
+
+
+def notify_in_active(pg: PG, work: Work, notify: tuple[PGShard, PGNotify]) -> None:
+    """Somebody has something of the PG: perhaps what nobody else has, or it should serve again."""
+    del work
+    sender, told = notify
+    peering = pg.peering
+    if sender in peering.peer_info or sender in peering.purged:
+        return
+    if not infos.take_info(pg, sender, told.info, told.epoch_sent):
+        return
+    if pg.state & PGState.CLEAN:
+        purge_strays(pg)
+        return
+    choose.choose_acting(pg, request_pg_temp_change_only=True)

@@ -131,7 +131,6 @@ def start_interval(pg: PG, before: OSDMap, mapping: PGMapping) -> None:
     reset(pg)
     hold_back(pg)
     pg.peering.send_notify = not pg.is_primary
-    pg.peering.state = State.RESET
 
 
 def _note_interval(pg: PG, before: OSDMap, old: PGMapping) -> None:
@@ -168,6 +167,7 @@ def _could_serve(osds: list[int]) -> bool:
 
 def reset(pg: PG) -> None:
     """Ends all that was under way; requests that can be carried out here later wait."""
+    machine.reset(pg)
     requests: list[Message] = []
     for repop in pg.repops:
         repop.aborted = True
@@ -193,7 +193,9 @@ def reset(pg: PG) -> None:
     peering.log_requested = None
     peering.activated.clear()
     peering.strays.clear()
+    peering.purged.clear()
     peering.backfill_targets.clear()
+    peering.async_recovery_targets.clear()
     peering.want_acting = []
     peering.blocked_by.clear()
     pg.acting_recovery_backfill = []

@@ -175,12 +175,7 @@ def _complete_before(log: Log, missing: PGMissing, last_update: EVersion) -> EVe
     oldest = min(lacked, default=None)
     if oldest is None:
         return last_update
-    before = log.tail
-    for entry in log.entries:
-        if entry.version >= oldest:
-            break
-        before = entry.version
-    return min(before, last_update)
+    return min(log.before(oldest), last_update)
 
 
 def _note_here(pg: PG, work: Work, entry: PGLogEntry) -> None:

@@ -28,6 +28,8 @@ class Work:
     transaction: Transaction = field(default_factory=Transaction)
     messages: list[tuple[int, Message]] = field(default_factory=list)
     committed: list[Callable[[], None]] = field(default_factory=list)
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
+    """What follows once the transaction is queued and the messages are sent."""
     removed: set[GHObject] = field(default_factory=set)
     """Objects that the transaction removes."""
 
@@ -46,6 +48,8 @@ class Work:
         else:
             send(pg, self.messages)
         self.messages = []
+        for then in self.afterwards:
+            then()
 
     def _on_commit(self, error: Exception | None) -> None:
         if error is not None:
