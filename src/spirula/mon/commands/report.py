@@ -15,10 +15,9 @@ from spirula.mon.services.mgrstat import services as service_show
 from spirula.mon.services.monmap.show import document as monmap_document
 from spirula.mon.services.osdmap import metadata as osd_metadata
 from spirula.mon.store import MONITOR
+from spirula.pgmap.show import osd_document, pool_document
 from spirula.types.base import UTime
-from spirula.types.osd_stats import OSDStat
 from spirula.types.pg import pg_state_text
-from spirula.types.pg_stats import PoolStat
 from spirula.types.pgmap import PGMapDigest
 
 if TYPE_CHECKING:
@@ -96,16 +95,16 @@ def digest_document(digest: PGMapDigest) -> Document:
         "num_pg_active": digest.num_pg_active,
         "num_pg_unknown": digest.num_pg_unknown,
         "num_osd": digest.num_osd,
-        "pool_sum": _pool_document(digest.pg_sum),
-        "osd_sum": _osd_document(digest.osd_sum),
+        "pool_sum": pool_document(digest.pg_sum),
+        "osd_sum": osd_document(digest.osd_sum),
         "osd_sum_by_class": {
-            name: _osd_document(stat) for name, stat in sorted(digest.osd_sum_by_class.items())
+            name: osd_document(stat) for name, stat in sorted(digest.osd_sum_by_class.items())
         },
         "pool_stats": [
             {
                 "poolid": pool,
                 "num_pg": digest.num_pg_by_pool.get(pool, 0),
-                **_pool_document(stat),
+                **pool_document(stat),
             }
             for pool, stat in sorted(digest.pg_pool_sum.items())
         ],
@@ -128,111 +127,6 @@ def digest_document(digest: PGMapDigest) -> Document:
             for pool, snaps in sorted(digest.purged_snaps.items())
         ],
     }
-
-
-_SUM = [
-    "num_bytes",
-    "num_objects",
-    "num_object_clones",
-    "num_object_copies",
-    "num_objects_missing_on_primary",
-    "num_objects_missing",
-    "num_objects_degraded",
-    "num_objects_misplaced",
-    "num_objects_unfound",
-    "num_objects_dirty",
-    "num_whiteouts",
-    "num_read",
-    "num_read_kb",
-    "num_write",
-    "num_write_kb",
-    "num_scrub_errors",
-    "num_shallow_scrub_errors",
-    "num_deep_scrub_errors",
-    "num_objects_recovered",
-    "num_bytes_recovered",
-    "num_keys_recovered",
-    "num_objects_omap",
-    "num_objects_hit_set_archive",
-    "num_bytes_hit_set_archive",
-    "num_flush",
-    "num_flush_kb",
-    "num_evict",
-    "num_evict_kb",
-    "num_promote",
-    "num_flush_mode_high",
-    "num_flush_mode_low",
-    "num_evict_mode_some",
-    "num_evict_mode_full",
-    "num_objects_pinned",
-    "num_legacy_snapsets",
-    "num_large_omap_objects",
-    "num_objects_manifest",
-    "num_omap_bytes",
-    "num_omap_keys",
-    "num_objects_repaired",
-]
-"""Fields of a sum of objects' statistics in the order in which upstream shows them."""
-_OTHERWISE = {
-    "num_read": "num_rd",
-    "num_read_kb": "num_rd_kb",
-    "num_write": "num_wr",
-    "num_write_kb": "num_wr_kb",
-}
-_OSD_FIRST = [
-    "up_from",
-    "seq",
-    "num_pgs",
-    "num_osds",
-    "num_per_pool_osds",
-    "num_per_pool_omap_osds",
-    "kb",
-    "kb_used",
-    "kb_used_data",
-    "kb_used_omap",
-    "kb_used_meta",
-    "kb_avail",
-    "statfs",
-    "hb_peers",
-    "snap_trim_queue_len",
-    "num_snap_trimming",
-    "num_shards_repaired",
-]
-
-
-def _pool_document(stat: PoolStat) -> Document:
-    total = stat.stats.sum
-    shown = {name: getattr(total, _OTHERWISE.get(name, name)) for name in _SUM}
-    rest = stat.plain()
-    return {
-        "stat_sum": shown,
-        **{
-            name: rest[name]
-            for name in ("store_stats", "log_size", "ondisk_log_size", "up", "acting")
-        },
-        "num_store_stats": rest["num_store_stats"],
-    }
-
-
-def _osd_document(stat: OSDStat) -> Document:
-    found = stat.plain()
-    ages = stat.op_queue_age_hist.h
-    latency = stat.os_perf_stat
-    return {
-        **{name: found[name] for name in _OSD_FIRST},
-        "op_queue_age_hist": {"histogram": list(ages), "upper_bound": 1 << len(ages)},
-        "perf_stat": {
-            "commit_latency_ms": latency.os_commit_latency_ns // _NS_PER_MS,
-            "apply_latency_ms": latency.os_apply_latency_ns // _NS_PER_MS,
-            "commit_latency_ns": latency.os_commit_latency_ns,
-            "apply_latency_ns": latency.os_apply_latency_ns,
-        },
-        "alerts": [],
-        "network_ping_times": [],
-    }
-
-
-_NS_PER_MS = 1_000_000
 
 
 def _paxos(monitor: Monitor) -> Document:

@@ -10,11 +10,11 @@ from typing import Any
 
 from spirula.denc import Struct, Vec, struct, u64
 from spirula.errors import WireError
+from spirula.pgmap.show import pg_document
 from spirula.printing import Items
 from spirula.types.hit_set import PGHitSetHistory
 from spirula.types.hobject import snap_name
 from spirula.types.interval_set import IntervalSet
-from spirula.types.pg import pg_state_text
 from spirula.types.pg_info import PGHistory, PGInfo
 from spirula.types.pg_log import (
     LogOp,
@@ -27,7 +27,6 @@ from spirula.types.pg_log import (
     PGLogEntry,
     PGMissing,
 )
-from spirula.types.pg_stats import ObjectStatSum, PGStat
 
 _OPS = {
     LogOp.MODIFY: "modify",
@@ -40,76 +39,12 @@ _OPS = {
     LogOp.CLEAN: "clean",
     LogOp.ERROR: "error",
 }
-_SUM = [
-    "num_bytes",
-    "num_objects",
-    "num_object_clones",
-    "num_object_copies",
-    "num_objects_missing_on_primary",
-    "num_objects_missing",
-    "num_objects_degraded",
-    "num_objects_misplaced",
-    "num_objects_unfound",
-    "num_objects_dirty",
-    "num_whiteouts",
-    "num_rd",
-    "num_rd_kb",
-    "num_wr",
-    "num_wr_kb",
-    "num_scrub_errors",
-    "num_shallow_scrub_errors",
-    "num_deep_scrub_errors",
-    "num_objects_recovered",
-    "num_bytes_recovered",
-    "num_keys_recovered",
-    "num_objects_omap",
-    "num_objects_hit_set_archive",
-    "num_bytes_hit_set_archive",
-    "num_flush",
-    "num_flush_kb",
-    "num_evict",
-    "num_evict_kb",
-    "num_promote",
-    "num_flush_mode_high",
-    "num_flush_mode_low",
-    "num_evict_mode_some",
-    "num_evict_mode_full",
-    "num_objects_pinned",
-    "num_legacy_snapsets",
-    "num_large_omap_objects",
-    "num_objects_manifest",
-    "num_omap_bytes",
-    "num_omap_keys",
-    "num_objects_repaired",
-]
-"""Counters in upstream's order."""
-_STAT_TIMES = [
-    "last_fresh",
-    "last_change",
-    "last_active",
-    "last_peered",
-    "last_clean",
-    "last_became_active",
-    "last_became_peered",
-    "last_unstale",
-    "last_undegraded",
-    "last_fullsized",
-]
 _STAT_SCRUBS = [
     "last_scrub",
     "last_scrub_stamp",
     "last_deep_scrub",
     "last_deep_scrub_stamp",
     "last_clean_scrub_stamp",
-]
-_STAT_DOUBTS = [
-    "stats_invalid",
-    "dirty_stats_invalid",
-    "omap_stats_invalid",
-    "hitset_stats_invalid",
-    "hitset_bytes_stats_invalid",
-    "pin_stats_invalid",
-    "manifest_stats_invalid",
 ]
 _HISTORY_EPOCHS = [
     "epoch_created",
@@ -145,7 +80,7 @@ def info_document(info: PGInfo) -> dict[str, Any]:
         "last_backfill": str(info.last_backfill),
         "purged_snaps": Items("purged_snap_interval", info.purged_snaps.plain()),
         "history": history_document(info.history),
-        "stats": stat_document(info.stats),
+        "stats": pg_document(info.stats),
         "empty": int(info.is_empty),
         "dne": int(info.does_not_exist),
         "incomplete": int(info.is_incomplete),
@@ -161,54 +96,6 @@ def history_document(history: PGHistory) -> dict[str, Any]:
         **{name: str(getattr(history, name)) for name in _STAT_SCRUBS},
         "prior_readable_until_ub": float(history.prior_readable_until_ub),
     }
-
-
-def stat_document(stat: PGStat) -> dict[str, Any]:
-    """A PG's statistics."""
-    return {
-        "version": str(stat.version),
-        "reported_seq": stat.reported_seq,
-        "reported_epoch": stat.reported_epoch,
-        "state": pg_state_text(stat.state),
-        **{name: str(getattr(stat, name)) for name in _STAT_TIMES},
-        "mapping_epoch": stat.mapping_epoch,
-        "log_start": str(stat.log_start),
-        "ondisk_log_start": str(stat.ondisk_log_start),
-        "created": stat.created,
-        "last_epoch_clean": stat.last_epoch_clean,
-        "parent": str(stat.parent),
-        "parent_split_bits": stat.parent_split_bits,
-        **{name: str(getattr(stat, name)) for name in _STAT_SCRUBS},
-        "log_size": stat.log_size,
-        "ondisk_log_size": stat.ondisk_log_size,
-        **{name: bool(getattr(stat, name)) for name in _STAT_DOUBTS},
-        "snaptrimq_len": stat.snaptrimq_len,
-        "stat_sum": sum_document(stat.stats.sum),
-        "up": Items("osd", stat.up),
-        "acting": Items("osd", stat.acting),
-        "avail_no_missing": Items("shard", map(str, stat.avail_no_missing)),
-        "object_location_counts": Items("entry", _locations(stat)),
-        "blocked_by": Items("osd", stat.blocked_by),
-        "up_primary": stat.up_primary,
-        "acting_primary": stat.acting_primary,
-        "purged_snaps": Items("interval", stat.purged_snaps.plain()),
-    }
-
-
-def sum_document(counters: ObjectStatSum) -> dict[str, int]:
-    """Counters over a set of objects."""
-    shown = {}
-    for name in _SUM:
-        label = name.replace("num_rd", "num_read").replace("num_wr", "num_write")
-        shown[label] = getattr(counters, name)
-    return shown
-
-
-def _locations(stat: PGStat) -> list[dict[str, Any]]:
-    return [
-        {"shards": ",".join(map(str, shards)), "objects": count}
-        for shards, count in stat.object_location_counts.items()
-    ]
 
 
 def _hit_sets(history: PGHitSetHistory) -> dict[str, Any]:
