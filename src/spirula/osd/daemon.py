@@ -267,6 +267,7 @@ def _placement_groups(osd: OSD) -> PlacementGroups:
     shared.store_failed = store_failed
     shared.pg_created = lambda pgid: reports.pg_created(osd, pgid)
     shared.want_pg_temp = want_pg_temp
+    shared.forget_pg_temp = lambda pgid: reports.remove_pg_temp(osd, pgid)
     made = PlacementGroups(osd, shared)
     shared.op_finished = made.finished
     return made

@@ -77,6 +77,8 @@ class Shared:
     store_failed: Callable[[Exception], None] = _ignore
     pg_created: Callable[[PGId], None] = _ignore
     want_pg_temp: Callable[[PGId, list[int]], None] = _ignore
+    forget_pg_temp: Callable[[PGId], None] = _ignore
+    """A new interval: what was wanted before is not, and may be wanted again."""
     reserve_room: Callable[[PG, int, int], bool] = _there_is_room
     """Sets room aside to fill a PG here: its bytes at the primary, and here. False if too full."""
     release_room: Callable[[PG], None] = _ignore

@@ -110,6 +110,7 @@ def start_interval(pg: PG, before: OSDMap, mapping: PGMapping) -> None:
     """A new interval: what is under way ends, and everything is agreed upon anew."""
     history, osdmap = pg.info.history, pg.osdmap
     pg.last_peering_reset = osdmap.epoch
+    pg.shared.forget_pg_temp(pg.pgid.pgid)
     old = PGMapping(pg.up, pg.up_primary, pg.acting, pg.acting_primary)
     was_primary, old_primary = pg.is_primary, pg.primary
     if is_new_interval(pg.pgid.pgid, old, mapping, before, osdmap):
