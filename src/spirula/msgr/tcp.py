@@ -177,8 +177,12 @@ class Messenger:
                 if error.errno != errno.EADDRINUSE or port == candidates[-1]:
                     raise
                 continue
-            self._servers.append(server)
-            return addr.with_port(server.sockets[0].getsockname()[1])
+            if server.sockets and server.sockets[0] is not None:
+                self._servers.append(server)
+                return addr.with_port(server.sockets[0].getsockname()[1])
+            # Who bound the port at the same moment was the first to listen: uvloop has closed the
+            # server, and tells of it by the loop's exception handler alone.
+            server.close()
         raise OSError(errno.EADDRINUSE, "no free port")
 
     # -------------------------------------------------------------------------------- connections

@@ -359,6 +359,35 @@ async def test_each_takes_the_first_free_port(sim):
         await Node(sim, 0).bind(port=6800)
 
 
+class _Closed:
+    """A server as uvloop leaves one that lost the race for a port: closed, without an error."""
+
+    sockets = (None,)
+
+    def close(self):
+        pass
+
+
+@history
+async def test_a_port_that_somebody_else_took_meanwhile_is_left_to_them(sim):
+    node = Node(sim, 0)
+    loop, asked = node.messenger.loop, []
+
+    class Losing:
+        def __getattr__(self, name):
+            return getattr(loop, name)
+
+        async def create_server(self, factory, host, port, **more):
+            asked.append(port)
+            if len(asked) == 1:
+                return _Closed()
+            return await loop.create_server(factory, host, port, **more)
+
+    node.messenger.loop = Losing()
+    assert (await node.bind()).addrs[0].port == 6801
+    assert asked == [6800, 6801]
+
+
 @history
 async def test_rebinding_is_like_a_new_process(sim):
     a, b = await two(sim, CLIENT, SERVER)
