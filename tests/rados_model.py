@@ -39,6 +39,7 @@ from spirula.types.osd_op_payload import (
 )
 from spirula.types.snap import SnapContext
 
+SIZES = (1, 10, 700, 4096, 5000, 65536, 70_000)
 MAX_SIZE = 300_000
 ECANCELED = 125
 
@@ -73,7 +74,8 @@ class Named:
 class ModelClient:
     """One client. `monitors` is what makes snapshot ids (a `MonClient`); without, no snapshots.
 
-    `copies`: whether objects are copied from others, of which the OSD reads.
+    `copies`: whether objects are copied from others, of which the OSD reads. `sizes` are those of
+    what is written, and `max_size` bounds an object.
     """
 
     def __init__(
@@ -86,7 +88,11 @@ class ModelClient:
         objects: int = 5,
         monitors=None,
         copies: bool = True,
+        sizes: tuple[int, ...] = SIZES,
+        max_size: int = MAX_SIZE,
     ) -> None:
+        self.sizes = sizes
+        self.max_size = max_size
         self.objecter = objecter
         self.locator = locator
         self.rng = rng
@@ -206,11 +212,11 @@ class ModelClient:
         return rng.choice(makers)(model)
 
     def _bytes(self) -> bytes:
-        size = self.rng.choice((1, 10, 700, 4096, 5000, 65536, 70_000))
+        size = self.rng.choice(self.sizes)
         return self.rng.randbytes(min(size, 64)) * -(-size // 64)
 
     def _offset(self, model: Model) -> int:
-        aligned = self.rng.randrange(0, MAX_SIZE // 4096) * 4096
+        aligned = self.rng.randrange(0, self.max_size // 4096) * 4096
         return self.rng.choice((0, aligned, self.rng.randrange(len(model.data) + 1)))
 
     def _write(self, model: Model) -> OSDOp:
@@ -229,7 +235,7 @@ class ModelClient:
         return OSDOp.make(OpCode.APPEND, Extent(0, len(data)), data)
 
     def _truncate(self, model: Model) -> OSDOp:
-        size = self.rng.randrange(MAX_SIZE)
+        size = self.rng.randrange(self.max_size)
         model.resize(size)
         return OSDOp.make(OpCode.TRUNCATE, Extent(size))
 
@@ -316,7 +322,7 @@ class ModelClient:
         everything = OmapGetValsInput("", 1000).encode()
         ops = [
             OSDOp.make(OpCode.STAT),
-            OSDOp.make(OpCode.READ, Extent(0, 2 * MAX_SIZE)),
+            OSDOp.make(OpCode.READ, Extent(0, 2 * self.max_size)),
             OSDOp.make(OpCode.GETXATTRS),
             OSDOp.make(OpCode.OMAPGETVALS, None, everything),
             OSDOp.make(OpCode.OMAPGETHEADER),

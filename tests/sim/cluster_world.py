@@ -60,15 +60,12 @@ class Machine:
         self.host = world.sim.host(name, address)
         self.daemon = None
         self.lives = 0
+        self.is_running = False
         self.disk_s = DISK_S
 
     def defer(self, call):
         """The disk's latency; what waits for it dies with the process."""
         self.world.sim.loop.call_later(self.disk_s, call, context=self.host.context())
-
-    @property
-    def is_running(self):
-        return self.daemon is not None
 
     def log(self, level, line):
         if level <= self.world.log_level:
@@ -98,6 +95,7 @@ class MonMachine(Machine):
 
     def start(self):
         self.lives += 1
+        self.is_running = True
         if not self.host.powered:
             self.host.power_on()
         return self.host.start(self._run())
@@ -128,7 +126,7 @@ class MonMachine(Machine):
         self._left()
 
     def _left(self):
-        self.daemon = None
+        self.daemon, self.is_running = None, False
         self.store = self.store.after_crash(self.defer)
 
 
@@ -151,6 +149,7 @@ class OSDMachine(Machine):
 
     def start(self):
         self.lives += 1
+        self.is_running = True
         if not self.host.powered:
             self.host.power_on()
         return self.host.start(self._run())
@@ -187,15 +186,19 @@ class OSDMachine(Machine):
         self._left(0)
 
     def _left(self, reached):
-        self.daemon = None
+        self.daemon, self.is_running = None, False
         self.store = self.store.after_crash(self.defer, reached)
 
     async def stop(self):
         """End it as a signal does: it tells monitors and peers."""
         daemon = self.daemon
-        await self.host.start(daemon.stop())
-        self.store.umount()
-        self.crash()
+        stopping = self.host.start(daemon.stop())
+        while not stopping.done() and self.daemon is daemon:
+            await self.world.sim.sleep(0.02)
+        if self.daemon is daemon:
+            stopping.result()
+            self.store.umount()
+            self.crash()
 
 
 class World:

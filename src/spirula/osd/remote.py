@@ -56,6 +56,7 @@ class RemoteReads:
         """The OSD has a new map."""
         osd, objecter = self.osd, self.objecter
         objecter.incarnation = osd.boot_epoch
+        objecter.maps.skipped = osd.maps.epoch > objecter.maps.epoch + 1
         objecter.maps.use(osd.maps.current)
         objecter.map_changed()
 

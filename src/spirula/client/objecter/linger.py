@@ -46,6 +46,7 @@ class Watch:
     is_over: bool = False
     confirmed_at: float = 0.0
     request: Request | None = None
+    ping: Request | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -203,9 +204,10 @@ class Lingers:
     def _forget(self, watch: Watch) -> None:
         watch.is_over = True
         self._watches.pop(watch.cookie, None)
-        if watch.request is not None:
-            self._objecter.cancel(watch.request)
-            watch.request = None
+        for request in (watch.request, watch.ping):
+            if request is not None:
+                self._objecter.cancel(request)
+        watch.request = watch.ping = None
 
     def _lose(self, watch: Watch, error: CephError) -> None:
         self._forget(watch)
@@ -233,13 +235,13 @@ class Lingers:
                 change = watch.target.calculate(objecter.maps, objecter.ports.draw, any_change=True)
                 if change is Change.NO_POOL:
                     self._lose(watch, CephError.from_errno(2, "the pool is gone"))
-                elif change is Change.RESEND:
+                elif change is Change.RESEND or objecter.maps.skipped:
                     self._reconnect(watch)
         for notification in list(self._notifications.values()):
             change = notification.target.calculate(
                 objecter.maps, objecter.ports.draw, any_change=True
             )
-            if change is Change.RESEND:
+            if change is Change.RESEND or objecter.maps.skipped:
                 self._send_notification(notification)
 
     def _session_lost(self, session: OSDSession) -> None:
@@ -257,7 +259,7 @@ class Lingers:
     def _ping_all(self) -> None:
         self._ping = None
         for watch in list(self._watches.values()):
-            if watch.is_registered and watch.request is None:
+            if watch.is_registered and watch.request is None and watch.ping is None:
                 self._ping_one(watch)
         self._arm()
 
@@ -265,6 +267,7 @@ class Lingers:
         generation = watch.generation
 
         def answered(outcome: Outcome) -> None:
+            watch.ping = None
             if watch.is_over or watch.generation != generation:
                 return
             if outcome.result < 0:
@@ -273,4 +276,5 @@ class Lingers:
                 watch.confirmed_at = self._loop.time()
 
         target, ops = self._request_of(watch, WatchOp.PING)
-        self._objecter.submit(target, ops, answered, timeout_s=4 * PING_S)
+        # However long it takes: only an OSD can say that it does not know the watch.
+        watch.ping = self._objecter.submit(target, ops, answered)

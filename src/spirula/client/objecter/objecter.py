@@ -290,10 +290,7 @@ class Objecter:
 
     def on_osdmap(self, message: MOSDMap) -> None:
         """New maps, from a monitor or an OSD."""
-        before = self.maps.epoch
-        missing = self.maps.take(message)
-        if self.maps.epoch != before:
-            self.map_changed()
+        missing = self.maps.take(message, self.map_changed)
         if missing is not None:
             self.ports.want_map(missing)
 

@@ -6,6 +6,8 @@ Pure: who owns it subscribes and asks. Used by the objecter. Behaviour follows u
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from spirula.maps.apply import apply_incremental
 from spirula.maps.osdmap import Incremental, OSDMap
 from spirula.maps.placement import PGMapping, Placement
@@ -16,8 +18,8 @@ from spirula.types.pg import PGId
 class OSDMaps:
     """The newest map that was seen, and where its PGs are.
 
-    `skipped` tells whether the last `take` had to leave out epochs: a PG may have moved away and
-    back meanwhile, so whatever is under way has to be sent again.
+    `skipped` tells whether epochs were left out before this one: a PG may have moved away and back
+    meanwhile, so whatever is under way has to be sent again.
     """
 
     def __init__(self) -> None:
@@ -31,37 +33,40 @@ class OSDMaps:
         """The epoch of the map; 0 before the first."""
         return self.osdmap.epoch
 
-    def take(self, message: MOSDMap) -> int | None:
-        """Go on as far as the maps in a message reach; the epoch that is missing then, or None."""
+    def take(self, message: MOSDMap, each: Callable[[], None]) -> int | None:
+        """Go on as far as the maps in a message reach; the epoch that is missing then, or None.
+
+        `each` is called after each map: of two, a PG may have moved with one and back with the
+        other, and its OSDs forget by then what watches it and what was sent to it.
+        """
         self.skipped = False
         newest = max([*message.maps, *message.incremental_maps], default=0)
         if newest <= self.epoch:
             return None
-        osdmap, missing = self.osdmap, None
-        if not osdmap.epoch:
+        if not self.epoch:
             if not message.maps:
                 return 1
-            osdmap = OSDMap.decode(message.maps[max(message.maps)])
-        while osdmap.epoch < newest:
-            wanted = osdmap.epoch + 1
+            self.use(OSDMap.decode(message.maps[max(message.maps)]))
+            each()
+        while self.epoch < newest:
+            wanted = self.epoch + 1
+            self.skipped = False
             if wanted in message.incremental_maps:
                 change = Incremental.decode(message.incremental_maps[wanted])
-                osdmap = apply_incremental(osdmap, change)
+                self.use(apply_incremental(self.osdmap, change))
             elif wanted in message.maps:
-                osdmap = OSDMap.decode(message.maps[wanted])
+                self.use(OSDMap.decode(message.maps[wanted]))
             elif wanted < message.oldest_map:
                 # The monitors have trimmed it: go on where they begin.
                 later = [epoch for epoch in message.maps if epoch > wanted]
                 if not later:
-                    missing = message.oldest_map
-                    break
-                osdmap = OSDMap.decode(message.maps[min(later)])
+                    return message.oldest_map
                 self.skipped = True
+                self.use(OSDMap.decode(message.maps[min(later)]))
             else:
-                missing = wanted
-                break
-        self.use(osdmap)
-        return missing
+                return wanted
+            each()
+        return None
 
     def use(self, osdmap: OSDMap) -> None:
         """Go over to another map, which must not be changed afterwards."""
