@@ -34,6 +34,7 @@ from spirula.denc import (
 from spirula.denc.features import SERVER_OCTOPUS, has
 from spirula.errors import IncompatibleVersion, Truncated, WireError
 from spirula.types.base import EVersion, UTime
+from spirula.types.entity import EntityName
 from spirula.types.hobject import HObject
 from spirula.types.interval_set import IntervalSet
 from spirula.types.object_info import OSDReqId, open_envelope
@@ -224,20 +225,57 @@ class LogOpReturn(Struct):
 
 
 _VERSIONS = _struct.Struct("<QIQIBBIBqQiII")
+_HEAD = _struct.Struct("<BBIi")
+_USUAL = _struct.Struct("<" + "QIQI BBI BqQi II IQ BBI??I I BBII".replace(" ", ""))
+"""From the versions to the number of clean ranges, in an entry of the usual form."""
+_USUAL_END = _struct.Struct("<??iI")
+_RANGE = _struct.Struct("<QQ")
 _EVERSION = _struct.Struct("<QI")
 _EMPTY = bytes(4)
 """A list without elements; most entries have two of them."""
+_NO_REQUESTS: list[tuple[OSDReqId, int]] = []
+_NO_CODES: dict[int, int] = {}
+_NO_RETURNS: list[LogOpReturn] = []
+_NO_VERSION = EVersion()
+
+
+class _LazyParts(Struct):
+    """Base of log entries: what is clean as it is encoded, of an entry that has not been asked."""
+
+    __slots__ = ("_clean",)
+
+    def _keep_clean(self, raw: bytes) -> None:
+        self._clean = raw
+
+    def __getattr__(self, name: str) -> Any:
+        """The parts that `settle` took away, made again."""
+        made: ObjectCleanRegions | ObjectModDesc
+        if name == "clean_regions":
+            made = ObjectCleanRegions.decode(self._clean)
+        elif name == "mod_desc":
+            made = ObjectModDesc(can_local_rollback=False)
+        else:
+            raise AttributeError(f"a log entry has no {name!r}", name=name)
+        setattr(self, name, made)
+        return made
+
+
+_UNROLLBACKABLE = ObjectModDesc(can_local_rollback=False)
+_USUAL_OPS = (LogOp.MODIFY, LogOp.DELETE)
+_USUAL_REQUEST = (2, 2, 21, 0, 0)
+_USUAL_DESC = (1, 1, 6, False, False, 0)
 
 
 @irregular("pg_log_entry_t")
 @dataclass(slots=True)
-class PGLogEntry(Struct):
+class PGLogEntry(_LazyParts):
     """One change to one object.
 
     `prior_version` is the object's version before; `reverting_to` counts for LOST_REVERT
     alone. `snaps` is an encoded list of ids (CLONE); `extra_reqids` are requests that a
     PROMOTE brought along, with their user versions, and `extra_reqid_return_codes` the results
-    of those that failed, by index.
+    of those that failed, by index. These lists are not changed in place. An OSD has a hundred
+    thousand entries, so what nobody looks at is made when somebody does.
     """
 
     _denc_min_size: ClassVar[int] = 6
@@ -276,6 +314,17 @@ class PGLogEntry(Struct):
         """
         return f"{self.version.epoch:010d}.{self.version.version:020d}"
 
+    def settle(self) -> None:
+        """Gives up what can be made again: of an entry that will not be changed any more."""
+        if self.extra_reqids is _NO_REQUESTS:
+            return
+        if not self.mod_desc.steps_raw and self.mod_desc == _UNROLLBACKABLE:
+            self._keep_clean(self.clean_regions.encode())
+            del self.mod_desc, self.clean_regions
+        self.extra_reqids = self.extra_reqids or _NO_REQUESTS
+        self.extra_reqid_return_codes = self.extra_reqid_return_codes or _NO_CODES
+        self.op_returns = self.op_returns or _NO_RETURNS
+
     def _enc(self, out: bytearray, features: int) -> None:
         start = len(out)
         op, version, reqid, mtime = self.op, self.version, self.reqid, self.mtime
@@ -312,6 +361,11 @@ class PGLogEntry(Struct):
 
     @classmethod
     def _dec(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:
+        v, compat, size, op = _HEAD.unpack_from(buf, pos)
+        if v == 14 and compat == 4 and op in _USUAL_OPS and pos + 6 + size <= end:
+            usual = cls._usual(buf, pos + _HEAD.size, pos + 6 + size, op)
+            if usual is not None:
+                return usual, pos + 6 + size
         v, pos, end, after = open_envelope(buf, pos, end, legacy_before=4, reads=14)
         if after is None:
             raise IncompatibleVersion(f"log entry of version {v} is older than 4", offset=pos)
@@ -333,6 +387,58 @@ class PGLogEntry(Struct):
         if pos > end:
             raise Truncated("value runs past its end", offset=pos, limit=end)
         return entry, after
+
+    @classmethod
+    def _usual(cls, buf: bytes, pos: int, end: int, op: int) -> Self | None:
+        """An entry of a change without snapshots and nothing to undo; None for any other.
+
+        That is nearly every one. What is not just so, damage included, is for the general way.
+        """
+        soid, pos = HObject._dec(buf, pos, end, 0)
+        at = pos + _USUAL.size
+        if at + _USUAL_END.size > end:
+            return None
+        # fmt: off
+        (
+            version, epoch, prior_version, prior_epoch, reqid_v, reqid_compat, reqid_size,
+            who, num, tid, inc, sec, nsec, snaps, user_version,
+            desc_v, desc_compat, desc_size, rollback, completed, steps, requests,
+            regions_v, regions_compat, regions_size, count,
+        ) = _USUAL.unpack_from(buf, pos)
+        # fmt: on
+        after = at + _RANGE.size * count
+        if (
+            (reqid_v, reqid_compat, reqid_size, snaps, requests) != _USUAL_REQUEST
+            or (desc_v, desc_compat, desc_size, rollback, completed, steps) != _USUAL_DESC
+            or (regions_v, regions_compat) != (1, 1)
+            or regions_size != 6 + _RANGE.size * count
+            or after + _USUAL_END.size != end
+        ):
+            return None
+        last = 0
+        for start, length in _RANGE.iter_unpack(buf[at:after]):
+            if start < last or not length or start + length > ALL_BYTES:
+                return None
+            last = start + length
+        _, _, return_code, returns = _USUAL_END.unpack_from(buf, after)
+        if returns:
+            return None
+        made = cls.__new__(cls)
+        made.op = op
+        made.soid = soid
+        made.version = EVersion(version, epoch)
+        made.prior_version = EVersion(prior_version, prior_epoch)
+        made.reverting_to = _NO_VERSION
+        made.reqid = OSDReqId(EntityName(who, num), tid, inc)
+        made.mtime = UTime(sec, nsec)
+        made.snaps = b""
+        made.user_version = user_version
+        made.extra_reqids = _NO_REQUESTS
+        made.extra_reqid_return_codes = _NO_CODES
+        made.return_code = return_code
+        made.op_returns = _NO_RETURNS
+        made._keep_clean(buf[at - 10 : after + 2])
+        return made
 
     def _read_newer(self, buf: bytes, pos: int, end: int, features: int, v: int) -> int:
         """Reads what came in with versions 7 to 14; returns the position after it."""

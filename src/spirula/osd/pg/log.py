@@ -130,7 +130,8 @@ class Log:
     # --- changing ---
 
     def add(self, entry: PGLogEntry) -> None:
-        """Adds the newest entry."""
+        """Adds the newest entry, which will not be changed any more."""
+        entry.settle()
         self.entries.append(entry)
         self.head = entry.version
         self._index(entry)
@@ -219,12 +220,16 @@ class Log:
             self._objects[entry.soid] = entry
 
     def _unindex(self, entry: PGLogEntry) -> None:
-        for reqid in (entry.reqid, *(extra for extra, _ in entry.extra_reqids)):
-            key = _key(reqid)
-            if self._by_request.get(key) is entry:
-                del self._by_request[key]
+        self._forget_request(entry.reqid, entry)
+        for reqid, _ in entry.extra_reqids:
+            self._forget_request(reqid, entry)
         if self._objects is not None and self._objects.get(entry.soid) is entry:
             del self._objects[entry.soid]
+
+    def _forget_request(self, reqid: OSDReqId, entry: PGLogEntry) -> None:
+        key = _key(reqid)
+        if self._by_request.get(key) is entry:
+            del self._by_request[key]
 
 
 _ERROR = 10
