@@ -326,6 +326,7 @@ def _make_daemon(
         metadata=metadata,
         load_average=load_average,
         monotonic=time.monotonic,
+        processors=os.cpu_count() or 1,
     )
     return make_osd(whoami, store, config, find_key(config), ports, addresses, resolve)
 

@@ -22,9 +22,11 @@ from spirula.messages.osd_map import MOSDMap
 from spirula.messages.osd_mon import MOSDMarkMeDown, MOSDPGCreate2
 from spirula.messages.osd_op import MOSDOp
 from spirula.messages.osd_ping import MOSDPing
+from spirula.messages.osd_scrub import MOSDScrub, MOSDScrub2
 from spirula.msgr.connection import Connection
 from spirula.osd import advance, boot, crush_place, heartbeat, reports
 from spirula.osd.containment import contain, contain_message
+from spirula.osd.scrub import schedule
 from spirula.osd.session import open_session, session_of
 from spirula.osd.state import OSD, Phase, subscribe_maps
 from spirula.types.entity import EntityType
@@ -75,6 +77,8 @@ class Public(_Dispatcher):
             MMgrConfigure: osd.manager.on_configure,
             MOSDBackoff: osd.pgs.on_backoff,
             MPing: _heed_not,
+            MOSDScrub: self._on_scrub,
+            MOSDScrub2: self._on_scrub,
         }
         handlers: dict[type[Message], Callable[[Any], None]] = {
             MOSDMap: partial(advance.on_osd_map, osd),
@@ -108,6 +112,18 @@ class Public(_Dispatcher):
             handler(message)
         else:
             osd.pgs.on_public_message(message)
+
+    def _on_scrub(self, message: MOSDScrub | MOSDScrub2) -> None:
+        """The manager has PGs scrubbed, or all that we lead (in the older form)."""
+        osd = self.osd
+        if bytes(message.fsid) != bytes(osd.superblock.cluster_fsid):
+            osd.log(0, "somebody of another cluster asks for a scrub")
+            return
+        wanted = message.scrub_pgs
+        for spgid, pg in osd.pgs.by_id.items():
+            named = spgid in wanted or spgid.pgid in wanted
+            if named or (isinstance(message, MOSDScrub) and not wanted):
+                schedule.request(pg, deep=message.deep, repair=message.repair)
 
     def _on_mgr_map(self, message: Any) -> None:
         self.osd.monitors.got("mgrmap", message.map.epoch)
@@ -238,6 +254,9 @@ def _on_tick(osd: OSD) -> None:
     osd.counters.loadavg.value = int(osd.ports.load_average() * 100)
     osd.tracker.complain(osd.clog)
     osd.pgs.tick()
+    osd.scrub_load.see(osd.ports.load_average(), _TICK_S)
+    if osd.is_active:
+        schedule.tick(osd.pgs.shared, list(osd.pgs.by_id.values()), osd.scrub_load)
 
 
 async def stop(osd: OSD) -> None:

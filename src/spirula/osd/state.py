@@ -21,6 +21,7 @@ from spirula.conf.perf import PerfCollection
 from spirula.messages.base import Message
 from spirula.msgr.tcp import Messenger
 from spirula.osd.maps import Maps
+from spirula.osd.scrub.schedule import Load
 from spirula.store.objectstore import ObjectStore
 from spirula.types.log import LogLevel
 
@@ -54,7 +55,8 @@ class Ports:
     `wall` gives seconds since 1970, `random_bytes` unpredictable bytes, `log` takes a level and a
     line. `stop` is called with a reason when the OSD cannot go on. `metadata` is what it tells of
     its host, `load_average` the host's over a minute. `monotonic`: seconds of a clock that only
-    goes forward, where there is one that is more exact than the loop's.
+    goes forward, where there is one that is more exact than the loop's. `processors`: how many
+    the host has.
     """
 
     loop: AbstractEventLoop
@@ -65,6 +67,7 @@ class Ports:
     metadata: dict[str, str] = field(default_factory=dict)
     load_average: Callable[[], float] = lambda: 0.0
     monotonic: Callable[[], float] | None = None
+    processors: int = 1
 
 
 @dataclass(slots=True)
@@ -129,6 +132,8 @@ class OSD:
     clog_client: LogClient = field(init=False)
     tracker: OpTracker = field(init=False)
     commands: TellCommands = field(init=False)
+    scrub_load: Load = field(init=False)
+    """The host's load, as it bears upon when PGs are scrubbed."""
     stopped: Future[None] | None = None
     """Set while the monitors are told that the OSD ends."""
     counters: OSDPerf = field(init=False)
@@ -136,6 +141,7 @@ class OSD:
     def __post_init__(self) -> None:
         self.now = self.ports.monotonic or self.ports.loop.time
         self.started = self.now()
+        self.scrub_load = Load(self.ports.processors)
 
     @property
     def superblock(self) -> OSDSuperblock:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from spirula.osd.services import Services
     from spirula.store.objectstore import ObjectStore
     from spirula.types.entity import EntityAddr, EntityName
+    from spirula.types.inconsistency import ObjectId
     from spirula.types.osd_op import OSDOp
     from spirula.types.pg import Coll, SPGId
     from spirula.types.pg_info import PGInfo
@@ -405,6 +406,18 @@ ReadDone = Callable[[int, "list[OSDOp]", int], None]
 """Gets a result, the operations with what they answered, and the object's user version."""
 
 
+class ScrubFindings(Protocol):
+    """What a scrub found (`osd.scrub.findings`), each encoded as clients list it."""
+
+    def objects(self, after: ObjectId, most: int) -> list[bytes]:
+        """At most so many objects behind one whose copies differ."""
+        ...
+
+    def snapsets(self, after: ObjectId, most: int) -> list[bytes]:
+        """At most so many heads and clones behind one that do not fit."""
+        ...
+
+
 class OpsPG(Protocol):
     """What operations need of a PG (`osd.pg.state` has it)."""
 
@@ -418,6 +431,11 @@ class OpsPG(Protocol):
     settings: OpSettings
     services: Services
     classes: ClassRegistry
+
+    @property
+    def scrub_findings(self) -> ScrubFindings | None:
+        """What the last scrub of this interval found, None if there was none."""
+        ...
 
     def find_object_context(self, hoid: HObject, *, can_create: bool) -> ObjectContext:
         """The context of a head, or of the clone that serves the snapshot `hoid.snap`.

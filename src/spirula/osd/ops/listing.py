@@ -18,9 +18,10 @@ from spirula.denc import Struct, string, struct
 from spirula.errors import CephError, InvalidArgument, NotPermitted, Truncated, WireError
 from spirula.maps.placement import raw_pg_to_pg
 from spirula.types.hobject import HMAX, HMIN, NO_GEN, NOSNAP, GHObject, HObject
+from spirula.types.inconsistency import ObjectId
 from spirula.types.listing import ListedObject, PGLSResponse, PGNLSResponse
 from spirula.types.osd_op import ListArgs, OpCode, OSDOp
-from spirula.types.osd_op_payload import ScrubListInput
+from spirula.types.osd_op_payload import ScrubListInput, ScrubListReply
 
 if TYPE_CHECKING:
     from spirula.messages.osd_op import MOSDOp
@@ -241,4 +242,10 @@ def _list_scrub(pg: OpsPG, request: MOSDOp, op: OSDOp) -> int:
     interval = pg.info.history.same_interval_since
     if asked.interval not in (0, interval):
         return -errno.EAGAIN
-    return -errno.ENOENT
+    found = pg.scrub_findings
+    if found is None:
+        return -errno.ENOENT
+    after = ObjectId(asked.start_after_name, asked.start_after_nspace, "", asked.start_after_snap)
+    lists = found.snapsets if asked.get_snapsets else found.objects
+    op.outdata = ScrubListReply(interval, lists(after, asked.max_return)).encode()
+    return 0

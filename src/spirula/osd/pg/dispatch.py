@@ -39,11 +39,13 @@ from spirula.messages.osd_replication import (
     MOSDRepOp,
     MOSDRepOpReply,
 )
-from spirula.messages.osd_scrub import MOSDScrubReserve, ScrubReserveType
+from spirula.messages.osd_scrub import MOSDRepScrub, MOSDRepScrubMap, MOSDScrubReserve
 from spirula.osd.pg import admission, backoff, lease, pipeline
 from spirula.osd.pg.peering import infos, machine, replica_slots
 from spirula.osd.pg.peering.state import State
 from spirula.osd.pg.peering.work import Work
+from spirula.osd.scrub import machine as scrubs
+from spirula.osd.scrub import replica as scrub_replica
 from spirula.types.pg import PGShard, PGState, SPGId
 
 if TYPE_CHECKING:
@@ -164,19 +166,22 @@ def _on_reserve(pg: PG, message: Message) -> None:
         pg.post(event, value)
 
 
-def _on_scrub_reserve(pg: PG, message: Message) -> None:
-    """A primary wants to scrub: it is told no, so that it goes on without waiting for us."""
-    if not isinstance(message, MOSDScrubReserve) or message.type != ScrubReserveType.REQUEST:
+def _on_scrub(pg: PG, message: Message) -> None:
+    """What OSDs say to one another for a scrub, in this interval."""
+    epoch = message.map_epoch  # type: ignore[attr-defined]  # all of them have it
+    if _must_wait_for_map(pg, message, epoch):
         return
-    if message.map_epoch < pg.last_peering_reset:
-        return
-    answer = MOSDScrubReserve(
-        pgid=SPGId(pg.pgid.pgid, message.from_.shard),
-        map_epoch=message.map_epoch,
-        type=ScrubReserveType.REJECT,
-        from_=pg.whoami,
-    )
-    pg.services.send_osd(message.from_.osd, answer, pg.osdmap.epoch)
+    try:
+        if isinstance(message, MOSDScrubReserve):
+            scrubs.on_reserve(pg, message)
+        elif isinstance(message, MOSDRepScrub):
+            scrub_replica.on_scrub(pg, message)
+        elif isinstance(message, MOSDRepScrubMap):
+            scrubs.on_map(pg, message)
+    except WireError as error:
+        sender = message.connection.peer_name.num
+        pg.services.log(0, f"{pg}: osd.{sender} sends what cannot be: {error}")
+        message.connection.mark_down()
 
 
 def _epochs(message: Message) -> tuple[int, int]:
@@ -228,7 +233,9 @@ HANDLERS: dict[int, Callable[[PG, Message], None]] = {
     MOSDPGLeaseAck.TYPE: _on_peering,
     MRecoveryReserve.TYPE: _on_reserve,
     MBackfillReserve.TYPE: _on_reserve,
-    MOSDScrubReserve.TYPE: _on_scrub_reserve,
+    MOSDScrubReserve.TYPE: _on_scrub,
+    MOSDRepScrub.TYPE: _on_scrub,
+    MOSDRepScrubMap.TYPE: _on_scrub,
 }
 """What a PG takes, by the message's number."""
 
@@ -252,6 +259,7 @@ _NAMED = {
         MOSDPGPushReply,
         MOSDPGQuery2,
         MOSDPGRecoveryDeleteReply,
+        MOSDRepScrub,
         MRecoveryReserve,
         MBackfillReserve,
     )

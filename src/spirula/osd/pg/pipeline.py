@@ -12,7 +12,7 @@ back through `do_op` from the beginning, so that every check is made again. Upst
 from __future__ import annotations
 
 from collections import deque
-from errno import EAGAIN, EINPROGRESS, EINVAL, ENFILE, ENOENT, ERESTART
+from errno import EAGAIN, EINPROGRESS, EINVAL, EIO, ENFILE, ENOENT, ERESTART
 from typing import TYPE_CHECKING
 
 from spirula.errors import CephError, InvariantBroken, NotFound, WireError
@@ -24,6 +24,8 @@ from spirula.osd.pg.admission import Refused
 from spirula.osd.pg.objects import MissingObject
 from spirula.osd.pg.repop import RepGather
 from spirula.osd.pg.waiting import WaitingDup
+from spirula.osd.scrub import machine as scrubs
+from spirula.osd.scrub import repair
 from spirula.types.base import EVersion, UTime
 from spirula.types.hobject import NOSNAP, SNAPDIR, HObject
 from spirula.types.object_info import ObjectFlag
@@ -84,9 +86,12 @@ def do_op(pg: PG, request: MOSDOp) -> None:
         if ready:
             _do_object_op(pg, request, needs, session)
     except CephError as error:
-        reply_error(pg, request, -error.errno)
+        unreadable = error.errno == EIO and repair.on_read_error(pg, request.hobj, request)
+        if not unreadable:
+            reply_error(pg, request, -error.errno)
     except WireError:
-        reply_error(pg, request, -EINVAL)
+        if not repair.on_read_error(pg, request.hobj, request):
+            reply_error(pg, request, -EINVAL)
 
 
 def _is_ready(pg: PG, request: MOSDOp, needs: OpNeeds, session: ClientSession) -> bool:
@@ -103,6 +108,9 @@ def _is_ready(pg: PG, request: MOSDOp, needs: OpNeeds, session: ClientSession) -
     if needs.rwordered:
         if pg.peering.peer_missing and availability.is_degraded(pg, head):
             wait_for_object(pg, head, request)
+            return False
+        if pg.scrubber.range is not None and scrubs.blocks_write(pg, head):
+            pg.waiting.for_scrub.append(request)
             return False
         if pg.state & _NOT_READABLE:
             pg.waiting.for_readable.appendleft(request)
@@ -230,6 +238,9 @@ def execute_ctx(ctx: OpContext) -> None:
         _release(ctx)
         return
     result = prepare.reply_result(ctx, result)
+    if result == -EIO and repair.on_read_error(pg, ctx.soid, request):
+        _release(ctx)
+        return
     if (not ctx.log or result < 0) and not ctx.update_log_only:
         _finish_read(ctx, result)
         return

@@ -19,6 +19,7 @@ from spirula.messages.osd_replication import (
 )
 from spirula.osd.pg import meta, snap_index, stats, transfer
 from spirula.osd.pg.log import Trimmed
+from spirula.osd.scrub import replica as scrub_replica
 from spirula.types.base import EVersion
 from spirula.types.hobject import HObject
 from spirula.types.object_info import OSDReqId
@@ -78,6 +79,8 @@ class ReplicatedBackend:
         """Has a write applied here and at the replicas, together with its log entries."""
         pg = self.pg
         stats.apply_delta(pg, delta)
+        if pg.scrubber.run is not None:
+            pg.scrubber.run.note_delta(repop.soid, delta)
         update_trim_to(pg)
         for entry in entries:
             entry.mod_desc.mark_unrollbackable()  # nothing can be undone in place
@@ -218,6 +221,8 @@ class ReplicatedBackend:
             update_snaps=bool(transaction),
         )
         pg.min_last_complete_ondisk = message.min_last_complete_ondisk
+        if pg.scrubber.range is not None:
+            scrub_replica.preempt(pg, message.poid)
         for entry in entries:
             pg.objects.forget(entry.soid)
         pg.queue((local, transaction), done.on_commit)

@@ -16,6 +16,7 @@ from spirula.osd.pg.snap_trim import TrimTurns
 from spirula.osd.recovery_queue import RecoveryQueue
 from spirula.osd.reserver import Reservers
 from spirula.osd.scheduler import Scheduler
+from spirula.osd.scrub.state import ScrubSlots
 from spirula.osd.shares import Shares
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ class Shared:
     recoveries: RecoveryQueue = field(init=False)
     """How many objects move at the same time."""
     trim_turns: TrimTurns = field(default_factory=TrimTurns)
+    scrubs: ScrubSlots = field(default_factory=ScrubSlots)
+    shards_repaired: int = 0
+    """How many bad copies of objects were replaced by good ones."""
     pg_count: int = 0
     object_contexts: int = 0
     """How many objects' states are in memory (see `objects`)."""
@@ -121,6 +125,11 @@ class Shared:
 
         config.observe(OPTIONS.values(), changed)
         return made
+
+    def is_recovering(self) -> bool:
+        """Whether any PG of this OSD has a slot for recovery or backfill."""
+        slots = self.reservers
+        return slots.local.has_granted or slots.remote.has_granted
 
     def next_tid(self) -> int:
         """A number for a write, unique in this run of the OSD."""

@@ -15,6 +15,8 @@ from spirula.denc.features import PACIFIC
 from spirula.errors import InvariantBroken, SpirulaError
 from spirula.osd.pg import admission, availability, pipeline, recovery
 from spirula.osd.pg.snap_trim import SnapTrimmer
+from spirula.osd.scrub import machine as scrubs
+from spirula.osd.scrub.state import Scrubber
 from spirula.types.base import EVersion
 from spirula.types.past_intervals import PastIntervals
 from spirula.types.pg import Coll, PGShard, PGState, SPGId
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from spirula.osd.pg.settings import Settings
     from spirula.osd.pg.shared import Shared
     from spirula.osd.pg.waiting import Waiting
+    from spirula.osd.scrub.findings import Findings
     from spirula.osd.services import Services
     from spirula.store.keyvalue import Done
     from spirula.store.objectstore import ObjectStore
@@ -135,6 +138,7 @@ class PG:
     """`acting_recovery_backfill` without this OSD."""
 
     trimmer: SnapTrimmer = field(default_factory=SnapTrimmer)
+    scrubber: Scrubber = field(default_factory=Scrubber)
 
     # --- statistics ---
     unstable_stats: ObjectStatSum = field(default_factory=ObjectStatSum)
@@ -233,10 +237,18 @@ class PG:
     def wait_writable(self, hoid: HObject, resume: Callable[[], None]) -> bool:
         """Whether the object can be written now; else `resume` is called when it can."""
         if not availability.is_degraded(self, hoid):
-            return True
+            if not scrubs.blocks_write(self, hoid):
+                return True
+            self.scrubber.callbacks.append(resume)
+            return False
         self.waiting.until_writable.setdefault(hoid, []).append(resume)
         recovery.kick(self, hoid)
         return False
+
+    @property
+    def scrub_findings(self) -> Findings | None:
+        """What the last scrub of this interval found, None if there was none."""
+        return self.scrubber.findings
 
     def simple_submit(self, ctx: OpContext, then: Callable[[], None] | None = None) -> None:
         """Writes what an OpContext of the OSD's own holds; `then` follows when that is on disk."""

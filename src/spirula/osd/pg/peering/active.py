@@ -29,6 +29,7 @@ from spirula.messages.osd_peering import (
 from spirula.osd.pg import backfill, recovery
 from spirula.osd.pg.peering import activate, choose, machine, priorities
 from spirula.osd.pg.peering.state import State
+from spirula.osd.scrub import repair
 from spirula.types.pg import PGShard, PGState
 
 if TYPE_CHECKING:
@@ -341,6 +342,7 @@ def clean(pg: PG, work: Work) -> None:
     activate.become_clean(pg)
     activate.share_info(pg, work)
     recovery.on_clean(pg)
+    repair.on_clean(pg)
     pg.shared.stats_changed(pg)
 
 

@@ -17,6 +17,7 @@ from spirula.osd.pg import backoff, lease, locks, snap_trim
 from spirula.osd.pg.peering import machine
 from spirula.osd.pg.peering.state import State
 from spirula.osd.pg.peering.work import Work, hold_back
+from spirula.osd.scrub import machine as scrubs
 from spirula.types.base import EVersion
 from spirula.types.hobject import NO_SHARD
 from spirula.types.past_intervals import PastIntervals
@@ -177,6 +178,7 @@ def reset(pg: PG) -> None:
     pg.repops.clear()
     pg.backend.on_change()
     pg.recovery.clear()
+    scrubs.reset(pg)
     snap_trim.reset(pg)
     for obc in pg.objects.clear():
         watch.on_new_interval(obc)
