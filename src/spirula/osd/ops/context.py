@@ -8,7 +8,6 @@ Structure: upstream `src/osd/object_state.h`, `osd_internal_types.h`, `PrimaryLo
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -66,7 +65,7 @@ class ObjectLock:
 
     kind: int = LockKind.NONE
     count: int = 0
-    waiters: deque[Any] = field(default_factory=deque)
+    waiters: list[Any] = field(default_factory=list)
     recovery_read_marker: bool = False
     snaptrimmer_write_marker: bool = False
 
@@ -97,8 +96,6 @@ class ObjectContext:
     ssc: SnapSetContext | None = None
     lock: ObjectLock = field(default_factory=ObjectLock)
     watchers: dict[tuple[int, EntityName], Watch] = field(default_factory=dict)
-    blocked_by: ObjectContext | None = None
-    blocking: set[HObject] = field(default_factory=set)
     gh: GHObject | None = None
     """The name in the store, made when first asked for (`ghobject`)."""
 

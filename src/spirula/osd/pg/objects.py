@@ -35,8 +35,12 @@ class MissingObject(TryAgain):
         self.hoid = hoid
 
 
+KEPT_BY_OSD = 4096
+"""So many contexts an OSD keeps in any case, however they are spread over its PGs: 7 MiB."""
+
+
 class ObjectContexts:
-    """The ObjectContexts of one PG; `limit` unused ones are kept."""
+    """The ObjectContexts of one PG; `limit` unused ones are kept, and more while there is room."""
 
     def __init__(self, limit: int) -> None:
         self.pg: PG
@@ -76,9 +80,10 @@ class ObjectContexts:
             made = ObjectContext(info, exists=True, ssc=self.snapset_context(hoid, attrs))
         made.gh = GHObject(hoid, NO_GEN, self.pg.pgid.shard)
         self._contexts[hoid] = made
+        self.pg.shared.object_contexts += 1
         if raw is not None and made.info.watchers and self.pg.is_primary and self.pg.is_active():
             watch.populate(self.pg, made)
-        if len(self._contexts) > self.limit:
+        if len(self._contexts) > self.limit and self.pg.shared.object_contexts > KEPT_BY_OSD:
             self.trim()
         return made
 
@@ -155,8 +160,9 @@ class ObjectContexts:
     # --- forgetting ---
 
     def trim(self) -> None:
-        """Forgets what was used least lately and nobody uses now, down to `limit`."""
-        excess = len(self._contexts) - self.limit
+        """Forgets what was used least lately and nobody uses now, as far as there is no room."""
+        room = self.pg.shared.object_contexts - KEPT_BY_OSD
+        excess = min(len(self._contexts) - self.limit, room)
         if excess <= 0:
             return
         # most often one is too many, and the oldest is of no use: no copy of all of them
@@ -171,7 +177,10 @@ class ObjectContexts:
 
     def forget(self, hoid: HObject) -> None:
         """Forgets an object, whose info may have changed in the store behind our back."""
-        self._contexts.pop(hoid, None)
+        if self._contexts.pop(hoid, None) is not None:
+            self.pg.shared.object_contexts -= 1
+        elif not self._snapsets:
+            return
         head = hoid.head()
         if head not in self._contexts:
             self._drop_snapset(head)
@@ -187,6 +196,7 @@ class ObjectContexts:
     def clear(self) -> list[ObjectContext]:
         """Forgets all, at the end of an interval; the contexts that were there."""
         gone = list(self._contexts.values())
+        self.pg.shared.object_contexts -= len(gone)
         self._contexts.clear()
         self._snapsets.clear()
         return gone
@@ -196,10 +206,4 @@ _ENODATA = 61
 
 
 def _in_use(obc: ObjectContext) -> bool:
-    return bool(
-        obc.lock.kind != LockKind.NONE
-        or obc.lock.waiters
-        or obc.watchers
-        or obc.blocking
-        or obc.blocked_by is not None
-    )
+    return bool(obc.lock.kind != LockKind.NONE or obc.lock.waiters or obc.watchers)
