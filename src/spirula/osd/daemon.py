@@ -268,6 +268,7 @@ def _placement_groups(osd: OSD) -> PlacementGroups:
     shared.pg_created = lambda pgid: reports.pg_created(osd, pgid)
     shared.want_pg_temp = want_pg_temp
     shared.forget_pg_temp = lambda pgid: reports.remove_pg_temp(osd, pgid)
+    shared.is_backfill_full = lambda extra_bytes: osd.reports.would_be_full(osd, extra_bytes)
     made = PlacementGroups(osd, shared)
     shared.op_finished = made.finished
     return made

@@ -29,6 +29,7 @@ from spirula.types.entity import EntityAddrVec
 from spirula.types.log import LogLevel
 from spirula.types.osd_stats import ObjectstorePerfStat, OSDStat
 from spirula.types.pg import PGId
+from spirula.types.pg_stats import StoreStatfs
 from spirula.types.pool import PoolFlag
 from spirula.types.service import DaemonHealthMetric, DaemonMetric
 
@@ -114,6 +115,13 @@ class Reports:
                 self.inject_count -= 1
             return True
         return self.full >= state
+
+    def would_be_full(self, osd: OSD, extra_bytes: int) -> bool:
+        """Whether with so much more the OSD takes no backfill; what is under way counts."""
+        if self.check_full(FullState.BACKFILLFULL):
+            return True
+        ratio = _ratio(self.stat.statfs, extra_bytes + _reserved_bytes(osd))
+        return full_state(osd, ratio, self.ratio) >= FullState.BACKFILLFULL
 
 
 def _failure(
@@ -282,8 +290,8 @@ def refresh_statfs(osd: OSD) -> None:
     osd.counters.stat_bytes.value = statfs.total
     osd.counters.stat_bytes_used.value = statfs.used_raw
     osd.counters.stat_bytes_avail.value = statfs.available
-    reports.ratio = statfs.used / statfs.total if statfs.total else 0.0
-    state = full_state(osd, reports.ratio)
+    reports.ratio = _ratio(statfs, 0)
+    state = full_state(osd, _ratio(statfs, _reserved_bytes(osd)), reports.ratio)
     before, reports.full = reports.full, state
     reports.failsafe = state is FullState.FAILSAFE
     percent = round(reports.ratio * 100)
@@ -299,8 +307,24 @@ def refresh_statfs(osd: OSD) -> None:
         )
 
 
-def full_state(osd: OSD, ratio: float) -> FullState:
-    """What a share of used space comes to by the map's ratios; each is at least the one below."""
+def _reserved_bytes(osd: OSD) -> int:
+    """What is still to come into PGs that are filled here."""
+    return sum(pg.backfill.room.reserved_bytes for pg in osd.pgs.by_id.values())
+
+
+def _ratio(statfs: StoreStatfs, extra_bytes: int) -> float:
+    """The share of space that is used once so much more is."""
+    if not statfs.total:
+        return 0.0
+    available = max(statfs.available - extra_bytes, 0)
+    return (statfs.total - available - statfs.internally_reserved) / statfs.total
+
+
+def full_state(osd: OSD, ratio: float, physical: float) -> FullState:
+    """What a share of used space comes to by the map's ratios; each is at least the one below.
+
+    `ratio` counts what is about to be filled in, `physical` does not.
+    """
     osdmap = osd.maps.current
     if not osdmap.epoch:
         return FullState.NONE
@@ -314,12 +338,12 @@ def full_state(osd: OSD, ratio: float) -> FullState:
     if osd.reports.inject_count and osd.reports.injected:
         return osd.reports.injected
     steps = (
-        (failsafe, FullState.FAILSAFE),
-        (full, FullState.FULL),
-        (backfill, FullState.BACKFILLFULL),
-        (near, FullState.NEARFULL),
+        (physical, failsafe, FullState.FAILSAFE),
+        (ratio, full, FullState.FULL),
+        (ratio, backfill, FullState.BACKFILLFULL),
+        (physical, near, FullState.NEARFULL),
     )
-    return next((state for limit, state in steps if ratio > limit), FullState.NONE)
+    return next((state for share, limit, state in steps if share > limit), FullState.NONE)
 
 
 _FULL_BITS = OSDState.FULL | OSDState.BACKFILLFULL | OSDState.NEARFULL

@@ -27,11 +27,14 @@ from spirula.messages.osd_peering import (
     MRecoveryReserve,
 )
 from spirula.messages.osd_recovery import (
+    MOSDPGBackfill,
+    MOSDPGBackfillRemove,
     MOSDPGPull,
     MOSDPGPush,
     MOSDPGPushReply,
     MOSDPGRecoveryDelete,
     MOSDPGRecoveryDeleteReply,
+    MOSDPGScan,
 )
 from spirula.messages.osd_replication import (
     MOSDPGUpdateLogMissing,
@@ -216,6 +219,9 @@ def _event(message: Message) -> tuple[str, object]:
 HANDLERS: dict[int, Callable[[PG, Message], None]] = {
     MOSDOp.TYPE: _on_op,
     MOSDBackoff.TYPE: _on_backoff,
+    MOSDPGBackfill.TYPE: _on_backend,
+    MOSDPGBackfillRemove.TYPE: _on_backend,
+    MOSDPGScan.TYPE: _on_backend,
     MOSDPGPull.TYPE: _on_backend,
     MOSDPGPush.TYPE: _on_backend,
     MOSDPGPushReply.TYPE: _on_backend,
@@ -249,6 +255,7 @@ def pgid_of(message: Message) -> SPGId | None:
 _NAMED = {
     each.TYPE: "spgid"
     for each in (
+        MOSDPGBackfill,
         MOSDPGInfo2,
         MOSDPGLease,
         MOSDPGLeaseAck,

@@ -496,3 +496,6 @@ def unlock(pg: PG, obc: ObjectContext) -> None:
         do_op(pg, request)
     if lock.snaptrimmer_write_marker and lock.kind == LockKind.NONE:
         snap_trim.on_unlocked(pg, obc)
+    if lock.recovery_read_marker and lock.kind == LockKind.NONE:
+        lock.recovery_read_marker = False
+        pg.shared.recoveries.queue(pg)

@@ -17,8 +17,9 @@ from spirula.messages.osd_replication import (
     MOSDRepOp,
     MOSDRepOpReply,
 )
-from spirula.osd.pg import meta, snap_index, stats, transfer
+from spirula.osd.pg import availability, backfill, meta, snap_index, stats, transfer
 from spirula.osd.pg.log import Trimmed
+from spirula.osd.pg.peering.missing import note_entry
 from spirula.osd.scrub import replica as scrub_replica
 from spirula.types.base import EVersion
 from spirula.types.hobject import HObject
@@ -81,6 +82,8 @@ class ReplicatedBackend:
         stats.apply_delta(pg, delta)
         if pg.scrubber.run is not None:
             pg.scrubber.run.note_delta(repop.soid, delta)
+        if pg.peering.backfill_targets:
+            backfill.count(pg, repop.soid, delta)
         update_trim_to(pg)
         for entry in entries:
             entry.mod_desc.mark_unrollbackable()  # nothing can be undone in place
@@ -89,6 +92,8 @@ class ReplicatedBackend:
         waiting.add(pg.whoami.osd)
         if pg.replicas:
             self.in_progress[repop.tid] = repop
+            if pg.peering.async_recovery_targets:
+                _note_for_later(pg, repop.soid, entries)
             self._send(repop, transaction, raw)
         log_operation(pg, entries, raw, pg.trim_to, repop.version, transaction)
         pg.queue((transaction,), repop.on_local_commit)
@@ -104,11 +109,11 @@ class ReplicatedBackend:
             repop.waiting_for.add(replica.osd)
             info = pg.peering.peer_info[replica]
             message = first
-            if info.is_incomplete:
-                has_it = repop.soid <= info.last_backfill
-                told = EncodedPGStat.of(info.stats)
-                payload = data if has_it else Transaction().encode()
-                message = self._message(repop, reqid, logbl, told, payload)
+            if info.is_incomplete or replica in pg.peering.async_recovery_targets:
+                takes_part = availability.takes_part(pg, replica, repop.soid)
+                theirs = EncodedPGStat.of(info.stats) if info.is_incomplete else told
+                payload = data if takes_part else Transaction().encode()
+                message = self._message(repop, reqid, logbl, theirs, payload)
             pg.services.send_osd(replica.osd, message, epoch)
 
     def _message(
@@ -197,7 +202,7 @@ class ReplicatedBackend:
             sender = PGShard(message.connection.peer_name.num, message.from_)
             self._committed(message.rep_tid, sender, message.last_complete_ondisk)
         else:
-            return transfer.on_message(self.pg, message)
+            return transfer.on_message(self.pg, message) or backfill.on_message(self.pg, message)
         return True
 
     def _on_repop(self, message: MOSDRepOp) -> None:
@@ -223,8 +228,12 @@ class ReplicatedBackend:
         pg.min_last_complete_ondisk = message.min_last_complete_ondisk
         if pg.scrubber.range is not None:
             scrub_replica.preempt(pg, message.poid)
+        lacked = message.poid in pg.missing.missing
         for entry in entries:
             pg.objects.forget(entry.soid)
+            if lacked:
+                note_entry(pg.missing, entry)
+                pg.meta.missing.add(entry.soid)
         pg.queue((local, transaction), done.on_commit)
 
     def _on_update_log(self, message: MOSDPGUpdateLogMissing) -> None:
@@ -243,6 +252,15 @@ class ReplicatedBackend:
             transaction,
         )
         pg.queue((transaction,), done.on_commit)
+
+
+def _note_for_later(pg: PG, soid: HObject, entries: Sequence[PGLogEntry]) -> None:
+    """Who recovers in the background lacks the new version as well of what it lacks."""
+    for target in pg.peering.async_recovery_targets:
+        lacks = pg.peering.peer_missing[target]
+        if soid in lacks.missing:
+            for entry in entries:
+                note_entry(lacks, entry)
 
 
 def _check_next(pg: PG, entries: Sequence[PGLogEntry]) -> None:

@@ -36,12 +36,6 @@ def _ignore(*_: object) -> None:
     """Does nothing."""
 
 
-def _there_is_room(pg: PG, primary_bytes: int, bytes_here: int) -> bool:
-    """Nobody looks."""
-    del pg, primary_bytes, bytes_here
-    return True
-
-
 def _has_room(extra_bytes: int) -> bool:
     """Nothing is known of a store that could be full."""
     return extra_bytes < 0
@@ -80,9 +74,6 @@ class Shared:
     want_pg_temp: Callable[[PGId, list[int]], None] = _ignore
     forget_pg_temp: Callable[[PGId], None] = _ignore
     """A new interval: what was wanted before is not, and may be wanted again."""
-    reserve_room: Callable[[PG, int, int], bool] = _there_is_room
-    """Sets room aside to fill a PG here: its bytes at the primary, and here. False if too full."""
-    release_room: Callable[[PG], None] = _ignore
     is_backfill_full: Callable[[int], bool] = _has_room
     """Whether the OSD, with so many bytes more, is too full for copies to be filled on it."""
     op_finished: Callable[[Message, int, int], None] = _ignore

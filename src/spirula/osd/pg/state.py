@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from spirula.denc.features import PACIFIC
 from spirula.errors import InvariantBroken, SpirulaError
 from spirula.osd.pg import admission, availability, pipeline, recovery
+from spirula.osd.pg.backfill import Backfill
 from spirula.osd.pg.snap_trim import SnapTrimmer
 from spirula.osd.scrub import machine as scrubs
 from spirula.osd.scrub.state import Scrubber
@@ -137,6 +138,7 @@ class PG:
     replicas: list[PGShard] = field(default_factory=list)
     """`acting_recovery_backfill` without this OSD."""
 
+    backfill: Backfill = field(default_factory=Backfill)
     trimmer: SnapTrimmer = field(default_factory=SnapTrimmer)
     scrubber: Scrubber = field(default_factory=Scrubber)
 
@@ -236,7 +238,7 @@ class PG:
 
     def wait_writable(self, hoid: HObject, resume: Callable[[], None]) -> bool:
         """Whether the object can be written now; else `resume` is called when it can."""
-        if not availability.is_degraded(self, hoid):
+        if not availability.is_anywhere_degraded(self, hoid):
             if not scrubs.blocks_write(self, hoid):
                 return True
             self.scrubber.callbacks.append(resume)

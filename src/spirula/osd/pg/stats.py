@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from spirula.errors import WireError
 from spirula.osd.ops.context import StatDelta
+from spirula.osd.pg import copies
 from spirula.types.base import UTime
-from spirula.types.pg import NO_OSD, PGShard, PGState
+from spirula.types.pg import PGState
 from spirula.types.pg_stats import EncodedPGStat, ObjectStatSum, PGStat
 
 if TYPE_CHECKING:
@@ -45,8 +46,6 @@ def apply_delta(pg: PG, delta: StatDelta) -> None:
     delta.add_to(pg.info.stats.stats.sum)
     if any(getattr(delta, name) for name in _SLOW_CHANGES):
         pg.meta.dirty_info = True
-    for target in pg.peering.backfill_targets:
-        delta.add_to(pg.peering.peer_info[target].stats.stats.sum)
 
 
 class FromPrimary:
@@ -191,12 +190,7 @@ def calculate(pg: PG) -> None:
     stats.up, stats.acting = pg.up, pg.acting
     stats.up_primary, stats.acting_primary = pg.up_primary, pg.acting_primary
     stats.blocked_by = sorted(pg.peering.blocked_by)
-    size = max(pg.pool.size, len([osd for osd in pg.acting if osd != NO_OSD]))
-    total.num_object_copies = total.num_objects * size
-    total.num_objects_degraded = _degraded(pg)
-    total.num_objects_misplaced = _misplaced(pg)
-    total.num_objects_missing_on_primary = len(pg.missing.missing)
-    total.num_objects_missing = len(pg.missing.missing)
+    copies.calculate(pg)
     if total.num_objects_degraded:
         pg.set_state(on=PGState.DEGRADED)
     else:
@@ -205,27 +199,3 @@ def calculate(pg: PG) -> None:
         pg.set_state(on=PGState.INCONSISTENT)
     else:
         pg.set_state(off=PGState.INCONSISTENT | PGState.FAILED_REPAIR)
-
-
-def _degraded(pg: PG) -> int:
-    """Copies of objects that should be there and are not."""
-    if not pg.state & _READY:
-        return 0
-    count = pg.info.stats.stats.sum.num_objects
-    members = [osd for osd in pg.acting if osd != NO_OSD]
-    lacking = max(pg.pool.size - len(members), 0) * count
-    lacking += len(pg.missing.missing)
-    for replica in pg.replicas:
-        peer_missing = pg.peering.peer_missing.get(replica)
-        if peer_missing is not None:
-            lacking += len(peer_missing.missing)
-    return lacking
-
-
-def _misplaced(pg: PG) -> int:
-    """Copies of objects that are at OSDs where they will not stay."""
-    if not pg.state & _READY or pg.up == pg.acting:
-        return 0
-    up = {PGShard(osd) for osd in pg.up}
-    strangers = [osd for osd in pg.acting if osd != NO_OSD and PGShard(osd) not in up]
-    return len(strangers) * pg.info.stats.stats.sum.num_objects

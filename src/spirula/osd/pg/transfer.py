@@ -226,7 +226,7 @@ def delete_here(pg: PG, hoid: HObject) -> None:
 
 
 def delete(pg: PG, hoid: HObject, transaction: Transaction) -> None:
-    """Removes what is here of an object that does not exist any more."""
+    """Adds to a transaction what removes an object that does not exist any more."""
     gh = GHObject(hoid, NO_GEN, pg.pgid.shard)
     pg.objects.forget(hoid)
     if pg.store.exists(pg.coll, gh):
@@ -425,6 +425,8 @@ def _keep_clean_parts(
     size = min(info.size, pg.store.stat(pg.coll, old).size)
     if size:
         kept = IntervalSet([(0, size)]) - info.copy_subset
+    if pg.backfill.room.primary_bytes:
+        pg.backfill.room.note_stored(pg, stored_size(pg, info.soid), info.size)
         for start, length in kept:
             transaction.clone_range(pg.coll, old, target, start, length, start)
 
@@ -452,3 +454,11 @@ def queue(pg: PG, transaction: Transaction, then: object) -> None:
 
 def nothing_follows() -> None:
     """Nobody waits for it."""
+def stored_size(pg: PG, hoid: HObject) -> int:
+    """How large an object is here, 0 if it is not."""
+    try:
+        return pg.store.stat(pg.coll, GHObject(hoid, NO_GEN, pg.pgid.shard)).size
+    except NotFound:
+        return 0
+
+

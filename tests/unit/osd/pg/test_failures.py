@@ -295,12 +295,13 @@ def test_who_was_away_too_long_does_not_count_as_a_copy(client):
     for number in range(40):
         cluster.ask(client, f"o{number % 4}", append(b"x"))
     cluster.nodes[2].restart()
+    cluster.nodes[2].shared.is_backfill_full = lambda _: True  # so that it stays behind
     cluster.new_map(up=[0, 1, 2])
     cluster.wait()
     mapping = cluster.maps.mapping[cluster.maps.newest]
     assert (mapping.up, mapping.acting) == ([0, 1, 2], [0, 1])
     assert "active" in cluster.state
-    assert "backfilling" in cluster.state
+    assert "backfill_toofull" in cluster.state
     assert cluster.ask(client, "a", append(b"2")).result == 0
     assert cluster.ask(client, "a", read()).ops[0].outdata == b"12"
     assert cluster.nodes[2].pg.info.last_update == cluster.primary.info.last_update

@@ -99,13 +99,18 @@ def _start_replica(pg: PG, work: Work, shard: PGShard) -> None:
     unknown = theirs.does_not_exist
     log: PGLog | None = None
     about = info
-    if theirs.last_update == info.last_update and shard not in peering.backfill_targets:
+    target = shard in peering.backfill_targets
+    if theirs.last_update == info.last_update and not (target and not theirs.is_incomplete):
         if not theirs.is_empty:
             told = MOSDPGInfo2(spgid, epoch, epoch, frozen(info), lease.current(pg), None)
             work.send(shard.osd, told)
         else:
             log = PGLog()  # there is nothing to tell, but the PG has to be made there
-    elif shard in peering.backfill_targets or pg.log.tail > theirs.last_update:
+    elif (
+        pg.log.tail > theirs.last_update
+        or theirs.last_backfill.is_min
+        or (target and not theirs.is_incomplete)
+    ):
         about = theirs = _from_nothing(pg, theirs)
         log = pg.log.wire()
         about.log_tail = log.tail

@@ -14,6 +14,7 @@ from spirula.maps.placement import NO_PRIMARY, PGMapping
 from spirula.maps.state import is_up
 from spirula.osd.ops import watch
 from spirula.osd.pg import backoff, lease, locks, snap_trim
+from spirula.osd.pg.backfill import Backfill
 from spirula.osd.pg.peering import machine
 from spirula.osd.pg.peering.state import State
 from spirula.osd.pg.peering.work import Work, hold_back
@@ -178,6 +179,7 @@ def reset(pg: PG) -> None:
     pg.repops.clear()
     pg.backend.on_change()
     pg.recovery.clear()
+    pg.backfill = Backfill()
     scrubs.reset(pg)
     snap_trim.reset(pg)
     for obc in pg.objects.clear():

@@ -175,12 +175,7 @@ def get_missing(pg: PG, work: Work) -> None:
     deletes = deletes_are_recovered(pg.osdmap)
     for shard in pg.replicas:
         theirs = peering.peer_info[shard]
-        if (
-            theirs.is_empty
-            or theirs.last_update < pg.log.tail
-            or theirs.last_backfill.is_min
-            or shard in peering.backfill_targets
-        ):
+        if theirs.is_empty or theirs.last_update < pg.log.tail or theirs.last_backfill.is_min:
             peering.peer_missing[shard] = PGMissing(may_include_deletes=deletes)
             continue
         identical = theirs.last_update == pg.info.last_update

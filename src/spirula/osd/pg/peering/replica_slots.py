@@ -19,6 +19,7 @@ from spirula.messages.osd_peering import (
     MRecoveryReserve,
     RecoveryReserveType,
 )
+from spirula.osd.pg import backfill_target
 from spirula.osd.pg.peering import machine, priorities
 from spirula.osd.pg.peering.state import State
 
@@ -67,7 +68,7 @@ def _reserve(pg: PG, priority: int, granted: str, preempted: str) -> None:
 
 def give_back(pg: PG) -> None:
     """The slot is free for others, and so is the room that was set aside."""
-    pg.shared.release_room(pg)
+    backfill_target.unreserve_space(pg)
     pg.shared.reservers.remote.cancel(pg.pgid)
 
 
@@ -80,7 +81,7 @@ def request_recovery(pg: PG, work: Work, message: MRecoveryReserve) -> None:
 
 def request_backfill(pg: PG, work: Work, message: MBackfillReserve) -> None:
     """The primary wants a slot, to fill this OSD: it is refused where that has no room for it."""
-    if not pg.shared.reserve_room(pg, message.primary_num_bytes, message.shard_num_bytes):
+    if not backfill_target.reserve_space(pg, message.primary_num_bytes, message.shard_num_bytes):
         _tell_backfill(pg, work, BackfillReserveType.REJECT_TOOFULL)
         return
     machine.enter(pg, work, State.REP_WAIT_BACKFILL_RESERVED)
@@ -101,19 +102,19 @@ def backfill_reserved(pg: PG, work: Work, _: object = None) -> None:
 
 def recovery_preempted(pg: PG, work: Work, _: object = None) -> None:
     """Another PG needs the slot more: the primary is told, and gives it back."""
-    pg.shared.release_room(pg)
+    backfill_target.unreserve_space(pg)
     _tell_recovery(pg, work, RecoveryReserveType.REVOKE)
 
 
 def backfill_preempted(pg: PG, work: Work, _: object = None) -> None:
     """Another PG needs the slot more: the primary is told, and gives it back."""
-    pg.shared.release_room(pg)
+    backfill_target.unreserve_space(pg)
     _tell_backfill(pg, work, BackfillReserveType.REVOKE)
 
 
 def backfill_too_full(pg: PG, work: Work, _: object = None) -> None:
     """This OSD has reached its limit while it was filled."""
-    pg.shared.release_room(pg)
+    backfill_target.unreserve_space(pg)
     _tell_backfill(pg, work, BackfillReserveType.REVOKE_TOOFULL)
 
 
