@@ -1,53 +1,20 @@
-"""Whose key a command or daemon uses: found by the configuration, read from files.
+"""Keys and keyrings as commands read them: from files of this machine.
 
-Order as upstream's `KeyRing::from_ceph_context`: the first keyring that can be opened, then the
-options `key` and `keyfile`. Called by commands that log in to a cluster.
+See `spirula.client.credentials` for which key is taken.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from spirula.auth.crypto import key_from_text
-from spirula.auth.keyring import KeyRing
+from spirula.client import credentials
+from spirula.client.credentials import sections_of
 from spirula.conf.config import Config
-from spirula.conf.file import ConfFile, parse_conf
-from spirula.conf.load import find_first, read_key_file
-from spirula.errors import CephError, NotFound
-from spirula.types.auth import CryptoKey, PrincipalName
+from spirula.types.auth import CryptoKey
 
-
-def sections_of(conf: ConfFile) -> dict[str, dict[str, str]]:
-    """The sections of a keyring in text form, setting by setting."""
-    return {
-        name: {setting: found.value for setting, found in settings.items()}
-        for name, settings in conf.sections.items()
-    }
+__all__ = ["find_key", "sections_of"]
 
 
 def find_key(config: Config) -> CryptoKey | None:
-    """The key of the configuration's entity; None where no method that needs one is allowed.
-
-    Raises NotFound when there is none, with the places that were looked at; InvalidArgument for a
-    key or keyring that cannot be read.
-    """
-    if config.get_str("key"):
-        return key_from_text(config.get_str("key"))
-    if config.get_str("keyfile"):
-        return key_from_text(read_key_file(config.get_str("keyfile")))
-    name = PrincipalName.parse(config.identity.name)
-    places = config.get_str("keyring")
-    try:
-        path = find_first(places)
-    except CephError:
-        path = ""
-    if path:
-        ring = KeyRing.decode(
-            Path(path).read_bytes(), lambda data: sections_of(parse_conf(data, path))
-        )
-        if name in ring.keys:
-            return ring.keys[name].key
-    if "cephx" not in config.get_str("auth_client_required"):
-        return None
-    looked = f"{path} has no key of that name" if path else f"no keyring at {places}"
-    raise NotFound(f"no key for {name}: {looked}; name one with --keyring")
+    """The key of the configuration's entity; see `spirula.client.credentials.find_key`."""
+    return credentials.find_key(config, lambda path: Path(path).read_bytes())

@@ -42,7 +42,8 @@ class _Defaults(Struct):
 class MgrClient:
     """The session of daemon `daemon_name` with whichever manager is active.
 
-    `statistics` and `health` are asked at each report; either may be None.
+    `statistics` and `health` are asked at each report; either may be None. A client that serves
+    something gives `service`, what its daemon is (`metadata`), and how it does (`status`).
     """
 
     loop: asyncio.AbstractEventLoop
@@ -52,6 +53,9 @@ class MgrClient:
     daemon_name: str
     statistics: Callable[[], Message] | None = None
     health: Callable[[], list[DaemonHealthMetric]] | None = None
+    service: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+    status: dict[str, str] = field(default_factory=dict)
     map: MgrMap = field(default_factory=MgrMap)
     connection: Connection | None = None
     period_s: int = 0
@@ -61,6 +65,12 @@ class MgrClient:
     _retry_timer: asyncio.TimerHandle | None = None
     _report_timer: asyncio.TimerHandle | None = None
     _stopped: bool = False
+    _status_told: bool = False
+
+    def set_status(self, status: dict[str, str]) -> None:
+        """How the service does: the manager hears of it with the next report."""
+        self.status = status
+        self._status_told = False
 
     def stop(self) -> None:
         """End the session; nothing of it is left in the loop."""
@@ -126,6 +136,10 @@ class MgrClient:
         config = self.config
         return MMgrOpen(
             daemon_name=self.daemon_name,
+            service_name=self.service,
+            service_daemon=bool(self.service),
+            daemon_metadata=self.metadata,
+            daemon_status=self.status,
             config_bl=_Values(config.reported_values(), {}).encode(),
             config_defaults_bl=_Defaults(config.reported_defaults()).encode(),
         )
@@ -148,7 +162,10 @@ class MgrClient:
             self.connection.send_message(self.statistics())
 
     def _make_report(self) -> MMgrReport:
-        report = MMgrReport(daemon_name=self.daemon_name)
+        report = MMgrReport(daemon_name=self.daemon_name, service_name=self.service)
+        if self.service and not self._status_told:
+            self._status_told = True
+            report.daemon_status = self.status
         packed = bytearray()
         found: dict[str, tuple[Counter, int]] = {}
         for counters in self.perf.sorted():

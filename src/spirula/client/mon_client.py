@@ -21,6 +21,8 @@ from spirula.messages.auth import MAuth, MAuthReply
 from spirula.messages.base import Message
 from spirula.messages.mon_client import (
     SUBSCRIBE_ONETIME,
+    MGetPoolStats,
+    MGetPoolStatsReply,
     MMonCommand,
     MMonCommandAck,
     MMonGetVersion,
@@ -30,6 +32,8 @@ from spirula.messages.mon_client import (
     MMonSubscribeAck,
     MPoolOp,
     MPoolOpReply,
+    MStatfs,
+    MStatfsReply,
     SubscribeItem,
 )
 from spirula.msgr.connection import Connection
@@ -347,6 +351,10 @@ class MonClient:
         self._subscriptions[what] = _Subscription(start, onetime)
         self._send_subscriptions()
 
+    def unsubscribe(self, what: str) -> None:
+        """Asks for no more of it at the next session; what still comes is for the handler."""
+        self._subscriptions.pop(what, None)
+
     def got(self, what: str, version: int) -> None:
         """A subscription has come up to `version`: the next session asks for what follows."""
         subscription = self._subscriptions.get(what)
@@ -392,18 +400,40 @@ class MonClient:
         return answer.map_version, answer.oldest_version
 
     async def pool_op(
-        self, op: int, pool: int, name: str = "", snapid: int = 0, timeout_s: float | None = None
+        self,
+        op: int,
+        pool: int,
+        name: str = "",
+        snapid: int = 0,
+        timeout_s: float | None = None,
+        *,
+        crush_rule: int = -1,
     ) -> tuple[bytes, int]:
         """Has a pool, or a snapshot of one, made or removed; `op` is one of POOL_OP_*.
 
         What the operation returns (the id of a new snapshot, encoded), and the epoch of the OSD map
         in which it shows. Raises the CephError that the monitors answer.
         """
-        message = MPoolOp(fsid=self.fsid, pool=pool, op=op, snapid=snapid, name=name)
+        message = MPoolOp(
+            fsid=self.fsid, pool=pool, op=op, snapid=snapid, name=name, crush_rule=crush_rule
+        )
         answer: MPoolOpReply = await self._ask(message, timeout_s)
         if answer.reply_code < 0:
             raise CephError.from_errno(answer.reply_code)
         return bytes(answer.response_data or b""), answer.epoch
+
+    async def statfs(self, timeout_s: float | None = None) -> MStatfsReply:
+        """How full the cluster is."""
+        answer: MStatfsReply = await self._ask(MStatfs(fsid=self.fsid), timeout_s)
+        return answer
+
+    async def pool_stats(
+        self, pools: list[str], timeout_s: float | None = None
+    ) -> MGetPoolStatsReply:
+        """The counters of pools by name; of those that there are."""
+        message = MGetPoolStats(fsid=self.fsid, pools=pools)
+        answer: MGetPoolStatsReply = await self._ask(message, timeout_s)
+        return answer
 
     async def _ask(self, message: Message, timeout_s: float | None) -> Any:
         self._last_tid += 1
@@ -434,7 +464,7 @@ class MonClient:
         """Takes a message that is for this session; False for anything else."""
         if connection is not self.connection:
             return isinstance(message, (MMonCommandAck, MMonMap, MMonSubscribeAck, MAuthReply))
-        if isinstance(message, (MMonCommandAck, MPoolOpReply)):
+        if isinstance(message, _ANSWERS):
             self._answer(message.tid, message)
         elif isinstance(message, MMonGetVersionReply):
             self._answer(message.handle, message)
@@ -456,6 +486,10 @@ class MonClient:
         self.monitors = [addrs for addrs in known if addrs.msgr2 is not None] or self.monitors
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
+
+
+_ANSWERS = (MMonCommandAck, MPoolOpReply, MStatfsReply, MGetPoolStatsReply)
+"""Answers that name their question by its tid."""
 
 
 def _is_final(error: SpirulaError) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 from spirula.auth.client import AuthClient
 from spirula.auth.registry import DEFAULTS, AuthRegistry
+from spirula.client.mgr_client import MgrClient
 from spirula.client.mon_client import MonClient, MonTimings, Reply
 from spirula.client.mon_hosts import Resolve, parse_mon_host
 from spirula.client.objecter.linger import Lingers
@@ -22,8 +23,15 @@ from spirula.client.objecter.objecter import Objecter
 from spirula.conf.config import Config
 from spirula.errors import InvalidArgument, NotConnected, NotFound, SpirulaError, TimedOut
 from spirula.messages.base import Message
-from spirula.messages.command import MCommand, MCommandReply, MMgrCommand, MMgrCommandReply
-from spirula.messages.mgr import MMgrMap
+from spirula.messages.command import (
+    MCommand,
+    MCommandReply,
+    MMgrCommand,
+    MMgrCommandReply,
+    MPing,
+)
+from spirula.messages.mgr import MMgrConfigure, MMgrMap
+from spirula.messages.mon_client import MLog
 from spirula.messages.osd_client import MOSDBackoff, MWatchNotify
 from spirula.messages.osd_map import MOSDMap
 from spirula.messages.osd_op import MOSDOpReply
@@ -36,6 +44,7 @@ from spirula.msgr.typed import decode_raw, encode_message
 from spirula.types.auth import CryptoKey, PrincipalName
 from spirula.types.entity import EntityAddrVec, EntityName, EntityType
 from spirula.types.mgr import MgrMap
+from spirula.types.pg import PGId, stable_mod
 
 _WANTED = EntityType.MON | EntityType.OSD | EntityType.MGR | EntityType.MDS
 
@@ -53,7 +62,8 @@ class ClusterSession:
     """What a client holds of a cluster. Made by `open_session`; a dispatcher of its messenger.
 
     `objecter` carries out requests on objects, `lingers` keeps watches on them; `mgrmap` is the
-    newest seen, None until somebody has needed it.
+    newest seen, None until somebody has needed it. `mgr_client` reports to the manager once this
+    client has registered as a service; `on_log` is told of lines of the cluster log.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -65,6 +75,9 @@ class ClusterSession:
     objecter: Objecter = field(init=False)
     lingers: Lingers = field(init=False)
     mgrmap: MgrMap | None = None
+    mgr_client: MgrClient | None = None
+    on_log: Callable[[MLog], None] | None = None
+    _pings: dict[Connection, asyncio.Future[str]] = field(default_factory=dict)
     _wanted_map: int | None = None
     _commands: dict[int, _Command] = field(default_factory=dict)
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
@@ -91,6 +104,8 @@ class ClusterSession:
         """Ends the session; on return nothing of it is left in the loop."""
         self.lingers.stop()
         self.objecter.stop()
+        if self.mgr_client is not None:
+            self.mgr_client.stop()
         self.monitors.stop()
         if self._asking:
             await asyncio.wait(self._asking)
@@ -162,6 +177,39 @@ class ClusterSession:
         finally:
             del self._commands[tid]
 
+    async def command_pg(
+        self, pg: PGId, command: str, data: bytes = b"", timeout_s: float | None = None
+    ) -> Reply:
+        """A command to the OSD that serves a PG. NotFound where its pool is not there."""
+        await self.objecter.newest_map()
+        maps = self.objecter.maps
+        pool = maps.osdmap.pools.get(pg.pool)
+        if pool is None:
+            raise NotFound("pool dne")
+        primary = maps.places(PGId(pg.pool, stable_mod(pg.seed, pool.pg_num))).acting_primary
+        if primary < 0:
+            raise NotConnected(f"nobody serves {pg}")
+        return await self.tell(f"osd.{primary}", command, data, timeout_s)
+
+    async def ping_monitor(self, name: str, timeout_s: float | None = None) -> str:
+        """How a monitor is, as JSON, whether or not there is a quorum. NotFound, TimedOut."""
+        addrs = self._mon_addrs(name)
+        connection = self.messenger.get_connection(EntityType.MON, addrs, anonymous=True)
+        answer = self._pings[connection] = self.loop.create_future()
+        connection.send_message(MPing())
+        try:
+            return await asyncio.wait_for(answer, timeout_s)
+        except TimeoutError:
+            raise TimedOut(f"no answer from mon.{name} in {timeout_s:g} s") from None
+        finally:
+            del self._pings[connection]
+            connection.mark_down()
+
+    def serve(self, client: MgrClient) -> None:
+        """From now on `client` reports to the manager, whichever is active."""
+        self.mgr_client = client
+        self.monitors.subscribe("mgrmap", 0)
+
     # ----------------------------------------------------------------------------------------- maps
 
     def _mon_addrs(self, name: str) -> EntityAddrVec:
@@ -190,8 +238,9 @@ class ClusterSession:
         return addrs
 
     async def _mgr_addrs(self) -> EntityAddrVec:
-        self.monitors.subscribe("mgrmap", 0, onetime=True)
-        await self._hear()
+        if self.mgr_client is None or self.mgrmap is None:
+            self.monitors.subscribe("mgrmap", 0, onetime=self.mgr_client is None)
+            await self._hear()
         if self.mgrmap is None or not self.mgrmap.active_addrs:
             raise NotConnected("there is no active manager")
         return self.mgrmap.active_addrs
@@ -220,7 +269,17 @@ class ClusterSession:
         if isinstance(message, MMgrMap):
             self.mgrmap = message.map
             self.monitors.got("mgrmap", self.mgrmap.epoch)
+            if self.mgr_client is not None:
+                self.mgr_client.on_map(message)
             self._heard()
+
+    def on_mlog(self, message: Message) -> None:
+        """Lines of the cluster log, because they were asked for."""
+        if isinstance(message, MLog):
+            for level in ("debug", "info", "sec", "warn", "error"):
+                self.monitors.got(f"log-{level}", message.version)
+            if self.on_log is not None:
+                self.on_log(message)
 
     # ---------------------------------------------------------------- what the objecter is lent
 
@@ -266,6 +325,13 @@ class ClusterSession:
             self.lingers.on_watch_notify(message)
         elif isinstance(message, MOSDBackoff):
             self.objecter.on_backoff(connection, message)
+        elif isinstance(message, MMgrConfigure):
+            if self.mgr_client is not None:
+                self.mgr_client.on_configure(message)
+        elif isinstance(message, MPing):
+            ping = self._pings.get(connection)
+            if ping is not None and not ping.done():
+                ping.set_result(message.answer or "")
         elif isinstance(message, MOSDMap) and connection is not self.monitors.connection:
             self.objecter.on_osdmap(message)
         else:
@@ -282,6 +348,8 @@ class ClusterSession:
         """A session is over: who waited for its answers is told."""
         self.monitors.on_reset(connection)
         self.objecter.on_reset(connection)
+        if self.mgr_client is not None:
+            self.mgr_client.on_reset(connection)
         self._fail(connection, NotConnected("the daemon went away before it answered"))
 
     def ms_handle_remote_reset(self, connection: Connection) -> None:
@@ -298,6 +366,9 @@ class ClusterSession:
         for command in self._commands.values():
             if command.connection is connection and not command.future.done():
                 command.future.set_exception(error)
+        ping = self._pings.get(connection)
+        if ping is not None and not ping.done():
+            ping.set_exception(error)
 
 
 async def open_session(
@@ -363,6 +434,6 @@ def make_session(
         monitors,
         lambda addrs: addrs.sort(key=lambda _: random_bytes(4)),
         MonTimings(),
-        {MOSDMap: session.on_osdmap, MMgrMap: session.on_mgrmap},
+        {MOSDMap: session.on_osdmap, MMgrMap: session.on_mgrmap, MLog: session.on_mlog},
     )
     return session

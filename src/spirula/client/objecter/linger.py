@@ -21,7 +21,10 @@ from spirula.types.osd_op import NotifyArgs, OpCode, OSDOp, RequestFlag, WatchAr
 from spirula.types.osd_op_payload import NotifyAckInput, NotifyInput, NotifyReply
 
 PING_S = 5.0
-"""How often an OSD is asked whether it still knows a watch (upstream objecter_tick_interval)."""
+"""How often an OSD is asked whether it still knows a watch (upstream objecter_tick_interval).
+
+As often the monitors are asked for newer maps: who only waits hears of none by itself.
+"""
 
 OnNotify = Callable[[int, int, bytes], None]
 """Told of a notification: its id, the notifier's global id, the payload."""
@@ -127,6 +130,7 @@ class Lingers:
         self._notifications[cookie] = notification
         try:
             self._send_notification(notification)
+            self._arm()
             return await notification.future
         finally:
             del self._notifications[cookie]
@@ -253,11 +257,14 @@ class Lingers:
                 self._send_notification(notification)
 
     def _arm(self) -> None:
-        if self._ping is None and self._watches:
+        if self._ping is None and (self._watches or self._notifications):
             self._ping = self._loop.call_later(PING_S, self._ping_all)
 
     def _ping_all(self) -> None:
         self._ping = None
+        self._objecter.look_after(
+            {each.target.osd for each in (*self._watches.values(), *self._notifications.values())}
+        )
         for watch in list(self._watches.values()):
             if watch.is_registered and watch.request is None and watch.ping is None:
                 self._ping_one(watch)

@@ -288,6 +288,14 @@ class Objecter:
         self.ports.ask_newest_epoch(answer)
         await self.wait_for_map(await future)
 
+    def look_after(self, osds: Iterable[int]) -> None:
+        """Find out whether sessions with these OSDs are alive, and whether there is a newer map."""
+        for osd in osds:
+            session = self.sessions.get(osd)
+            if session is not None:
+                session.connection.send_keepalive()
+        self._want_next_map()
+
     def on_osdmap(self, message: MOSDMap) -> None:
         """New maps, from a monitor or an OSD."""
         missing = self.maps.take(message, self.map_changed)

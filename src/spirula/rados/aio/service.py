@@ -1,0 +1,51 @@
+"""What a service tells of the machine it runs on, as upstream's `collect_sys_info` does."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from pathlib import Path
+
+import spirula
+
+_KIB = 1024
+
+
+def host_facts() -> dict[str, str]:
+    """Host, kernel, distribution, processor and memory."""
+    system = os.uname()
+    facts = {
+        "arch": system.machine,
+        "ceph_version": f"spirula {spirula.__version__}",
+        "ceph_version_short": spirula.__version__,
+        "hostname": socket.gethostname(),
+        "kernel_description": system.version,
+        "kernel_version": system.release,
+        "os": system.sysname,
+    }
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        release = {}
+    for key, name in (("ID", "distro"), ("VERSION_ID", "distro_version"), ("PRETTY_NAME", "")):
+        if name and key in release:
+            facts[name] = release[key]
+    if "PRETTY_NAME" in release:
+        facts["distro_description"] = release["PRETTY_NAME"]
+    facts.update(_memory())
+    return facts
+
+
+def _memory() -> dict[str, str]:
+    wanted = {"MemTotal": "mem_total_kb", "SwapTotal": "mem_swap_kb"}
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return {}
+    found = {}
+    for line in lines:
+        key, _, rest = line.partition(":")
+        if key in wanted:
+            found[wanted[key]] = rest.split()[0]
+    return found
