@@ -89,8 +89,6 @@ class Shared:
     pg_count: int = 0
     object_contexts: int = 0
     """How many objects' states are in memory (see `objects`)."""
-    object_contexts: int = 0
-    """How many objects' states are in memory (see `objects`)."""
     _tid: int = field(default=0)
     _notify_id: int = field(default=0)
 
