@@ -87,8 +87,10 @@ class FileBlockDevice:
     NotFound if there is none, InvalidArgument if it is neither, Busy if another has it.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, at_once: int = _AT_ONCE) -> None:
+        """`at_once`: bytes of one call, more where no small writes come later."""
         self._name = str(path)
+        self._at_once = at_once
         self._error: CephError | None = None
         self._discards = not read_only
         try:
@@ -149,7 +151,7 @@ class FileBlockDevice:
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
         self._check()
         wanted = sum(map(len, buffers))
-        if wanted > _AT_ONCE or len(buffers) > _IOV_MAX:
+        if wanted > self._at_once or len(buffers) > _IOV_MAX:
             begun = offset
             for some in _portions(buffers):
                 self.write(offset, some)

@@ -1,8 +1,9 @@
 """The folder of an object store on disk: what lies in it, its small files, and its lock.
 
-`block` is the block file or leads to a device, `db` the engine's folder, `lock` what keeps other
-processes out; all else are words about the store (`fsid`, `type`, `whoami`), as upstream's
-`ObjectStore::write_meta` keeps them, with a checksum behind. Used by `mkfs`, the store, and tools.
+`block` is the block file or leads to a device, `db` the engine's folder, `journal` what goes to it
+next, `lock` what keeps other processes out; all else are words about the store (`fsid`, `type`,
+`whoami`), as upstream's `ObjectStore::write_meta` keeps them, with a checksum behind. Used by
+`mkfs`, the store, and tools.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from spirula.store.disk.blockfile import machine_error
 
 BLOCK = "block"
 DATABASE = "db"
+JOURNAL = "journal"
 LOCK = "lock"
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CHECKED = re.compile(rb"([^\n]*)\ncrc32c ([0-9a-f]{8})\n")
@@ -30,6 +32,7 @@ class Folder:
         self.path = path
         self.block = path / BLOCK
         self.database = path / DATABASE
+        self.journal = path / JOURNAL
 
     def read_meta(self, key: str) -> str:
         """A word about the store. NotFound if there is none, InputOutput if it is damaged."""
@@ -74,7 +77,7 @@ class Folder:
         return found.f_bavail * found.f_frsize
 
     def _file_of(self, key: str) -> Path:
-        if not _KEY.fullmatch(key) or key in {BLOCK, DATABASE, LOCK}:
+        if not _KEY.fullmatch(key) or key in {BLOCK, DATABASE, JOURNAL, LOCK}:
             raise InvalidArgument(f"{key!r} cannot be the name of a word about the store")
         return self.path / key
 

@@ -168,6 +168,12 @@ def last_group(engine: Engine) -> int:
     raise _damaged("there is no record of a group")
 
 
+def last_group_of(batch: Batch) -> int:
+    """The number of the last group that a batch is of; 0 if of none."""
+    kind = GROUP[0]
+    return max([_number_of(key) for key in batch.changes if key[0] == kind], default=0)
+
+
 def groups(engine: Engine, first: int = 0) -> Iterator[tuple[int, list[Extent], list[Extent]]]:
     """Groups that have a record, from `first` on: number, what it took, what it gave back."""
     for key, value in engine.iterate(_GROUP_KEY.pack(GROUP, first), bytes([GROUP[0] + 1])):

@@ -6,7 +6,7 @@ in keys they are big-endian, which sorts them. A value begins with the version o
 
 | kind | behind it in the key | value |
 |---|---|---|
-| `S` | a word | a number of the whole store: `next_id` |
+| `S` | a word | a number of the whole store: `next_id`, `journal`, `journaled` |
 | `c` | a collection's name | its bits |
 | `o` | `store.keys.object_key` | an object: `onode.encode_onode` |
 | `x` | its id, number of the shard | where 64 blocks of its data are: `onode.encode_shard` |
@@ -120,6 +120,10 @@ def collection_of_key(key: bytes) -> Coll:
         raise damaged("a collection", error) from None
 
 
+JOURNAL = SUPER + b"journal"
+"""The first record of the journal that the engine may lack: see `journaled`."""
+JOURNALED = SUPER + b"journaled"
+"""The last record of the journal that the engine has."""
 NEXT_ID = SUPER + b"next_id"
 """Ids of objects and omaps from this one on were never given out."""
 

@@ -18,7 +18,8 @@ from spirula.store.disk.blockfile import BlockDevice
 from spirula.store.objectstore import BLOCK_SIZE
 
 _MAGIC = b"spirula object store\n"
-_VERSION = 1
+_VERSION = 2
+"""Version 1 had no journal."""
 _LABEL = struct.Struct("<21sB16sQI")
 _MARK = struct.Struct("<16sQ")
 _CRC = struct.Struct("<I")

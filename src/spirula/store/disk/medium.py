@@ -62,13 +62,20 @@ class Medium(Protocol):
 
 
 class FolderMedium:
-    """A folder that `mkfs` made. `wrap_device` puts a layer around the block file, for tests."""
+    """A folder that `mkfs` made.
+
+    `wrap_device` and `wrap_journal` put layers around the block file and the journal, for tests.
+    """
 
     def __init__(
-        self, path: Path, wrap_device: Callable[[BlockDevice], BlockDevice] = lambda device: device
+        self,
+        path: Path,
+        wrap_device: Callable[[BlockDevice], BlockDevice] = lambda device: device,
+        wrap_journal: Callable[[BlockDevice], BlockDevice] = lambda device: device,
     ) -> None:
         self._folder = Folder(path)
         self._wrap_device = wrap_device
+        self._wrap_journal = wrap_journal
 
     def open(self, memory: int, *, read_only: bool = False) -> Opened:
         return open_parts(
@@ -77,6 +84,7 @@ class FolderMedium:
             read_only=read_only,
             damaged=read_only,
             wrap_device=self._wrap_device,
+            wrap_journal=self._wrap_journal,
         )
 
     def write_meta(self, key: str, value: str) -> None:

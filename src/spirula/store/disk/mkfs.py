@@ -17,6 +17,7 @@ from spirula.store.disk.blockfile import FileBlockDevice, machine_error
 from spirula.store.disk.engine import Batch
 from spirula.store.disk.folder import DATABASE, LOCK, Folder, sync_folder
 from spirula.store.disk.freelist import rewrite
+from spirula.store.disk.journal import journal_size
 from spirula.store.disk.layout import FIRST_BLOCK
 from spirula.store.disk.mark import Label, write_label
 from spirula.store.disk.rocks import RocksEngine
@@ -27,6 +28,7 @@ TYPE = "spirula"
 DEFAULT_SIZE = 100 << 30
 """Bytes of a block file unless told (upstream bluestore_block_size); it takes what is written."""
 SMALLEST_SIZE = 1 << 20
+_PIECE = 1 << 20
 
 
 def mkfs(
@@ -96,6 +98,7 @@ def _clear(folder: Folder) -> None:
         if DATABASE in names:
             shutil.rmtree(folder.database)
         folder.block.unlink(missing_ok=True)
+        folder.journal.unlink(missing_ok=True)
     except OSError as error:
         raise machine_error(error, f"clear {folder.path}") from error
 
@@ -129,6 +132,7 @@ def _fill(folder: Folder, fsid: UUID, *, check: bool) -> None:
         block.sync()
     finally:
         block.close()
+    _make_journal(folder, journal_size(size))
     engine = RocksEngine(folder.database, create=True)
     try:
         batch, first = Batch(), FIRST_BLOCK * BLOCK_SIZE
@@ -139,3 +143,16 @@ def _fill(folder: Folder, fsid: UUID, *, check: bool) -> None:
     finally:
         engine.close()
     sync_folder(folder.path)
+
+
+def _make_journal(folder: Folder, size: int) -> None:
+    """Zeros that are on the disk: a sync of what is written over them needs no journal below."""
+    try:
+        with folder.journal.open("xb") as stream:
+            for _ in range(0, size, _PIECE):
+                stream.write(bytes(_PIECE))
+            stream.truncate(size)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise machine_error(error, f"make {folder.journal}") from error

@@ -15,9 +15,12 @@ from spirula.errors import CephError, InputOutput, InvalidArgument
 from spirula.store.disk.blockfile import BlockDevice, FileBlockDevice
 from spirula.store.disk.engine import Engine
 from spirula.store.disk.folder import Folder
-from spirula.store.disk.freelist import last_group
+from spirula.store.disk.freelist import last_group, last_group_of
+from spirula.store.disk.journal import Journal, journal_size
+from spirula.store.disk.journaled import JournaledEngine, batches
 from spirula.store.disk.mark import CommitMark, Label, check_recovered, read_label
 from spirula.store.disk.mkfs import TYPE
+from spirula.store.disk.overlaid import OverlaidEngine
 from spirula.store.disk.rocks import DEFAULT_MEMORY, RocksEngine
 
 
@@ -44,11 +47,13 @@ def open_parts(
     read_only: bool = False,
     damaged: bool = False,
     wrap_device: Callable[[BlockDevice], BlockDevice] = lambda device: device,
+    wrap_journal: Callable[[BlockDevice], BlockDevice] = lambda device: device,
 ) -> Parts:
     """Open a store that mkfs has made.
 
     `memory`: bytes for the engine. `damaged`: do not refuse a store that has lost groups; such a
-    one can be opened only for reading. `wrap_device` puts a layer around the block file, for tests.
+    one can be opened only for reading. `wrap_device` and `wrap_journal` put layers around the block
+    file and the journal, for tests.
     Raises NotFound if there is no store, Busy if it is in use, InvalidArgument if it is another's,
     InputOutput if it is damaged.
     """
@@ -65,18 +70,56 @@ def open_parts(
                 f"{folder.block} belongs to the store {label.store}, and {folder.path} to {fsid}"
             )
         mark = CommitMark(device, label.store)
-        engine: Engine = RocksEngine(folder.database, memory=memory, read_only=True)
+        journal = _open_journal(folder, label, resources, wrap_journal, read_only=read_only)
+        below = RocksEngine(folder.database, memory=memory, read_only=True)
+        engine: Engine = below
         try:
             if not (read_only and damaged):
-                check_recovered(last_group(engine), mark.read())
+                check_recovered(_last_group(below, journal), mark.read())
         except BaseException:
-            engine.close()
+            below.close()
             raise
-        if not read_only:
-            engine.close()
-            engine = RocksEngine(folder.database, memory=memory)
+        if read_only:
+            engine = _looked_at(below, journal, damaged=damaged)
+        else:
+            below.close()
+            engine = JournaledEngine(RocksEngine(folder.database, memory=memory), journal)
         resources.callback(engine.close)
         return Parts(folder, label, device, engine, mark, resources.pop_all())
+
+
+def _open_journal(
+    folder: Folder,
+    label: Label,
+    resources: ExitStack,
+    wrap: Callable[[BlockDevice], BlockDevice],
+    *,
+    read_only: bool,
+) -> Journal:
+    wanted = journal_size(label.size)
+    device = wrap(FileBlockDevice(folder.journal, read_only=read_only, at_once=wanted))
+    resources.callback(device.close)
+    if device.size != wanted:
+        raise InputOutput(f"{folder.journal} has {device.size} bytes, and was made with {wanted}")
+    return Journal(device, label.store)
+
+
+def _last_group(engine: Engine, journal: Journal) -> int:
+    """The number of the last group that the engine has, or gets from the journal."""
+    return max(last_group(engine), *[last_group_of(batch) for batch in batches(engine, journal)], 0)
+
+
+def _looked_at(engine: Engine, journal: Journal, *, damaged: bool) -> Engine:
+    """An engine that is open for reading, with what the journal has for it."""
+    over = OverlaidEngine(engine)
+    try:
+        for batch in batches(engine, journal):
+            over.write(batch)
+    except InputOutput:
+        if not damaged:
+            engine.close()
+            raise
+    return over
 
 
 def _check_words(folder: Folder) -> None:

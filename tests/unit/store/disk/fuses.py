@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from spirula.store.disk.journal import Journal
+from spirula.store.disk.journaled import JournaledEngine
 from spirula.store.disk.mark import CommitMark
 
 
@@ -47,16 +49,24 @@ class _Fused:
 
 
 class FusedMedium:
-    """A `MemoryMedium` behind a fuse."""
+    """A `MemoryMedium` behind a fuse, perhaps with a journal on a device of its own."""
 
-    def __init__(self, medium, rng):
-        self.medium, self.rng = medium, rng
+    def __init__(self, medium, rng, journal=None):
+        self.medium, self.rng, self.journal = medium, rng, journal
         self.fuse = Fuse(rng)
 
     def open(self, memory, *, read_only=False):
         opened = self.medium.open(memory, read_only=read_only)
         opened.device = _Fused(opened.device, self.fuse, ["write", "sync", "discard"])
         opened.engine = _Fused(opened.engine, self.fuse, ["write", "sync"])
+        if self.journal is not None:
+            try:
+                device = _Fused(self.journal, self.fuse, ["write", "sync"])
+                journal = Journal(device, opened.label.store)
+                opened.engine = JournaledEngine(opened.engine, journal)
+            except PowerCut:
+                opened.close()
+                raise
         opened.mark = CommitMark(opened.device, opened.label.store)
         return opened
 
@@ -65,4 +75,5 @@ class FusedMedium:
 
     def after_crash(self):
         left = self.medium.after_crash(self.rng, lambda unsynced: self.rng.randint(0, unsynced))
-        return FusedMedium(left, self.rng)
+        journal = None if self.journal is None else self.journal.after_crash(self.rng)
+        return FusedMedium(left, self.rng, journal)

@@ -1,9 +1,9 @@
 """Power cuts for a real store: what its process wrote and had not synced when it was killed.
 
-`WatchedMedium` notes beside the store what was in each piece of the block file that is written
-until it is synced, and what was in the engine's logs at each sync. `cut_power` makes of it, once
-the process is gone, what a disk may have had: each sector old, new or torn. The engine's tables
-and manifest it leaves alone: those RocksDB syncs before it goes on.
+`WatchedMedium` notes beside the store what was in each piece of the block file and of the journal
+that is written until it is synced, and what was in the engine's logs at each sync. `cut_power`
+makes of it, once the process is gone, what a disk may have had: each sector old, new or torn. The
+engine's tables and manifest it leaves alone: those RocksDB syncs before it goes on.
 """
 
 from __future__ import annotations
@@ -22,13 +22,20 @@ class WatchedMedium(FolderMedium):
     """A folder, and notes in another one."""
 
     def __init__(self, path, notes):
-        super().__init__(path, wrap_device=lambda device: WatchedDevice(device, notes))
+        super().__init__(
+            path,
+            wrap_device=lambda device: WatchedDevice(device, notes / "block"),
+            wrap_journal=lambda device: WatchedDevice(device, notes / "journal"),
+        )
         self.path, self.notes = path, notes
 
     def open(self, memory, *, read_only=False):
         self.notes.mkdir(exist_ok=True)
         opened = super().open(memory, read_only=read_only)
-        opened.engine = WatchedEngine(opened.engine, self.path, self.notes)
+        # What it got from the journal it has synced by now, and nothing was written since.
+        note_logs(self.path, self.notes)
+        below = opened.engine._engine
+        opened.engine._engine = WatchedEngine(below, self.path, self.notes)
         return opened
 
 
@@ -37,7 +44,7 @@ class WatchedDevice:
 
     def __init__(self, inner, notes):
         self._inner = inner
-        self._journal = os.open(notes / "journal", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        self._journal = os.open(notes, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 
     def __getattr__(self, name):
         return getattr(self._inner, name)
@@ -104,7 +111,9 @@ def cut_power(path, notes, rng):
     """Let some of what was not synced be lost; can be killed, and is then done again."""
     if not notes.exists():
         return
-    cut_block(path / "block", notes / "journal", rng)
+    for name in ("block", "journal"):
+        if (notes / name).exists():
+            cut_block(path / name, notes / name, rng)
     before = noted_logs(notes)
     for log in (path / "db").glob("*.log"):
         now = log.read_bytes()
@@ -113,7 +122,9 @@ def cut_power(path, notes, rng):
         left.write_bytes(b"".join(left_of(rng, was, now)))
         left.rename(log)
     note_logs(path, notes)
-    os.truncate(notes / "journal", 0)
+    for name in ("block", "journal"):
+        if (notes / name).exists():
+            os.truncate(notes / name, 0)
 
 
 def cut_block(block, journal, rng):

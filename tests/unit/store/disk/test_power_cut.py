@@ -13,7 +13,9 @@ import pytest
 
 from spirula.errors import NoSpace
 from spirula.store.disk.fsck import fsck
+from spirula.store.disk.journal import SMALLEST_JOURNAL
 from spirula.store.disk.medium import MemoryMedium
+from spirula.store.disk.memory_block import MemoryBlockDevice
 from spirula.store.disk.state import Options
 from spirula.store.disk.store import DiskObjectStore
 from tests.unit.store.conformance import META, PG, History, Model, obj, txn
@@ -36,9 +38,10 @@ def copy_of(model):
 class World:
     """A store, and the content after each transaction that it may have."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, *, journaled):
         self.rng = random.Random(seed)
-        self.medium = FusedMedium(MemoryMedium(SIZE), self.rng)
+        journal = MemoryBlockDevice(SMALLEST_JOURNAL) if journaled else None
+        self.medium = FusedMedium(MemoryMedium(SIZE), self.rng, journal)
         self.history = History(self.rng)
         self.states = {0: copy_of(self.history.model)}
         self.committed = self.number = 0
@@ -136,8 +139,8 @@ class World:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_a_power_cut_at_any_operation(seed, scale):
-    world = World(seed)
-    for _ in range(16 * scale):
+    world = World(seed, journaled=seed % 2 == 0)
+    for _ in range(24 * scale):
         world.medium.fuse.left = world.rng.randrange(1, world.rng.choice([10, 60, 200]))
         world.live()
         if world.rng.random() < 0.3:

@@ -143,8 +143,8 @@ def test_after_a_crash_nothing_is_changed(folder):
 
 
 def test_what_is_left_of_a_store_that_lost_its_log(folder):
-    """The engine's log is damaged: a mount refuses, and to look is possible."""
-    for log in (folder / "db").glob("*.log"):
+    """The engine's log and the journal are damaged: a mount refuses, and to look is possible."""
+    for log in [folder / "journal", *(folder / "db").glob("*.log")]:
         raw = bytearray(log.read_bytes())
         if any(raw):
             at = raw.rindex(b"value")
