@@ -14,13 +14,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spirula.maps.state import OSDMapFlag
-from spirula.osd.pg import backfill, transfer, unfound
+from spirula.osd.ops.context import LockKind
+from spirula.osd.pg import backfill, locks, transfer, unfound
 from spirula.types.hobject import NOSNAP
 from spirula.types.pg import PGShard, PGState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from spirula.osd.ops.context import ObjectContext
     from spirula.osd.pg.state import PG
     from spirula.types.base import EVersion
     from spirula.types.hobject import HObject
@@ -42,6 +44,10 @@ class Recovery:
     moving: dict[HObject, Callable[[], None] | None] = field(default_factory=dict)
     """With what follows when all have the object (None: the log's recovery goes on)."""
     todo: deque[HObject] = field(default_factory=deque)
+    locked: dict[HObject, ObjectContext] = field(default_factory=dict)
+    """Objects on their way to replicas, which are not written meanwhile."""
+    blocked: set[HObject] = field(default_factory=set)
+    """Objects whose turn came while they were written: tried again when that is done."""
     unfound: set[HObject] = field(default_factory=set)
     bad: dict[HObject, set[PGShard]] = field(default_factory=dict)
     might_have: set[PGShard] = field(default_factory=set)
@@ -57,6 +63,8 @@ class Recovery:
         self.pushes.clear()
         self.moving.clear()
         self.todo.clear()
+        self.locked.clear()
+        self.blocked.clear()
         self.unfound.clear()
         self.bad.clear()
         self.might_have.clear()
@@ -88,7 +96,9 @@ def run(pg: PG, most: int) -> None:
     if pg.osdmap.flags & OSDMapFlag.NORECOVER:
         return  # `on_map` asks again
     started = 0
-    todo = pg.recovery.todo
+    todo, blocked = pg.recovery.todo, pg.recovery.blocked
+    todo.extendleft(blocked)
+    blocked.clear()
     if not todo and not pg.recovery.moving:
         _plan(pg)
     while todo and started < most:
@@ -155,11 +165,33 @@ def _recover(pg: PG, hoid: HObject) -> int:
         _begin(pg, hoid)
         transfer.delete_here(pg, hoid)
         return 1
-    if not any(hoid in pg.peering.peer_missing[each].missing for each in pg.replicas):
+    lacks = [pg.peering.peer_missing[each].missing.get(hoid) for each in pg.replicas]
+    if not any(lacks):
+        return 0
+    if not all(each is None or each.is_delete for each in lacks) and not _lock(pg, hoid):
+        recovery.blocked.add(hoid)
         return 0
     _begin(pg, hoid)
     _push_everywhere(pg, hoid)
     return 1
+
+
+def _lock(pg: PG, hoid: HObject) -> bool:
+    """Keeps an object as it is while it is sent; False if a write is under way."""
+    obc = pg.objects.get(hoid, can_create=False)
+    if obc is None:
+        return True  # where it should be it is not: `transfer.push` finds that out
+    if not locks.try_lock(obc.lock, LockKind.READ, None):
+        obc.lock.recovery_read_marker = True
+        return False
+    pg.recovery.locked[hoid] = obc
+    return True
+
+
+def _unlock(pg: PG, hoid: HObject) -> None:
+    obc = pg.recovery.locked.pop(hoid, None)
+    if obc is not None:
+        pg.unlock(obc)
 
 
 def _begin(pg: PG, hoid: HObject) -> None:
@@ -183,10 +215,14 @@ def _push_everywhere(pg: PG, hoid: HObject) -> None:
 
 def on_here(pg: PG, hoid: HObject) -> None:
     """An object has arrived at the primary: now the replicas can have it."""
-    pg.recovery.pulls.pop(hoid, None)
+    pulled = pg.recovery.pulls.pop(hoid, None)
     pg.recovery.unfound.discard(hoid)
     pg.objects.forget(hoid)
     got(pg, hoid)
+    if pulled is not None and pulled.subsets is not None:
+        pulled.subsets.release(pg)
+    if any(hoid in pg.peering.peer_missing[each].missing for each in pg.replicas):
+        _lock(pg, hoid)
     pg.stats_changed = True
     readable = pg.waiting.for_object.pop(hoid, None)
     _push_everywhere(pg, hoid)
@@ -197,8 +233,11 @@ def on_here(pg: PG, hoid: HObject) -> None:
 def on_there(pg: PG, hoid: HObject, shard: PGShard) -> None:
     """An object has arrived at a replica."""
     pushes = pg.recovery.pushes.get(hoid)
-    if pushes is None or pushes.pop(shard, None) is None:
+    pushed = pushes.pop(shard, None) if pushes is not None else None
+    if pushes is None or pushed is None:
         return
+    if pushed.subsets is not None:
+        pushed.subsets.release(pg)
     lacks = pg.peering.peer_missing.get(shard)
     if lacks is not None:
         lacks.missing.pop(hoid, None)
@@ -214,6 +253,7 @@ def on_there(pg: PG, hoid: HObject, shard: PGShard) -> None:
 def on_everywhere(pg: PG, hoid: HObject) -> None:
     """All have the object: those who wait for it go on."""
     then = pg.recovery.moving.pop(hoid, None)
+    _unlock(pg, hoid)
     if hoid in pg.backfill.in_flight:
         backfill.on_everywhere(pg, hoid)
     pg.shared.recoveries.finished(pg)
@@ -231,8 +271,11 @@ def on_everywhere(pg: PG, hoid: HObject) -> None:
 def on_bad(pg: PG, hoid: HObject, shard: PGShard) -> None:
     """An OSD cannot give an object that it should have: it counts as lacking it."""
     recovery = pg.recovery
-    recovery.pulls.pop(hoid, None)
-    recovery.pushes.pop(hoid, None)
+    pulled, pushed = recovery.pulls.pop(hoid, None), recovery.pushes.pop(hoid, {})
+    for each in (pulled, *pushed.values()):
+        if each is not None and each.subsets is not None:
+            each.subsets.release(pg)
+    _unlock(pg, hoid)
     if hoid in recovery.moving:
         del recovery.moving[hoid]
         pg.shared.recoveries.finished(pg)
@@ -249,7 +292,7 @@ def on_bad(pg: PG, hoid: HObject, shard: PGShard) -> None:
 def _look_whether_done(pg: PG) -> None:
     """Nothing more can be started now: that is the end, if nothing is on its way."""
     recovery = pg.recovery
-    if recovery.moving or recovery.ops_active:
+    if recovery.moving or recovery.ops_active or recovery.blocked:
         return
     if is_needed(pg):
         if recovery.unfound:
@@ -298,7 +341,8 @@ def _complete_to(pg: PG) -> EVersion:
         needs.clear()
         return pg.info.last_update
     while True:
-        if not needs:
+        if len(needs) < len(missing):
+            needs.clear()
             needs.extend((item.need, hoid) for hoid, item in missing.items())
             needs.sort(key=lambda each: each[0], reverse=True)
         need, hoid = needs[-1]

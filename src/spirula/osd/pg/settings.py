@@ -45,6 +45,8 @@ class Settings:
     osd_debug_skip_full_check_in_recovery: bool = False
     osd_recovery_max_chunk: int = 8 << 20
     osd_recovery_max_omap_entries_per_chunk: int = 8096
+    osd_recover_clone_overlap: bool = True
+    osd_recover_clone_overlap_limit: int = 10
     osd_pg_stat_report_interval_max: int = 500
     osd_max_scrubs: int = 1
     osd_scrub_during_recovery: bool = False

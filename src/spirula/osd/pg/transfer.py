@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from spirula.errors import CephError, NotFound
+from spirula.errors import CephError, NotFound, WireError
 from spirula.messages.base import Message
 from spirula.messages.osd_recovery import (
     MOSDPGPull,
@@ -21,8 +21,9 @@ from spirula.messages.osd_recovery import (
     MOSDPGRecoveryDelete,
     MOSDPGRecoveryDeleteReply,
 )
-from spirula.osd.ops.context import INFO_ATTR, SNAPSET_ATTR
-from spirula.osd.pg import meta, recovery
+from spirula.osd.ops.context import INFO_ATTR
+from spirula.osd.pg import meta, recovery, subsets
+from spirula.osd.pg.subsets import Receiver, Subsets
 from spirula.store import snap_mapper
 from spirula.store.objectstore import readv
 from spirula.types.base import EVersion
@@ -56,6 +57,7 @@ class Pull:
     source: PGShard
     info: ObjectRecoveryInfo
     progress: ObjectRecoveryProgress
+    subsets: Subsets | None = None
 
 
 @dataclass(slots=True)
@@ -64,18 +66,27 @@ class Push:
 
     info: ObjectRecoveryInfo
     progress: ObjectRecoveryProgress
+    subsets: Subsets | None = None
 
 
 # --------------------------------------------------------------------------------- from the primary
 
 
 def pull(pg: PG, hoid: HObject, item: PGMissingItem, sources: list[PGShard]) -> None:
-    """The primary asks for an object that it lacks: all of it."""
-    source = sources[0]
+    """The primary asks for an object that it lacks: what changed of it since the version here."""
+    source = sources[int.from_bytes(pg.services.random(2), "little") % len(sources)]
     info = ObjectRecoveryInfo(soid=hoid, version=item.need, size=ALL)
-    info.copy_subset = IntervalSet([(0, ALL)])
-    progress = ObjectRecoveryProgress()
-    pg.recovery.pulls[hoid] = Pull(source, info, progress)
+    found: Subsets | None = None
+    if hoid.is_snap:
+        info.ss = SnapSet.decode(pg.objects.snapset_context(hoid).snapset.encode())
+        found = subsets.of_clone(pg, hoid, info.ss, Receiver(pg.missing, pg.info.last_backfill))
+        info.copy_subset, info.clone_subset = found.data, found.clones
+        info.size = info.ss.clone_size.get(hoid.snap, ALL)
+    else:
+        info.copy_subset = item.clean_regions.dirty_regions()
+    info.object_exist = not item.clean_regions.new_object
+    progress = ObjectRecoveryProgress(omap_complete=item.clean_regions.clean_omap)
+    pg.recovery.pulls[hoid] = Pull(source, info, progress, found)
     _send_pull(pg, source, PullOp(hoid, info, progress))
 
 
@@ -95,24 +106,38 @@ def _send_pull(pg: PG, source: PGShard, op: PullOp) -> None:
 
 def push(pg: PG, hoid: HObject, item: PGMissingItem, target: PGShard) -> bool:
     """The primary sends a replica an object that it lacks; False if it cannot be read here."""
-    del item
     gh = GHObject(hoid, NO_GEN, pg.pgid.shard)
     try:
         attrs = pg.store.getattrs(pg.coll, gh)
         oi = ObjectInfo.decode(attrs[INFO_ATTR])
         info = ObjectRecoveryInfo(soid=hoid, version=oi.version, size=oi.size, oi=oi)
-        if SNAPSET_ATTR in attrs:
-            info.ss = SnapSet.decode(attrs[SNAPSET_ATTR])
-        if oi.size:
-            info.copy_subset = IntervalSet([(0, oi.size)])
-        op = build_push(pg, info, ObjectRecoveryProgress())
-    except (CephError, KeyError) as error:
+        info.object_exist = not item.clean_regions.new_object
+        found = _subsets(pg, info, item, target)
+        info.copy_subset, info.clone_subset = found.data, found.clones
+        progress = ObjectRecoveryProgress(omap_complete=item.clean_regions.clean_omap)
+        op = build_push(pg, info, progress)
+    except (CephError, WireError, KeyError) as error:
         pg.services.clog(LogLevel.ERROR, f"{pg.pgid} cannot push {hoid}: {error}")
         recovery.on_bad(pg, hoid, pg.whoami)
         return False
-    pg.recovery.pushes.setdefault(hoid, {})[target] = Push(info, op.after_progress)
+    pg.recovery.pushes.setdefault(hoid, {})[target] = Push(info, op.after_progress, found)
     _send_push(pg, target, op)
     return True
+
+
+def _subsets(pg: PG, info: ObjectRecoveryInfo, item: PGMissingItem, target: PGShard) -> Subsets:
+    """What a replica has to be sent of an object."""
+    hoid, head = info.soid, info.soid.head()
+    if hoid.is_snap and head in pg.missing.missing:
+        return Subsets(subsets.whole(info.size))  # its clones are known by the head
+    peering = pg.peering
+    receiver = Receiver(peering.peer_missing[target], peering.peer_info[target].last_backfill)
+    snapset = pg.objects.snapset_context(hoid).snapset
+    if hoid.is_snap:
+        info.ss = SnapSet.decode(snapset.encode())  # it may change before the last part is sent
+        return subsets.of_clone(pg, hoid, snapset, receiver)
+    dirty = item.clean_regions.dirty_regions()
+    return subsets.of_head(pg, hoid, snapset, info.size, dirty, receiver)
 
 
 def _send_push(pg: PG, target: PGShard, op: PushOp) -> None:
@@ -400,6 +425,8 @@ def store_push(pg: PG, op: PushOp, transaction: Transaction) -> bool:
         transaction.setattrs(cid, target, op.attrset)
     if not complete:
         return False
+    if pg.backfill.room.primary_bytes:
+        pg.backfill.room.note_stored(pg, stored_size(pg, info.soid), info.size)
     if target is not gh:
         if pg.store.exists(cid, gh):
             transaction.remove(cid, gh)
@@ -425,8 +452,6 @@ def _keep_clean_parts(
     size = min(info.size, pg.store.stat(pg.coll, old).size)
     if size:
         kept = IntervalSet([(0, size)]) - info.copy_subset
-    if pg.backfill.room.primary_bytes:
-        pg.backfill.room.note_stored(pg, stored_size(pg, info.soid), info.size)
         for start, length in kept:
             transaction.clone_range(pg.coll, old, target, start, length, start)
 
@@ -436,6 +461,14 @@ def _temporary(pg: PG, info: ObjectRecoveryInfo) -> GHObject:
     hoid, since = info.soid, pg.info.history.same_interval_since
     name = f"temp_recovering_{pg.pgid}_{info.version}_{since}_{snap_name(hoid.snap)}"
     return GHObject(hoid.temp(name), NO_GEN, pg.pgid.shard)
+
+
+def stored_size(pg: PG, hoid: HObject) -> int:
+    """How large an object is here, 0 if it is not."""
+    try:
+        return pg.store.stat(pg.coll, GHObject(hoid, NO_GEN, pg.pgid.shard)).size
+    except NotFound:
+        return 0
 
 
 def queue(pg: PG, transaction: Transaction, then: object) -> None:
@@ -454,11 +487,3 @@ def queue(pg: PG, transaction: Transaction, then: object) -> None:
 
 def nothing_follows() -> None:
     """Nobody waits for it."""
-def stored_size(pg: PG, hoid: HObject) -> int:
-    """How large an object is here, 0 if it is not."""
-    try:
-        return pg.store.stat(pg.coll, GHObject(hoid, NO_GEN, pg.pgid.shard)).size
-    except NotFound:
-        return 0
-
-

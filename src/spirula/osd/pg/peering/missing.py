@@ -43,14 +43,18 @@ def note_entry(missing: PGMissing, entry: PGLogEntry) -> bool:
         missing.missing.pop(soid, None)
         return True
     known = missing.missing.get(soid)
-    regions = ObjectCleanRegions.decode(entry.clean_regions.encode())
+    regions = ObjectCleanRegions.all_dirty()
     if entry.prior_version == NOTHING or entry.op == LogOp.CLONE:
         item = PGMissingItem(entry.version, NOTHING, entry.is_delete, regions)
         missing.missing[soid] = item
-    elif known is not None:
+        return False
+    if entry.op != LogOp.LOST_REVERT:
+        regions = ObjectCleanRegions.decode(entry.clean_regions.encode())
+    if known is not None:
         known.need = entry.version
         known.is_delete = entry.is_delete
         known.clean_regions.merge(regions)
+        known.clean_regions.new_object |= regions.new_object
     else:
         missing.missing[soid] = PGMissingItem(
             entry.version, entry.prior_version, entry.is_delete, regions
