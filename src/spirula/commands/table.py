@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
-from typing import Any
+from typing import Any, TypeVar
 
 from spirula.commands.arguments import Argument
 from spirula.commands.reply import Reply
@@ -41,8 +41,11 @@ class CommandFlag(IntFlag):
     TELL = NOFORWARD | HIDDEN
 
 
-Handler = Callable[..., Reply | None]
-"""Called with the service, the request and the arguments by name. None: it answers by itself."""
+Handler = Callable[..., Any]
+"""Called with the service, the request and the arguments by name. Gives a Reply, or None where it
+answers by itself; a manager's may be a coroutine.
+"""
+H = TypeVar("H", bound=Handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ class Commands:
         flags: int = 0,
         writes: bool | None = None,
         **arguments: Argument,
-    ) -> Callable[[Handler], Handler]:
+    ) -> Callable[[H], H]:
         """Declares the function below as the handler of `prefix`.
 
         `writes` is whether `perm` has a `w`, unless said otherwise; a command with the flag
@@ -126,7 +129,7 @@ class Commands:
         decided = ("w" in perm and not local) if writes is None else writes
         named = tuple((name.rstrip("_"), argument) for name, argument in arguments.items())
 
-        def declare(handler: Handler) -> Handler:
+        def declare(handler: H) -> H:
             self.listed.append(
                 Command(prefix, named, help, module or self.module, perm, flags, decided, handler)
             )

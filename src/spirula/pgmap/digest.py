@@ -35,11 +35,11 @@ def make_digest(pgmap: PGMap, osdmap: OSDMap) -> PGMapDigest:
         num_pg_by_pool=dict(sorted(pgmap.num_pg_by_pool.items())),
         osd_last_seq=_last_seqs(pgmap),
         per_pool_sum_delta={
-            pool: (_pool_stat(rate), UTime.at(rate.seconds))
-            for pool, rate in pgmap.pool_rate.items()
+            pool: (_pool_stat(rate), UTime.at(rate.stamp)) for pool, rate in pgmap.pool_rate.items()
         },
+        # By its name one would not think so, but it holds the seconds.
         per_pool_sum_deltas_stamps={
-            pool: UTime.at(rate.stamp) for pool, rate in pgmap.pool_rate.items()
+            pool: UTime.at(rate.seconds) for pool, rate in pgmap.pool_rate.items()
         },
         pg_sum_delta=_pool_stat(pgmap.rate),
         stamp_delta=UTime.at(pgmap.rate.seconds),

@@ -1,17 +1,16 @@
 """PGs, objects and their traffic in a few lines: the `data` and `io` parts of `ceph status`.
 
-Called by `mon.commands.status`. Texts and numbers: upstream `src/mon/PGMap.cc`
-(PGMapDigest::print_summary).
+Called by monitors (`ceph status`) and managers (`pg stat`). Texts and numbers: upstream
+`src/mon/PGMap.cc` (PGMapDigest::print_summary, print_oneline_summary).
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 
+from spirula.pgmap.traffic import Traffic, trouble_numbers, trouble_texts
 from spirula.printing import Items, as_f32, count_text, size_text
 from spirula.types.pg import pg_state_text
-from spirula.types.pg_stats import ObjectStatSum
 from spirula.types.pgmap import PGMapDigest
 
 _INDENT = " " * 13
@@ -51,14 +50,11 @@ def document(digest: PGMapDigest) -> dict[str, object]:
         shown["unknown_pgs_ratio"] = _share(digest.num_pg_unknown, digest.num_pg)
     if _inactive(digest) > 0:
         shown["inactive_pgs_ratio"] = _share(_inactive(digest), digest.num_pg)
-    for name, part, whole in _troubled(total):
-        shown[f"{name}_objects"] = part
-        shown[f"{name}_total"] = whole
-        shown[f"{name}_ratio"] = part / whole * 100.0 / 100.0
-    delta = _delta(digest)
-    shown.update(_recovery_rates(digest, delta))
-    shown.update(_client_rates(digest, delta))
-    shown.update((name, value) for name, value, _ in _cache_rates(digest, delta))
+    shown |= trouble_numbers(total)
+    traffic = traffic_of(digest)
+    shown.update(traffic.recovery())
+    shown.update(traffic.clients())
+    shown.update((name, value) for name, value, _ in traffic.cache())
     return shown
 
 
@@ -72,16 +68,13 @@ def plain(digest: PGMapDigest) -> str:
         f"    usage:   {size_text(space.used_raw)} used, {free}",
     ]
     pgs = [*_shares(digest)]
-    pgs += [
-        f"{part}/{whole} objects {name} ({part / whole * 100.0:.3f}%)"
-        for name, part, whole in _troubled(total)
-    ]
+    pgs += trouble_texts(total)
     by_count = _by_count(digest)
     width = max((len(str(count)) for count, _ in by_count), default=1)
     pgs += [f"{count:<{width}} {pg_state_text(state)}" for count, state in by_count]
     text = "\n".join(lines) + "\n    pgs:     " + f"\n{_INDENT}".join(pgs)
     text += "\n" if pgs else ""
-    traffic = _traffic(digest)
+    traffic = _lines(traffic_of(digest))
     if traffic:
         text += "\n \n  io:\n" + "".join(f"    {kind} {rates}\n" for kind, rates in traffic)
     return text
@@ -93,102 +86,65 @@ def _shares(digest: PGMapDigest) -> Iterator[str]:
             yield f"{_share(count, digest.num_pg) * 100.0:.3f}% pgs {what}"
 
 
-def _troubled(total: ObjectStatSum) -> list[tuple[str, int, int]]:
-    """What is wrong with objects, how many are concerned, and of how many."""
-    copies = total.num_object_copies
-    return [
-        (name, part, whole)
-        for name, part, whole in (
-            ("degraded", total.num_objects_degraded, copies),
-            ("misplaced", total.num_objects_misplaced, copies),
-            ("unfound", total.num_objects_unfound, total.num_objects),
-        )
-        if part and whole > 0
-    ]
+def traffic_of(digest: PGMapDigest) -> Traffic:
+    """What goes on in all pools together."""
+    return Traffic.of(digest.pg_sum_delta.stats.sum, float(digest.stamp_delta))
 
 
-def _delta(digest: PGMapDigest) -> ObjectStatSum:
-    """What has changed of late; what went backwards did not happen."""
-    delta = copy.copy(digest.pg_sum_delta.stats.sum)
-    delta.floor(0)
-    return delta
-
-
-def _rate(digest: PGMapDigest, value: int) -> int:
-    seconds = float(digest.stamp_delta)
-    return int(value / seconds) if seconds else 0
-
-
-def _recovery_rates(digest: PGMapDigest, delta: ObjectStatSum) -> dict[str, int]:
-    done = (
-        ("objects", delta.num_objects_recovered),
-        ("bytes", delta.num_bytes_recovered),
-        ("keys", delta.num_keys_recovered),
-    )
-    if not any(value for _, value in done):
-        return {}
-    rates = {f"recovering_{what}_per_sec": _rate(digest, value) for what, value in done}
-    return rates | {f"num_{what}_recovered": value for what, value in done}
-
-
-def _client_rates(digest: PGMapDigest, delta: ObjectStatSum) -> dict[str, int]:
-    if not (delta.num_rd or delta.num_wr):
-        return {}
-    rates = {}
-    if delta.num_rd:
-        rates["read_bytes_sec"] = _rate(digest, delta.num_rd_kb << 10)
-    if delta.num_wr:
-        rates["write_bytes_sec"] = _rate(digest, delta.num_wr_kb << 10)
-    rates["read_op_per_sec"] = _rate(digest, delta.num_rd)
-    rates["write_op_per_sec"] = _rate(digest, delta.num_wr)
-    return rates
-
-
-def _cache_rates(digest: PGMapDigest, delta: ObjectStatSum) -> list[tuple[str, int, str]]:
-    """Name, number and text of what cache tiers do."""
-    found: list[tuple[str, int, str]] = []
-    if delta.num_flush:
-        rate = _rate(digest, delta.num_flush_kb << 10)
-        found.append(("flush_bytes_sec", rate, f"{size_text(rate)}/s flush"))
-    if delta.num_evict:
-        rate = _rate(digest, delta.num_evict_kb << 10)
-        found.append(("evict_bytes_sec", rate, f"{size_text(rate)}/s evict"))
-    if delta.num_promote:
-        rate = _rate(digest, delta.num_promote)
-        found.append(("promote_op_per_sec", rate, f"{count_text(rate)} op/s promote"))
-    for name, count, what in (
-        ("num_flush_mode_low", delta.num_flush_mode_low, "PGs flushing"),
-        ("num_flush_mode_high", delta.num_flush_mode_high, "PGs flushing (high)"),
-        ("num_evict_mode_some", delta.num_evict_mode_some, "PGs evicting"),
-        ("num_evict_mode_full", delta.num_evict_mode_full, "PGs evicting (full)"),
-    ):
-        if count:
-            found.append((name, count, f"{count_text(count)} {what}"))
-    return found
-
-
-def _traffic(digest: PGMapDigest) -> list[tuple[str, str]]:
+def _lines(traffic: Traffic) -> list[tuple[str, str]]:
     """Who causes it, and how much it is, in print."""
-    lines = []
-    delta = _delta(digest)
-    client = _client_rates(digest, delta)
-    if client:
-        parts = []
-        if "read_bytes_sec" in client:
-            parts.append(f"{size_text(client['read_bytes_sec'])}/s rd")
-        if "write_bytes_sec" in client:
-            parts.append(f"{size_text(client['write_bytes_sec'])}/s wr")
-        parts.append(f"{count_text(client['read_op_per_sec'])} op/s rd")
-        parts.append(f"{count_text(client['write_op_per_sec'])} op/s wr")
-        lines.append(("client:  ", ", ".join(parts)))
-    recovery = _recovery_rates(digest, delta)
-    if recovery:
-        parts = [f"{size_text(recovery['recovering_bytes_per_sec'])}/s"]
-        if recovery["num_keys_recovered"]:
-            parts.append(f"{count_text(recovery['recovering_keys_per_sec'])} keys/s")
-        parts.append(f"{count_text(recovery['recovering_objects_per_sec'])} objects/s")
-        lines.append(("recovery:", ", ".join(parts)))
-    cache = _cache_rates(digest, delta)
-    if cache:
-        lines.append(("cache:   ", ", ".join(text for _, _, text in cache)))
-    return lines
+    texts = (
+        ("client:  ", traffic.clients_text()),
+        ("recovery:", traffic.recovery_text()),
+        ("cache:   ", traffic.cache_text()),
+    )
+    return [(who, text) for who, text in texts if text]
+
+
+def one_line(digest: PGMapDigest) -> str:
+    """`pg stat`."""
+    total, space = digest.pg_sum.stats.sum, digest.osd_sum.statfs
+    states = ", ".join(
+        f"{count} {pg_state_text(state)}" for state, count in digest.num_pg_by_state.items()
+    )
+    text = (
+        f"{digest.num_pg} pgs: {states}; {size_text(total.num_bytes)} data,"
+        f" {size_text(space.used)} used,"
+        f" {size_text(space.available)} / {size_text(space.total)} avail"
+    )
+    traffic = traffic_of(digest)
+    clients = traffic.clients()
+    if clients:
+        text += "; "
+        if "read_bytes_sec" in clients:
+            text += f"{size_text(clients['read_bytes_sec'])}/s rd, "
+        if "write_bytes_sec" in clients:
+            text += f"{size_text(clients['write_bytes_sec'])}/s wr, "
+        text += f"{count_text(traffic.operations())} op/s"
+    text += "".join(f"; {trouble}" for trouble in trouble_texts(total))
+    recovery = traffic.recovery_text()
+    return f"{text}; {recovery} recovering" if recovery else text
+
+
+def one_line_document(digest: PGMapDigest) -> dict[str, object]:
+    """`pg stat` in other formats."""
+    total, space = digest.pg_sum.stats.sum, digest.osd_sum.statfs
+    states = [
+        {"name": pg_state_text(state), "num": count}
+        for state, count in digest.num_pg_by_state.items()
+    ]
+    shown: dict[str, object] = {
+        "num_pg_by_state": Items("state", states),
+        "num_pgs": digest.num_pg,
+        "num_bytes": total.num_bytes,
+        "total_bytes": space.total,
+        "total_avail_bytes": space.available,
+        "total_used_bytes": space.used,
+        "total_used_raw_bytes": space.used_raw,
+    }
+    traffic = traffic_of(digest)
+    clients = traffic.clients()
+    if clients:
+        shown |= {name: clients[name] for name in clients if name.endswith("bytes_sec")}
+        shown["io_sec"] = traffic.operations()
+    return shown | trouble_numbers(total) | traffic.recovery()

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from spirula.commands.table import Commands
+from spirula.mgr.commands import osds, pgs, pools
 
 
 def all_groups() -> list[Commands]:
     """The commands of all families."""
-    return []
+    return [pgs.COMMANDS, osds.COMMANDS, pools.COMMANDS]
