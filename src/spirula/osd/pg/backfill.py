@@ -24,7 +24,14 @@ from spirula.messages.osd_recovery import (
     ScanOp,
 )
 from spirula.osd.ops.context import LockKind
-from spirula.osd.pg import availability, backfill_scan, backfill_target, locks, transfer
+from spirula.osd.pg import (
+    availability,
+    backfill_scan,
+    backfill_target,
+    locks,
+    recovery,
+    transfer,
+)
 from spirula.osd.pg.backfill_scan import NO_VERSION, Digest, Interval
 from spirula.types.hobject import HMAX, HMIN, HObject
 from spirula.types.log import LogLevel
@@ -263,18 +270,13 @@ def _copy_next(pg: PG, begun: _Begun) -> bool:
         elif theirs.versions[hoid] != version or version == NO_VERSION:
             lacking.append(target)
     obc = _context(pg, hoid)
-    if obc is None:
-        # what it is cannot be told: it has to be repaired before others rely on this copy
-        backfill.running = False
-        pg.post("unfound_backfill")
-        return False
-    counted = _of_object(pg, obc)
+    counted = _of_object(pg, obc) if obc is not None else ObjectStatSum(num_objects=1)
     if lacking:
-        if not locks.try_lock(obc.lock, LockKind.READ, None):
+        if obc is not None and not locks.try_lock(obc.lock, LockKind.READ, None):
             backfill.blocked = hoid
             obc.lock.recovery_read_marker = True
             return False
-        _push(pg, obc, version, lacking)
+        _push(pg, hoid, obc, version, lacking)
         begun.ops += 1
     _pending(backfill, hoid).add(counted)
     backfill.last_started = hoid
@@ -296,19 +298,27 @@ def _context(pg: PG, hoid: HObject) -> ObjectContext | None:
     return None
 
 
-def _push(pg: PG, obc: ObjectContext, version: EVersion, targets: list[PGShard]) -> None:
+def _push(
+    pg: PG,
+    hoid: HObject,
+    obc: ObjectContext | None,
+    version: EVersion,
+    targets: list[PGShard],
+) -> None:
     """Sends an object to those; where it cannot be read, `recovery` gets it from others first."""
-    hoid, recovery = obc.info.soid, pg.recovery
     pg.backfill.in_flight[hoid] = obc
-    recovery.moving[hoid] = None
+    pg.recovery.moving[hoid] = None
     pg.shared.recoveries.started(pg)
     items = {}
     for target in targets:
         item = PGMissingItem(version, NO_VERSION, False, ObjectCleanRegions.all_dirty())
         items[target] = pg.peering.peer_missing[target].missing[hoid] = item
+    if obc is None:
+        recovery.on_bad(pg, hoid, pg.whoami)
+        return
     for target, item in items.items():
         if not transfer.push(pg, hoid, item, target):
-            break
+            break  # and is on its way from elsewhere
 
 
 def on_everywhere(pg: PG, hoid: HObject) -> None:

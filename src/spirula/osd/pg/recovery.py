@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from spirula.maps.state import OSDMapFlag
 from spirula.osd.ops.context import LockKind
 from spirula.osd.pg import backfill, locks, transfer, unfound
+from spirula.osd.pg.peering.missing import NOTHING, need
+from spirula.osd.scrub import repair
 from spirula.types.hobject import NOSNAP
 from spirula.types.pg import PGShard, PGState
 
@@ -240,7 +242,9 @@ def on_there(pg: PG, hoid: HObject, shard: PGShard) -> None:
         pushed.subsets.release(pg)
     lacks = pg.peering.peer_missing.get(shard)
     if lacks is not None:
-        lacks.missing.pop(hoid, None)
+        item = lacks.missing.get(hoid)
+        if item is not None and item.need <= pushed.info.version:
+            del lacks.missing[hoid]  # else it was changed since, of which only the log went there
         if not lacks.missing:
             info = pg.peering.peer_info[shard]
             info.last_complete = info.last_update
@@ -281,12 +285,29 @@ def on_bad(pg: PG, hoid: HObject, shard: PGShard) -> None:
         pg.shared.recoveries.finished(pg)
     backfill.on_bad(pg, hoid)
     recovery.bad.setdefault(hoid, set()).add(shard)
+    repair.note_bad(pg, hoid, shard)
+    if shard == pg.whoami and hoid not in pg.missing.missing:
+        _lose_here(pg, hoid)
     if hoid in pg.missing.missing and not unfound.sources(pg, hoid):
         recovery.unfound.add(hoid)
         pg.stats_changed = True
+        repair.on_unfound(pg, hoid)
     else:
         recovery.todo.append(hoid)
     pg.shared.recoveries.queue(pg)
+
+
+def _lose_here(pg: PG, hoid: HObject) -> None:
+    """What this OSD has of an object cannot be read: another one's copy has to come first."""
+    peers = pg.peering.peer_missing
+    lacks = [peers[each].missing.get(hoid) for each in pg.replicas if each in peers]
+    version = max((item.need for item in lacks if item is not None), default=NOTHING)
+    need(pg.missing, hoid, version, NOTHING)
+    pg.recovery.needs.clear()
+    pg.meta.missing.add(hoid)
+    pg.meta.dirty_info = True
+    pg.objects.forget(hoid)
+    pg.info.last_complete = _complete_to(pg)
 
 
 def _look_whether_done(pg: PG) -> None:

@@ -8,10 +8,12 @@ import pytest
 
 from spirula.messages.osd_peering import MOSDPGRemove
 from spirula.messages.osd_recovery import MOSDPGPush
+from spirula.osd.ops.context import INFO_ATTR
 from spirula.osd.pg import stats
 from spirula.types.hobject import GHObject
 from spirula.types.osd_op import OpCode, OSDOp
 from spirula.types.pg import Coll
+from spirula.types.transaction import Transaction
 from tests.unit.osd.pg.harness import (
     PGID,
     Client,
@@ -270,6 +272,24 @@ def test_who_is_filled_takes_only_the_log_of_writes_that_it_is_not_ready_for(cli
     if filled(cluster, 3) < later and later not in cluster.primary.backfill.in_flight:
         assert not cluster.nodes[3].store.exists(Coll.of(PGID), GHObject(later))
     cluster.settle()
+    check_alike(cluster)
+
+
+@pytest.mark.parametrize("what", ["info", "all"])
+def test_what_the_primary_cannot_read_comes_from_another_copy(client, what):
+    cluster = started()
+    fill(cluster, client)
+    bad, damage = GHObject(object_of("o3")), Transaction()
+    if what == "info":
+        damage.rmattr(Coll.of(PGID), bad, INFO_ATTR)
+    else:
+        damage.remove(Coll.of(PGID), bad)
+        damage.touch(Coll.of(PGID), bad)
+    cluster.nodes[0].store.queue_transactions(Coll.of(PGID), [damage])
+    cluster.primary.objects.forget(object_of("o3"))
+    cluster.new_map(up=[0, 1, 3])
+    cluster.settle()
+    assert cluster.stored(0, "o3") == cluster.stored(3, "o3") == b"3333"
     check_alike(cluster)
 
 
