@@ -99,11 +99,11 @@ def settings(options: dict[str, str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def our_cluster(mons: int = 1, *words: str, osds: int = 0):
-    """A fresh cluster of ours, ended afterwards; without OSDs unless some are asked for."""
+def our_cluster(mons: int = 1, *words: str, osds: int = 0, mgrs: int = 0):
+    """A fresh cluster of ours, ended afterwards; with OSDs and managers if they are asked for."""
     with tempfile.TemporaryDirectory(prefix="spirula-") as folder:
         cluster = OurCluster(Path(folder) / "c", mons)
-        cluster.up("--mons", str(mons), "--osds", str(osds), *words)
+        cluster.up("--mons", str(mons), "--osds", str(osds), "--mgrs", str(mgrs), *words)
         try:
             yield cluster
         finally:

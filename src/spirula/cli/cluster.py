@@ -90,12 +90,7 @@ def status(argv: list[str]) -> int:
 
 
 def _daemon(layout: Layout, daemon: str, pid: int | None) -> dict[str, object]:
-    kind, _, name = daemon.partition(".")
-    found = None
-    if pid:
-        is_mon = kind == "mon"
-        found = ready.mon_status(layout, name) if is_mon else ready.osd_status(layout, int(name))
-    state = found.get("state") if found else None
+    state = ready.state_of(daemon, ready.daemon_status(layout, daemon)) if pid else None
     memory = _resident_kib(pid) if pid else None
     return {
         "name": daemon,

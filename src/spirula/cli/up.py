@@ -1,6 +1,6 @@
 """`spirula up`: makes a cluster in one directory if there is none, and starts what does not run.
 
-spirula up --dir D --mons 3 --osds 3
+spirula up --dir D --mons 3 --osds 3 --mgrs 2
 ceph -c D/ceph.conf -s
 
 The other commands for such clusters are in `cluster`.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def up(argv: list[str]) -> int:
     )
     parser.add_argument("--mons", type=int, metavar="N", help="monitors (default: 1)")
     parser.add_argument("--osds", type=int, metavar="N", help="OSDs (default: 3)")
+    parser.add_argument("--mgrs", type=int, metavar="N", help="managers (default: 1)")
     parser.add_argument(
         "-o",
         "--option",
@@ -57,7 +59,7 @@ def up(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     began = time.monotonic()
     directory = args.dir.absolute()
-    layout = _find_or_create(directory, args.mons, args.osds, _settings(args.option))
+    layout = _find_or_create(directory, args, _settings(args.option))
     running = processes.running(layout)
     started = [daemon for daemon in layout.daemons() if daemon not in running]
     tell = _progress()
@@ -71,7 +73,9 @@ def up(argv: list[str]) -> int:
             if processes.reap(pid):
                 raise InputOutput(f"the store of {daemon} cannot be made: see its log")
         _start(layout, [daemon for daemon in started if daemon.startswith("osd.")])
+        _start(layout, [daemon for daemon in started if daemon.startswith("mgr.")])
         ready.wait_osds(layout, args.timeout, tell)
+        ready.wait_manager(layout, args.timeout, tell)
     except CephError:
         for daemon in started:
             print(f"{daemon}: {ready.last_words(layout, daemon, 1)}", file=sys.stderr)
@@ -85,7 +89,7 @@ def up(argv: list[str]) -> int:
     return 0
 
 
-_OSDS = 3
+_OSDS, _MGRS = 3, 1
 
 
 def _main_of(kind: str) -> processes.Run:
@@ -113,18 +117,27 @@ def _make_stores(layout: Layout) -> dict[str, int]:
     return made
 
 
-def _find_or_create(
-    directory: Path, mons: int | None, osds: int | None, settings: dict[str, str]
-) -> Layout:
+def _find_or_create(directory: Path, args: Namespace, settings: dict[str, str]) -> Layout:
+    mons, osds, mgrs = args.mons, args.osds, args.mgrs
     try:
         layout = Layout.load(directory)
     except NotFound:
-        count = _OSDS if osds is None else osds
-        return create(directory, 1 if mons is None else mons, settings, osds=count)
+        return create(
+            directory,
+            1 if mons is None else mons,
+            settings,
+            osds=_OSDS if osds is None else osds,
+            mgrs=_MGRS if mgrs is None else mgrs,
+        )
     if osds is not None and osds != len(layout.osds):
         raise InvalidArgument(
             f"the cluster in {directory} has {len(layout.osds)} OSDs, not {osds}: "
             "docs/guide/osds.md tells how to add one"
+        )
+    if mgrs is not None and mgrs != len(layout.mgrs):
+        raise InvalidArgument(
+            f"the cluster in {directory} has {len(layout.mgrs)} managers, not {mgrs}: "
+            "docs/guide/managers.md tells how to add one"
         )
     if mons is not None and mons != len(layout.mons):
         raise InvalidArgument(

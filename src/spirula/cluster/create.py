@@ -16,7 +16,7 @@ from pathlib import Path
 
 from spirula.auth.crypto import KeyType, generate_key
 from spirula.auth.keyring import KeyRing
-from spirula.cluster.layout import MAX_MONS, MAX_OSDS, Layout, MonPlace, OSDPlace
+from spirula.cluster.layout import MAX_MGRS, MAX_MONS, MAX_OSDS, Layout, MonPlace, OSDPlace
 from spirula.errors import Exists, InvalidArgument
 from spirula.mon.mkfs import make_store
 from spirula.store.sqlite import SqliteKeyValueStore
@@ -28,6 +28,7 @@ from spirula.types.mon import MonInfo, MonMap
 HOST = "127.0.0.1"
 _OURS = frozenset({"ceph.conf", "keyring", "log", "run", "cluster.json", "cluster.new"})
 _PACIFIC = 16
+_MGR_NAMES = "xyzuv"
 
 
 def free_ports(count: int) -> list[int]:
@@ -43,9 +44,14 @@ def free_ports(count: int) -> list[int]:
 
 
 def create(
-    directory: Path, mons: int, settings: Mapping[str, str] | None = None, *, osds: int = 0
+    directory: Path,
+    mons: int,
+    settings: Mapping[str, str] | None = None,
+    *,
+    osds: int = 0,
+    mgrs: int = 0,
 ) -> Layout:
-    """Make a cluster of that many monitors and OSDs in an empty or new directory.
+    """Make a cluster of that many monitors, OSDs and managers in an empty or new directory.
 
     `settings` go into the configuration's [global]. OSDs have their keys; their stores are made
     when they are started first. Raises Exists if something else is there, InvalidArgument for a
@@ -55,6 +61,8 @@ def create(
         raise InvalidArgument(f"--mons {mons}: from 1 to {MAX_MONS} monitors are possible")
     if not 0 <= osds <= MAX_OSDS:
         raise InvalidArgument(f"--osds {osds}: up to {MAX_OSDS} OSDs are possible")
+    if not 0 <= mgrs <= MAX_MGRS:
+        raise InvalidArgument(f"--mgrs {mgrs}: up to {MAX_MGRS} managers are possible")
     _clear_half_made(directory)
     # Monitors rank by address: with rising ports mon.a has rank 0.
     ports = sorted(free_ports(2 * mons))
@@ -63,20 +71,21 @@ def create(
         MonPlace(name, *ports[2 * number : 2 * number + 2]) for number, name in enumerate(names)
     ]
     stores = [OSDPlace(number, str(uuid.uuid4())) for number in range(osds)]
-    layout = Layout(directory, str(uuid.uuid4()), places, stores)
+    managers = list(_MGR_NAMES[:mgrs])
+    layout = Layout(directory, str(uuid.uuid4()), places, stores, managers)
     for path in (layout.directory, layout.run, layout.log):
         path.mkdir(parents=True, exist_ok=True)
     layout.conf.write_text(configuration(layout, settings or {}))
-    ring = _keys(osds)
+    ring = _keys(osds, managers)
     admin = PrincipalName.parse("client.admin")
     write_private(layout.admin_keyring, KeyRing({admin: ring.keys[admin]}).to_text())
     monmap = make_monmap(layout)
     for place in places:
         make_mon(layout, place.name, monmap, ring)
-    for store in stores:
-        folder = directory / f"osd.{store.number}"
+    for daemon in [*(f"osd.{store.number}" for store in stores), *(f"mgr.{x}" for x in managers)]:
+        folder = directory / daemon
         folder.mkdir(mode=0o700)
-        own = PrincipalName.parse(f"osd.{store.number}")
+        own = PrincipalName.parse(daemon)
         write_private(folder / "keyring", KeyRing({own: ring.keys[own]}).to_text())
     layout.save()
     return layout
@@ -88,7 +97,7 @@ def _clear_half_made(directory: Path) -> None:
     strange = [
         path.name
         for path in directory.iterdir()
-        if path.name not in _OURS and not path.name.startswith(("mon.", "osd."))
+        if path.name not in _OURS and not path.name.startswith(("mon.", "osd.", "mgr."))
     ]
     if strange:
         raise Exists(f"{directory} holds {strange[0]}, which is no part of a cluster")
@@ -100,14 +109,16 @@ def _clear_half_made(directory: Path) -> None:
 
 
 _OSD_CAPS = {"mgr": "allow profile osd", "mon": "allow profile osd", "osd": "allow *"}
+_MGR_CAPS = {"mds": "allow *", "mon": "allow profile mgr", "osd": "allow *"}
 
 
-def _keys(osds: int) -> KeyRing:
+def _keys(osds: int, mgrs: list[str]) -> KeyRing:
     ring = KeyRing()
     for name, caps in (
         ("mon.", {"mon": "allow *"}),
         ("client.admin", dict.fromkeys(("mds", "mgr", "mon", "osd"), "allow *")),
         *((f"osd.{number}", _OSD_CAPS) for number in range(osds)),
+        *((f"mgr.{name}", _MGR_CAPS) for name in mgrs),
     ):
         principal = PrincipalName.parse(name)
         ring.add(principal, generate_key(KeyType.AES, time.time(), os.urandom))
@@ -202,6 +213,16 @@ def configuration(layout: Layout, settings: Mapping[str, str]) -> str:
             "[osd]",
             f"osd data = {layout.directory}/osd.$id",
             "keyring = $osd_data/keyring",
+            f"pid file = {layout.run}/$name.pid",
+            f"admin socket = {layout.run}/$name.asok",
+            f"log file = {layout.log}/$name.log",
+        ]
+    if layout.mgrs:
+        lines += [
+            "",
+            "[mgr]",
+            f"mgr data = {layout.directory}/mgr.$id",
+            "keyring = $mgr_data/keyring",
             f"pid file = {layout.run}/$name.pid",
             f"admin socket = {layout.run}/$name.asok",
             f"log file = {layout.log}/$name.log",

@@ -5,6 +5,7 @@ D/keyring              key of client.admin
 D/cluster.json         what was asked for: daemons and their ports
 D/mon.a/               a monitor's data (`store.db`, its own keyring)
 D/osd.0/               an OSD's data (its store, its own keyring)
+D/mgr.x/               a manager's data (its own keyring)
 D/run/mon.a.pid        the process, while it runs
 D/run/mon.a.asok       its admin socket
 D/log/mon.a.log        its log; D/log/ceph.log is the cluster's
@@ -20,6 +21,8 @@ from spirula.errors import InvalidArgument, NotFound
 
 MAX_MONS = 15
 """Monitors of one cluster on one machine; upstream advises against more than seven anywhere."""
+MAX_MGRS = 5
+"""Managers of one cluster on one machine: one is active, the others stand by."""
 MAX_OSDS = 100
 """OSDs of one cluster on one machine: each is a process of its own."""
 
@@ -49,6 +52,7 @@ class Layout:
     fsid: str = ""
     mons: list[MonPlace] = field(default_factory=list)
     osds: list[OSDPlace] = field(default_factory=list)
+    mgrs: list[str] = field(default_factory=list)
 
     @property
     def conf(self) -> Path:
@@ -85,7 +89,8 @@ class Layout:
     def daemons(self) -> list[str]:
         """All daemons that belong to the cluster, in the order in which they are started."""
         mons = [f"mon.{place.name}" for place in self.mons]
-        return mons + [f"osd.{place.number}" for place in self.osds]
+        mgrs = [f"mgr.{name}" for name in self.mgrs]
+        return mons + mgrs + [f"osd.{place.number}" for place in self.osds]
 
     def save(self) -> None:
         """Write `cluster.json`."""
@@ -96,6 +101,7 @@ class Layout:
                 for place in self.mons
             ],
             "osds": [{"id": place.number, "uuid": place.uuid} for place in self.osds],
+            "mgrs": self.mgrs,
         }
         path = self.directory / "cluster.json"
         path.with_suffix(".new").write_text(json.dumps(document, indent=4) + "\n")
@@ -109,7 +115,7 @@ class Layout:
             found = json.loads(path.read_text())
             mons = [MonPlace(one["name"], one["port"], one["legacy_port"]) for one in found["mons"]]
             osds = [OSDPlace(one["id"], one["uuid"]) for one in found.get("osds", [])]
-            return cls(directory, found["fsid"], mons, osds)
+            return cls(directory, found["fsid"], mons, osds, list(found.get("mgrs", [])))
         except FileNotFoundError:
             raise NotFound(f"there is no cluster in {directory}: `spirula up` makes one") from None
         except (ValueError, KeyError, TypeError) as error:

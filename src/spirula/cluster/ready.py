@@ -20,22 +20,27 @@ _POLL_S = 0.01
 _FIRST_TRY_S = 0.1
 
 
-def mon_status(layout: Layout, name: str) -> dict[str, object] | None:
-    """What a monitor says of itself; None if it does not answer."""
+_STATUS = {"mon": "mon_status", "osd": "status", "mgr": "mgr_status"}
+"""What each kind of daemon is asked by its admin socket."""
+
+
+def daemon_status(layout: Layout, daemon: str) -> dict[str, object] | None:
+    """What a daemon such as `osd.0` says of itself; None if it does not answer."""
+    command = _STATUS[daemon.partition(".")[0]]
     try:
-        found = json.loads(ask(str(layout.asok(f"mon.{name}")), {"prefix": "mon_status"}))
+        found = json.loads(ask(str(layout.asok(daemon)), {"prefix": command}))
     except (CephError, OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
 
 
-def osd_status(layout: Layout, number: int) -> dict[str, object] | None:
-    """What an OSD says of itself; None if it does not answer."""
-    try:
-        found = json.loads(ask(str(layout.asok(f"osd.{number}")), {"prefix": "status"}))
-    except (CephError, OSError, ValueError):
+def state_of(daemon: str, status: dict[str, object] | None) -> str | None:
+    """Where a daemon stands, by what it says of itself."""
+    if status is None:
         return None
-    return found if isinstance(found, dict) else None
+    if daemon.startswith("mgr."):
+        return "active" if status.get("initialized") else "standby"
+    return str(status.get("state"))
 
 
 def wait_osds(
@@ -56,7 +61,7 @@ def wait_osds(
         waiting = [
             number
             for number in waiting
-            if (osd_status(layout, number) or {}).get("state") != "active"
+            if (daemon_status(layout, f"osd.{number}") or {}).get("state") != "active"
         ]
         if waiting and time.monotonic() - began > timeout_s:
             names = ", ".join(f"osd.{number}" for number in waiting)
@@ -65,6 +70,25 @@ def wait_osds(
             up = len(layout.osds) - len(waiting)
             tell(f"waiting for OSDs: {up} of {len(layout.osds)} serve")
             time.sleep(_POLL_S)
+
+
+def wait_manager(
+    layout: Layout, timeout_s: float, tell: Callable[[str], None] = lambda text: None
+) -> None:
+    """Wait until a manager of the cluster, if there is one, serves. As `wait_osds`."""
+    began = time.monotonic()
+    while layout.mgrs and not any(
+        (daemon_status(layout, f"mgr.{name}") or {}).get("initialized") for name in layout.mgrs
+    ):
+        for name in layout.mgrs:
+            daemon = f"mgr.{name}"
+            if read_pid(layout.pid_file(daemon)) is None:
+                words = last_words(layout, daemon)
+                raise NotConnected(f"{daemon} has ended; its log ends with:\n{words}")
+        if time.monotonic() - began > timeout_s:
+            raise TimedOut(f"no manager serves after {timeout_s:g} s: see {layout.log}")
+        tell("waiting for a manager")
+        time.sleep(_POLL_S)
 
 
 def last_words(layout: Layout, daemon: str, lines: int = 5) -> str:
@@ -104,7 +128,7 @@ def wait_quorum(
 def _members(layout: Layout) -> int:
     """How many are in the quorum that some monitor knows of."""
     for place in layout.mons:
-        status = mon_status(layout, place.name)
+        status = daemon_status(layout, f"mon.{place.name}")
         quorum = status.get("quorum") if status else None
         if isinstance(quorum, list) and quorum:
             return len(quorum)

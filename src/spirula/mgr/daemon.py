@@ -18,7 +18,7 @@ from spirula.conf.admin_commands import CommandTable
 from spirula.conf.config import Config
 from spirula.errors import InvalidArgument
 from spirula.mgr import manager as parts
-from spirula.mgr.commands import all_groups
+from spirula.mgr.commands import admin, all_groups
 from spirula.mgr.commands.dispatch import CommandDispatch
 from spirula.mgr.state import Manager, Ports
 from spirula.msgr.configured import handshake_config
@@ -119,6 +119,7 @@ def make_manager(
     manager = Manager(name, ports, config, session, server, clog)
     table = CommandTable(on_error=lambda text: ports.log(1, text))
     manager.commands = CommandDispatch(manager, all_groups(), table)
+    admin.register(table, manager)
     server.dispatcher = parts.Server(manager)
 
     async def listen() -> None:

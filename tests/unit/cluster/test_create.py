@@ -108,4 +108,4 @@ def test_a_damaged_description_is_named(tmp_path, text):
 def test_the_description_is_plain_json(tmp_path):
     create(tmp_path / "c", 1)
     found = json.loads((tmp_path / "c" / "cluster.json").read_text())
-    assert set(found) == {"fsid", "mons", "osds"}
+    assert set(found) == {"fsid", "mons", "osds", "mgrs"}
