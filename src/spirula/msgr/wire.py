@@ -107,8 +107,10 @@ class Wire(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes came."""
-        self.reader.buffer_updated(nbytes)
-        self.process()
+        if self.reader.buffer_updated(nbytes):
+            self.process()
+        else:
+            self.link.last_active = self._loop.time()
 
     def eof_received(self) -> bool:
         """The peer will send no more; a session is both ways or not at all."""

@@ -49,7 +49,7 @@ class Timings:
     ready_timeout_s: float = 10.0
     idle_timeout_s: float = 900.0
     stall_timeout_s: float = 30.0
-    ack_delay_s: float = 0.02
+    ack_delay_s: float = 0.1
     initial_backoff_s: float = 0.2
     max_backoff_s: float = 15.0
 

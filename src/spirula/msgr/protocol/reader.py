@@ -83,6 +83,7 @@ class FrameReader:
         "_opener",
         "_own",
         "_own_have",
+        "_own_size",
         "_own_view",
         "_parts",
         "_pos",
@@ -113,6 +114,7 @@ class FrameReader:
         self._own: bytearray | None = None  # the large part that is being received
         self._own_view = self._view
         self._own_have = 0
+        self._own_size = 0  # without the end of the frame, where that is received with it
         self._opener: Opener | None = None
         self._revision1 = False
         self._quick = False  # revision 1 with checksums, see _whole_message
@@ -151,16 +153,20 @@ class FrameReader:
         self._offered = len(room)
         return room
 
-    def buffer_updated(self, count: int) -> None:
-        """`count` bytes were put into what `get_buffer` returned."""
+    def buffer_updated(self, count: int) -> bool:
+        """`count` bytes were put into what `get_buffer` returned.
+
+        False if they are of no use before more has come.
+        """
         if self._own is not None:
             self._own_have += count
-            return
+            return self._own_have == len(self._own)
         self._end += count
         if count == self._offered:
             self._offer = min(2 * self._offer, OFFER_MAX)
         elif 16 * count < self._offer:
             self._offer = max(self._offer // 2, OFFER_MIN)
+        return True
 
     def feed(self, data: Bytes) -> None:
         """Takes bytes that lie elsewhere already (tests, and transports without own buffers)."""
@@ -405,15 +411,18 @@ class FrameReader:
             pos = self._pos
             have = self._end - pos
             if size >= LARGE_SEGMENT:
-                own = bytearray(size)
-                got = min(have, size)
+                with_end = self._quick and len(parts) + 2 == len(sizes)
+                total = size + sizes[-1] if with_end else size
+                own = bytearray(total)
+                got = min(have, total)
                 own[:got] = self._view[pos : pos + got]
                 self._consume(got)
                 self._own = own
                 self._own_view = memoryview(own)
                 self._own_have = got
+                self._own_size = size
                 self._offer = OFFER_MIN
-                if got < size:
+                if got < total:
                     return False
                 self._own_done()
             elif have < size:
@@ -425,9 +434,11 @@ class FrameReader:
         return True
 
     def _own_done(self) -> None:
-        own = self._own
-        if own is not None:
+        own, size = self._own, self._own_size
+        if own is not None and len(own) == size:
             self._parts.append(own)
+        elif own is not None:
+            self._parts += (self._own_view[:size].toreadonly(), bytes(self._own_view[size:]))
         self._own = None
         self._own_view = self._view
         self._own_have = 0
