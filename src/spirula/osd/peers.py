@@ -25,11 +25,17 @@ def cluster_connection(osd: OSD, other: int, epoch: int) -> Connection | None:
         return None
     if osdmap.osd_info[other].up_from > epoch:
         return None
+    addrs = osdmap.cluster_addrs[other]
+    route = osd.routes.get(other)
+    if route is not None and route[0] is addrs and not route[1].is_down:
+        return route[1]
     try:
-        return osd.messengers.cluster.get_connection(EntityType.OSD, osdmap.cluster_addrs[other])
+        connection = osd.messengers.cluster.get_connection(EntityType.OSD, addrs)
     except (ValueError, NotConnected) as error:
         osd.log(1, f"osd.{other} cannot be reached: {error}")
         return None
+    osd.routes[other] = addrs, connection
+    return connection
 
 
 def send_osd(osd: OSD, other: int, message: Message, epoch: int) -> None:

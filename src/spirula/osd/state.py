@@ -26,6 +26,7 @@ from spirula.store.objectstore import ObjectStore
 from spirula.types.log import LogLevel
 
 if TYPE_CHECKING:
+    from spirula.msgr.connection import Connection
     from spirula.osd.commands.tell import TellCommands
     from spirula.osd.heartbeat import Heartbeats
     from spirula.osd.op_tracker import OpTracker
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from spirula.osd.remote import RemoteReads
     from spirula.osd.reports import Reports
     from spirula.osd.services import Services
+    from spirula.types.entity import EntityAddrVec
     from spirula.types.osd_superblock import OSDSuperblock
 
 
@@ -122,6 +124,8 @@ class OSD:
     waiting_for_map: list[tuple[int, Message, float]] = field(default_factory=list)
     """Requests of a newer map than the one in force, with its epoch and when they came."""
     tasks: set[Task[None]] = field(default_factory=set)
+    routes: dict[int, tuple[EntityAddrVec, Connection]] = field(default_factory=dict)
+    """Connections to other OSDs with the addresses, as a map has them, that they go to."""
 
     heartbeats: Heartbeats = field(init=False)
     reports: Reports = field(init=False)
