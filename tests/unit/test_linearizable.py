@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tests import linearizable
-from tests.concurrent_clients import ABSENT, do_alone
+from tests.concurrent_clients import ABSENT, do_alone, only_looks
 from tests.linearizable import Call, NotLinearizable, Undecided, check_linearizable
 
 ENOENT, EEXIST, ENODATA = 2, 17, 61
@@ -19,7 +19,7 @@ def history(*lines):
 
 
 def check(*lines):
-    return check_linearizable(history(*lines), do_alone, ABSENT)
+    return check_linearizable(history(*lines), do_alone, ABSENT, only_looks)
 
 
 def write(data):
@@ -119,6 +119,17 @@ def test_without_an_answer_a_call_may_happen_late_but_once_and_not_before_it_beg
             check(first, unknown, *wrong)
 
 
+def test_what_would_change_nothing_now_may_have_to_wait_until_it_does():
+    """To remove an attribute before it is set explains nothing of what is seen after."""
+    both = (("append", b"2"), ("setxattr", "k", b"2"))
+    check(
+        ("a", 0, 1, write(b"1"), DONE),
+        ("b", 2, 9, both, (0, (None, None))),
+        ("c", 3, 8, (("rmxattr", "k"),), DONE),
+        ("a", 10, 11, (("read",), ("getxattrs",)), (0, (b"12", ()))),
+    )
+
+
 def test_of_two_that_create_one_is_refused():
     create = (("create",), ("append", b"x"))
     refused = (-EEXIST, ())
@@ -193,7 +204,7 @@ def test_histories_made_in_order_are_right_and_wrong_once_an_answer_is_changed(s
         state, answer = do_alone(state, what)
         lost = what != READ and rng.random() < 0.1
         calls.append(Call(who, what, answer, 2 * began, None if lost else 2 * ended + 1))
-    check_linearizable(calls, do_alone, ABSENT)
+    check_linearizable(calls, do_alone, ABSENT, only_looks)
     reads = [n for n, call in enumerate(calls) if call.what == READ and call.answer[0] == 0]
     last = reads[-1]
     token = next(c.what[0][1] for c in calls if c.what != READ and c.ended is not None)
@@ -201,4 +212,4 @@ def test_histories_made_in_order_are_right_and_wrong_once_an_answer_is_changed(s
     wrong = data.replace(token, b"") if token in data else data + token + token
     calls[last] = Call("z", READ, (0, (wrong,)), 10_000, 10_001)
     with pytest.raises(NotLinearizable):
-        check_linearizable(calls, do_alone, ABSENT)
+        check_linearizable(calls, do_alone, ABSENT, only_looks)
