@@ -8,12 +8,11 @@ handle_pg_create_info, load_pgs, consume_map).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
 from spirula.errors import CephError, InvalidArgument, NotFound, WireError
-from spirula.maps.osdmap import OSDMap
 from spirula.maps.placement import PGMapping, Placement
 from spirula.messages.base import Message
 from spirula.messages.osd_client import MOSDBackoff
@@ -25,14 +24,16 @@ from spirula.messages.osd_peering import (
     MOSDPGQuery2,
     MOSDPGRemove,
 )
+from spirula.osd import pg_epochs
 from spirula.osd.ops import watch
 from spirula.osd.peers import share_map
-from spirula.osd.pg import backoff, create, lease, split, stats
+from spirula.osd.pg import backoff, create, lease, stats
 from spirula.osd.pg.dispatch import one_by_one, pgid_of
 from spirula.osd.pg.peering import intervals
 from spirula.osd.pg.shared import Shared
 from spirula.osd.pg.state import PG
-from spirula.osd.pg_removal import remove_pg
+from spirula.osd.pg_limit import Withheld
+from spirula.osd.pg_removal import Removal, hurry, remove_pg
 from spirula.osd.reports import FullState
 from spirula.osd.session import Session
 from spirula.osd.state import OSD, subscribe_maps
@@ -60,10 +61,16 @@ class PlacementGroups:
     by_id: dict[SPGId, PG] = field(default_factory=dict)
     waiting_for_pg: dict[SPGId, list[Message]] = field(default_factory=dict)
     """Requests for PGs that should be here by the map, and will be when a peer or monitor asks."""
+    removing: dict[SPGId, Removal] = field(default_factory=dict)
+    """What is left of PGs in the store and is on its way out."""
+    withheld: Withheld = field(init=False)
     _pool_opts: dict[int, dict[int, str | int | float]] = field(default_factory=dict)
     """Of each pool, the options that the store was told."""
     _placements: dict[int, Placement] = field(default_factory=dict)
     _doubting: bool = False
+
+    def __post_init__(self) -> None:
+        self.withheld = Withheld(self.osd)
 
     # -------------------------------------------------------------------------------- the hot path
 
@@ -97,10 +104,18 @@ class PlacementGroups:
 
     def _on_op_without_pg(self, request: MOSDOp) -> None:
         """A PG that should be here will come; for any other the client is to look at its map."""
-        mapping = self.osd.maps.mappings.get(request.pgid.pgid)
-        if self.osd.whoami in (*mapping.acting, *mapping.up):
+        if self.is_ours(request.pgid.pgid):
             self._hold(request, "waiting for the PG to be made")
             self.waiting_for_pg.setdefault(request.pgid, []).append(request)
+
+    def is_ours(self, pgid: PGId) -> bool:
+        """Whether a PG should be here by the newest map."""
+        maps = self.osd.maps
+        pool = maps.current.pools.get(pgid.pool)
+        if pool is None or pgid.seed >= pool.pg_num:
+            return False
+        mapping = maps.mappings.get(pgid)
+        return self.osd.whoami in (*mapping.acting, *mapping.up)
 
     def _hold(self, request: MOSDOp, why: str) -> None:
         """What waits keeps its share of the throttles: nobody is to fill our memory that way."""
@@ -185,14 +200,16 @@ class PlacementGroups:
         for epoch in range(first if self.by_id else last, last + 1):
             osdmap = maps.get(epoch)
             maps.place(osdmap)
-            for pg in list(self.by_id.values()):
-                if pg.epoch < epoch and pg.pgid.pgid.pool not in gone:
-                    self._advance(pg, osdmap, maps.mappings.get)
+            staying = [pg for pg in self.by_id.values() if pg.pgid.pgid.pool not in gone]
+            pg_epochs.take(self, staying, osdmap, maps.mappings.get)
         for pg in list(self.by_id.values()):
             if pg.pgid.pgid.pool in gone:
-                self._remove(pg)
+                self.remove(pg)
             else:
                 intervals.activate_map(pg)
+        self.shared.pg_count = len(self.by_id)
+        self.shared.ready_to_merge.on_map(maps.current)
+        self.withheld.on_map()
         self._tell_store(self.by_id.values())
         self._forget_waiting()
 
@@ -207,22 +224,10 @@ class PlacementGroups:
                     self.osd.clog(LogLevel.WARN, f"pool {pool}: {error.message}")
                 self._pool_opts[pool] = opts.copy()
 
-    def _advance(self, pg: PG, osdmap: OSDMap, mapping_of: Callable[[PGId], PGMapping]) -> list[PG]:
-        """Take a PG to the next map, and split it if that says so; the children are at it, too."""
-        before = pg.pool.pg_num
-        intervals.advance(pg, osdmap, mapping_of(pg.pgid.pgid))
-        children = split.split(pg, before, mapping_of) if pg.pool.pg_num > before else []
-        for child in children:
-            self.by_id[child.pgid] = child
-        self.shared.pg_count = len(self.by_id)
-        return children
-
     def _forget_waiting(self) -> None:
         """Requests for PGs that are not ours any more are sent elsewhere by their clients."""
-        mappings, me = self.osd.maps.mappings, self.osd.whoami
         for pgid in list(self.waiting_for_pg):
-            mapping = mappings.get(pgid.pgid)
-            if me not in (*mapping.acting, *mapping.up):
+            if not self.is_ours(pgid.pgid):
                 del self.waiting_for_pg[pgid]
 
     # ------------------------------------------------------------------------------------- peering
@@ -242,7 +247,7 @@ class PlacementGroups:
             if pg is None or message.epoch < pg.last_peering_reset:
                 continue
             if self.osd.whoami not in (*pg.up, *pg.acting):
-                self._remove(pg)
+                self.remove(pg)
 
     def _on_message_of_pg(self, message: Message) -> None:
         found = pgid_of(message)
@@ -272,11 +277,11 @@ class PlacementGroups:
     def _may_make(self, pgid: SPGId, message: Message) -> bool:
         """Whether a PG may be made here now; what asks for it waits while an old one is removed."""
         osd = self.osd
-        mapping = osd.maps.mappings.get(pgid.pgid)
-        if osd.whoami not in (*mapping.acting, *mapping.up) or osd.is_stopping:
+        if osd.is_stopping or not self.is_ours(pgid.pgid):
             return False
         if not osd.store.collection_exists(Coll.of(pgid)):
-            return True
+            return not self.withheld.holds(pgid, from_monitors=False)
+        hurry(osd, pgid)
         osd.ports.loop.call_later(_REMOVAL_S, self._on_message_of_pg, message)
         return False
 
@@ -295,7 +300,7 @@ class PlacementGroups:
         if not self._has_map(message.epoch, message):
             return
         for pgid, (created, stamp) in message.pgs.items():
-            if pgid in self.by_id:
+            if pgid in self.by_id or self.withheld.holds(pgid, from_monitors=True):
                 continue
             extra = message.pg_extra.get(pgid)
             if extra is None:
@@ -315,28 +320,44 @@ class PlacementGroups:
         except NotFound:
             osd.log(0, f"pg {pgid} cannot be made: the map of epoch {epoch} is not here")
             return None
-        if pool not in osdmap.pools:
+        if pool not in osdmap.pools or self._was_merged(pgid.pgid, epoch):
             return None
         mapping = self._mapping(pgid.pgid, epoch)
         pg = create.create(self.shared, pgid, osdmap, mapping, history, past)
-        self._add(pg)
-        return pg
+        self._add([pg])
+        return self.by_id.get(pgid)
 
-    def _add(self, pg: PG) -> None:
-        """Take a PG from its map to the newest one, and let it begin."""
-        self.by_id[pg.pgid] = pg
-        self.shared.pg_count = len(self.by_id)
+    def _was_merged(self, pgid: PGId, since: int) -> bool:
+        """Whether a PG took part in a merge since a map: what was said before does not count."""
+        maps = self.osd.maps
+        before = maps.get(since).pools[pgid.pool].pg_num
+        if all(
+            pg_num >= before
+            for epoch, pg_num in maps.history.pg_nums.get(pgid.pool, {}).items()
+            if epoch > since
+        ):
+            return False
+        for epoch in range(since + 1, maps.epoch + 1):
+            now = maps.get(epoch).pools[pgid.pool].pg_num
+            if now < before and (pgid.seed >= now or pgid.children(now, before)):
+                return True
+            before = now
+        return False
+
+    def _add(self, pgs: Iterable[PG]) -> None:
+        """Take PGs from their maps to the newest one, and let them begin."""
         osd = self.osd
-        family = [pg]
-        for epoch in range(pg.epoch + 1, osd.maps.epoch + 1):
-            mapping_of = partial(self._mapping, epoch=epoch)
-            for one in list(family):
-                family += self._advance(one, osd.maps.get(epoch), mapping_of)
+        family = list(pgs)
+        self.by_id.update((pg.pgid, pg) for pg in family)
+        family = pg_epochs.catch_up(
+            self, family, osd.maps.epoch, lambda epoch: partial(self._mapping, epoch=epoch)
+        )
+        self.shared.pg_count = len(self.by_id)
         osd.heartbeats.stale = True
         self._tell_store(family)
-        for one in family:
-            intervals.activate_map(one)
-            for message in self.waiting_for_pg.pop(one.pgid, ()):
+        for pg in family:
+            intervals.activate_map(pg)
+            for message in self.waiting_for_pg.pop(pg.pgid, ()):
                 self._again(message)
 
     def _mapping(self, pgid: PGId, epoch: int) -> PGMapping:
@@ -349,12 +370,20 @@ class PlacementGroups:
             found = self._placements[epoch] = Placement(maps.get(epoch))
         return found.pg_to_up_acting_osds(pgid)
 
-    def _remove(self, pg: PG) -> None:
-        """The PG's pool is gone: so is the PG, and what it holds."""
+    def end(self, pg: PG) -> None:
+        """Nothing of a PG goes on, and it is not here any more; what it holds stays in the store.
+
+        The clients that wait for it ask again, where the newest map says.
+        """
         del self.by_id[pg.pgid]
         self.shared.pg_count = len(self.by_id)
         _end(pg)
+
+    def remove(self, pg: PG) -> None:
+        """A PG is not to be here any more, nor what it holds."""
+        self.end(pg)
         remove_pg(self.osd, pg.pgid)
+        self.withheld.resume()
 
     def on_public_message(self, message: Message) -> None:
         """What came from clients, monitors or the manager and is nothing of the above."""
@@ -371,6 +400,7 @@ class PlacementGroups:
     def load(self) -> None:
         """Take up the PGs that are in the store."""
         osd = self.osd
+        found = []
         for coll in osd.store.list_collections():
             if coll.type != CollType.PG:
                 continue
@@ -386,7 +416,8 @@ class PlacementGroups:
             except (CephError, WireError) as error:
                 osd.clog(LogLevel.ERROR, f"pg {pgid} cannot be read and is left out: {error}")
                 continue
-            self._add(pg)
+            found.append(pg)
+        self._add(found)
 
     def _pool_is_there(self, pgid: SPGId) -> bool:
         return pgid.pgid.pool in self.osd.maps.current.pools
@@ -454,12 +485,13 @@ class PlacementGroups:
 
     def pending_creates(self) -> int:
         """How many PGs were asked for that are not made yet."""
-        return len(self.waiting_for_pg)
+        return len(self.waiting_for_pg) + self.withheld.count
 
 
 def _end(pg: PG) -> None:
     """Nothing of the PG goes on: no timer, no write, no watch; who waits for it asks again."""
     pg.deleted = True
+    pg.shared.ready_to_merge.clear(pg.pgid.pgid)
     intervals.reset(pg)
     lease.stop(pg)
     pg.waiting.for_peered.clear()

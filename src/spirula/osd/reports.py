@@ -155,6 +155,7 @@ def on_mon_session(osd: OSD) -> None:
     send_failures(osd)
     for pgid in reports.created:
         osd.monitors.send(MOSDPGCreated(pgid=pgid))
+    osd.pgs.shared.ready_to_merge.tell_again()
     full = osd.maps.still_asked()
     if full is not None:
         ask_full_maps(osd, *full)
@@ -388,6 +389,7 @@ def statistics(osd: OSD) -> MPGStats:
     for other, times in list(stat.hb_pingtime.items()):
         if limit and wall - times.last_update > limit:
             del stat.hb_pingtime[other]
+    stat.num_shards_repaired = osd.pgs.shared.shards_repaired
     message = MPGStats(fsid=osd.superblock.cluster_fsid, epoch=osd.maps.epoch, osd_stat=stat)
     reports.min_last_epoch_clean = osd.maps.epoch
     reports.led = []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from spirula.osd.ops.context import OPTIONS, OpSettings
 from spirula.osd.pg import recovery
+from spirula.osd.pg.premerge import ReadyToMerge
 from spirula.osd.pg.settings import Settings
 from spirula.osd.pg.snap_trim import TrimTurns
 from spirula.osd.recovery_queue import RecoveryQueue
@@ -82,6 +83,7 @@ class Shared:
     """Slots for recovery and backfill."""
     recoveries: RecoveryQueue = field(init=False)
     """How many objects move at the same time."""
+    ready_to_merge: ReadyToMerge = field(init=False)
     trim_turns: TrimTurns = field(default_factory=TrimTurns)
     scrubs: ScrubSlots = field(default_factory=ScrubSlots)
     shards_repaired: int = 0
@@ -108,6 +110,8 @@ class Shared:
 
         made.reservers = Reservers.watch(services.loop.call_soon, config)
         made.recoveries = RecoveryQueue(made.scheduler, recovery.run, made.options)
+
+        made.ready_to_merge = ReadyToMerge(services.send_mon, lambda: services.maps.current.epoch)
 
         def changed(names: frozenset[str]) -> None:
             for field_name, option in OPTIONS.items():

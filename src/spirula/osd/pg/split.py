@@ -8,14 +8,13 @@ Upstream: `src/osd/OSD.cc` (split_pgs), `PG.cc` and `PeeringState.cc` (split_int
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from spirula.osd.pg import create, meta
 from spirula.osd.pg.log import Log
 from spirula.osd.pg.peering.intervals import place
-from spirula.osd.pg.peering.work import let_go
+from spirula.osd.pg.peering.work import hold_back
 from spirula.store import pg_meta
 from spirula.types.past_intervals import PastIntervals
 from spirula.types.pg import PGId, SPGId
@@ -31,15 +30,12 @@ if TYPE_CHECKING:
     from spirula.types.hobject import HObject
 
 
-def split(pg: PG, old_pg_num: int, mapping_of: Callable[[PGId], PGMapping]) -> list[PG]:
-    """Splits a PG that was `advance`d to the map by which its pool has more than `old_pg_num` PGs.
+def split(pg: PG, seeds: Collection[PGId], mapping_of: Callable[[PGId], PGMapping]) -> list[PG]:
+    """Splits a PG that was `advance`d to the map by which its pool has more PGs: these `seeds`.
 
     Gives the children, at the same map; they are on their way to the disk with the parent.
     """
     pg_num = pg.pool.pg_num
-    seeds = pg.pgid.pgid.children(old_pg_num, pg_num)
-    if not seeds:
-        return []
     transaction = Transaction()
     children = []
     by_bits = sorted((each.split_bits(pg_num), each.seed) for each in seeds)
@@ -59,18 +55,13 @@ def split(pg: PG, old_pg_num: int, mapping_of: Callable[[PGId], PGMapping]) -> l
         one.meta.dirty_info = one.meta.dirty_big_info = one.meta.dirty_epoch = True
         one.meta.rewrite_log = True
         meta.write(one, transaction)
+    pg.queue((transaction,), pg.on_store_result)
     for child in children:
-        child.held_back = []
-    pg.queue((transaction,), partial(_on_split, pg, children))
+        # An empty transaction comes after the parent's: when the child has flushed, now or in
+        # a later interval, it is on disk, and with it all that the parent had.
+        child.queue((Transaction(),), child.on_store_result)
+        hold_back(child)
     return children
-
-
-def _on_split(pg: PG, children: list[PG], error: Exception | None) -> None:
-    """The children are on disk, and so is all that the parent had."""
-    pg.on_store_result(error)
-    for child in children:
-        if error is None and child.held_back is not None and not child.deleted:
-            let_go(child)
 
 
 def _child(pg: PG, pgid: SPGId, osdmap: OSDMap, mapping: PGMapping) -> PG:

@@ -44,7 +44,8 @@ def test_objects_go_to_the_pgs_of_their_hashes(pg_num):
     cluster.maps.mapping[osdmap.epoch] = mapping
     parent = cluster.primary
     intervals.advance(parent, osdmap, mapping)
-    family = [parent, *split.split(parent, 1, lambda _: mapping)]
+    seeds = parent.pgid.pgid.children(1, pg_num)
+    family = [parent, *split.split(parent, seeds, lambda _: mapping)]
     assert sorted(pg.pgid.pgid.seed for pg in family) == list(range(pg_num))
     assert not any(pg.state for pg in family[1:])
     for epoch in (osdmap.epoch, osdmap.epoch + 1):

@@ -14,7 +14,7 @@ from spirula.errors import InvariantBroken
 from spirula.maps.state import is_up
 from spirula.messages.osd_peering import MOSDPGInfo2, MOSDPGLog, MOSDPGRemove
 from spirula.osd.ops import watch
-from spirula.osd.pg import backfill, backoff, lease, recovery, snap_trim, stats
+from spirula.osd.pg import backfill, backoff, lease, premerge, recovery, snap_trim, stats
 from spirula.osd.pg.frozen import frozen
 from spirula.osd.pg.peering import choose, infos, machine
 from spirula.osd.pg.peering.missing import note_entry
@@ -192,7 +192,9 @@ def all_replicas_activated(pg: PG, work: Work, _: object = None) -> None:
     """Everybody has the start on disk: from here on the interval counts as one with writes."""
     info = pg.info
     pg.set_state(off=PGState.ACTIVATING | PGState.CREATING | PGState.PREMERGE)
-    if len(_members(pg)) < pg.pool.min_size:
+    if premerge.on_started(pg):
+        pass  # nobody is served until the merge, or until it is given up
+    elif len(_members(pg)) < pg.pool.min_size:
         pg.set_state(on=PGState.PEERED)
     else:
         pg.set_state(on=PGState.ACTIVE)
@@ -230,6 +232,7 @@ def become_clean(pg: PG) -> None:
         pg.meta.dirty_info = True
     stats.calculate(pg)
     snap_trim.kick(pg)
+    premerge.on_clean(pg)
     pg.set_state(off=PGState.REPAIR)
     purge_strays(pg)
 
@@ -237,6 +240,8 @@ def become_clean(pg: PG) -> None:
 def purge_strays(pg: PG) -> None:
     """Those who have the PG and need not have it any more are told to remove it."""
     peering, epoch = pg.peering, pg.osdmap.epoch
+    if pg.state & PGState.PREMERGE:
+        return
     for shard in peering.strays:
         if is_up(pg.osdmap, shard.osd):
             spgid = SPGId(pg.pgid.pgid, shard.shard)

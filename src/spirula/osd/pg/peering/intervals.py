@@ -123,6 +123,8 @@ def start_interval(pg: PG, before: OSDMap, mapping: PGMapping) -> None:
     if old_primary != pg.primary:
         history.same_primary_since = osdmap.epoch
     pg.meta.dirty_info = pg.meta.dirty_big_info = True
+    if was_primary:
+        pg.shared.ready_to_merge.clear(pg.pgid.pgid)
     lease.reset(pg)
     pg.set_state(off=_OF_AN_INTERVAL)
     if pg.up != pg.acting:
