@@ -266,6 +266,7 @@ _NAMED = {
         MOSDPGPushReply,
         MOSDPGQuery2,
         MOSDPGRecoveryDeleteReply,
+        MOSDPGScan,
         MOSDRepScrub,
         MRecoveryReserve,
         MBackfillReserve,
