@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from spirula.osd.ops.context import ObjectContext
     from spirula.osd.pg.state import PG
     from spirula.types.base import EVersion
-    from spirula.types.hobject import HObject
+    from spirula.types.hobject import GHObject, HObject
 
 _MOVES = int(PGState.RECOVERING | PGState.BACKFILLING)
 
@@ -56,6 +56,8 @@ class Recovery:
     """Who may have what is unfound."""
     needs: list[tuple[EVersion, HObject]] = field(default_factory=list)
     """What this OSD lacks, the newest change first; some of it may have come meanwhile."""
+    temporary: set[GHObject] = field(default_factory=set)
+    """Objects that are put together here under another name."""
     queued: bool = False
     ops_active: int = 0
 
@@ -70,6 +72,7 @@ class Recovery:
         self.unfound.clear()
         self.bad.clear()
         self.might_have.clear()
+        self.temporary.clear()
         self.needs.clear()
 
 
@@ -153,8 +156,8 @@ def _recover(pg: PG, hoid: HObject) -> int:
     if item is not None and not item.is_delete:
         head = hoid.head()
         if hoid.snap < NOSNAP and head in pg.missing.missing:
-            # a clone's snapshots are known by its head
-            recovery.todo.append(hoid)
+            # a clone's snapshots are known by its head; `run` looks at it again in its next turn
+            recovery.blocked.add(hoid)
             return _recover(pg, head)
         sources = unfound.sources(pg, hoid)
         if not sources:
@@ -329,6 +332,12 @@ def _look_whether_done(pg: PG) -> None:
             pg.post("request_backfill")
         else:
             pg.post("all_replicas_recovered")
+
+
+def reset(pg: PG) -> None:
+    """A new interval begins: what is on its way does not count."""
+    transfer.clear_temporary(pg, pg.recovery.temporary)
+    pg.recovery.clear()
 
 
 def on_map(pg: PG) -> None:
