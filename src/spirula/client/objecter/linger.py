@@ -262,9 +262,9 @@ class Lingers:
 
     def _ping_all(self) -> None:
         self._ping = None
-        self._objecter.look_after(
-            {each.target.osd for each in (*self._watches.values(), *self._notifications.values())}
-        )
+        targets = [watch.target for watch in self._watches.values()]
+        targets += [notification.target for notification in self._notifications.values()]
+        self._objecter.look_after({target.osd for target in targets})
         for watch in list(self._watches.values()):
             if watch.is_registered and watch.request is None and watch.ping is None:
                 self._ping_one(watch)
