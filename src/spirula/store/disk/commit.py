@@ -269,7 +269,12 @@ class Commits:
             batch.merge(entry.batch)
             direct += entry.direct
             log.update(entry.log)
-            taken += entry.allocated
+            if taken and entry.allocated and sum(taken[-1]) == entry.allocated[0][0]:
+                (offset, length), (_, more) = taken.pop(), entry.allocated[0]
+                taken.append((offset, length + more))
+                taken += entry.allocated[1:]
+            else:
+                taken += entry.allocated
             given += entry.freed
         if direct:
             self._write(direct)

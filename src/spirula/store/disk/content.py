@@ -297,15 +297,15 @@ def finished(state: State, entry: Entry) -> None:
 
 
 def _put_onode(state: State, onode: Onode, batch: dict[bytes, bytes | None]) -> None:
-    first = shard_key(onode.nid, 0)
     if not onode.there:
         if not onode.inline:
-            batch[first] = None
+            batch[shard_key(onode.nid, 0)] = None
         return
     inline = onode.size <= SHARD_SIZE
     if inline != onode.inline:
         # It has grown out of one shard, or shrunk: the first one has a record of its own, or not.
         shard = shard_of(state, onode, 0)
+        first = shard_key(onode.nid, 0)
         batch[first] = None if inline or shard is None else encode_shard(shard)
         onode.inline = inline
     batch[onode.key] = encode_onode(onode)

@@ -145,6 +145,8 @@ def _runs_of(addresses: array[int]) -> list[Run]:
     if not count:
         return []
     first = addresses[0]
+    if count == 1 and first:
+        return [(0, first, 1)]
     if first and addresses == array("Q", range(first, first + count)):
         return [(0, first, count)]
     found = []
@@ -200,9 +202,13 @@ class Onode:
 
     def estimate(self) -> int:
         """About how many bytes of memory it takes."""
-        attrs = sum(map(len, self.attrs.values())) + 120 * len(self.attrs)
-        blocks = sum([len(shard.addresses) for shard in self.shards.values()])
-        return _ONODE_COST + attrs + len(self.header) + _SHARD_COST * len(self.shards) + 12 * blocks
+        cost = _ONODE_COST + len(self.header)
+        attrs = self.attrs
+        if attrs:
+            cost += sum(map(len, attrs.values())) + 120 * len(attrs)
+        for shard in self.shards.values():
+            cost += _SHARD_COST + 12 * len(shard.addresses)
+        return cost
 
 
 _CHANGING = (

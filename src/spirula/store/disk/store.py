@@ -176,6 +176,7 @@ class DiskObjectStore:
         try:
             entry = self._carried_out(mounted, cid, transactions)
         except NoSpace:
+            mounted.state.give_back_reserve()
             if not self._returning():
                 raise
             # What was freed comes back with the next commits: wait for them this once.
@@ -185,7 +186,7 @@ class DiskObjectStore:
         if on_commit is not None:
             entry.on_commit.append(on_commit)
         self._waiting.append(entry)
-        self._in_flight += sum([length for _, length in entry.allocated])
+        self._in_flight += entry.taken
         mounted.commits.submit(entry)
 
     def _carried_out(
@@ -254,7 +255,7 @@ class DiskObjectStore:
             landed = self._landed.popleft()
             for entry in landed.entries:
                 self._waiting.popleft()
-                self._in_flight -= sum([length for _, length in entry.allocated])
+                self._in_flight -= entry.taken
                 if landed.error is None:
                     content.landed(state, entry)
                 self._calls.append((entry, landed.error))
@@ -274,7 +275,7 @@ class DiskObjectStore:
 
     def _check_space_below(self, state: State, entry: Entry) -> None:
         """Raise NoSpace if an entry takes more where little is left for the metadata."""
-        taken = sum([length for _, length in entry.allocated])
+        taken = entry.taken
         self._until_look -= taken // _LOOK_BYTES
         if self._free_below is None:
             return

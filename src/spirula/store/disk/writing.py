@@ -23,12 +23,19 @@ from spirula.store.objectstore import BLOCK_SIZE
 from spirula.types.transaction import Buffer
 
 
+_FEW_BLOCKS = 4
+"""So many blocks at most are taken from the reserve."""
+
+
 def write(state: State, onode: Onode, offset: int, data: Buffer, flags: int = 0) -> None:
     """Put data, at least a byte; the object grows as needed. `flags`: `OpFlag`."""
     length = len(data)
     end = offset + length
     if end > onode.size:
         grow(state, onode, end)
+    if not offset and not onode.present & 1 and length < state.options.log_new_below:
+        _write_first(state, onode, data if type(data) is bytes else bytes(data))
+        return
     first, skip = divmod(offset, BLOCK_SIZE)
     stop = -(-end // BLOCK_SIZE)
     behind = stop * BLOCK_SIZE - end
@@ -53,6 +60,32 @@ def write(state: State, onode: Onode, offset: int, data: Buffer, flags: int = 0)
     _write_direct(state, onode, first, stop, buffers)
     if flags & READ_NO_MORE:
         state.entry.unneeded += state.entry.direct[known:]
+
+
+def _write_first(state: State, onode: Onode, data: bytes) -> None:
+    """Put the first blocks of an object that has none of its first shard, through the log.
+
+    New small objects are many: this does in one go what `_write_small` does in all cases.
+    """
+    length = len(data)
+    count = (length + BLOCK_SIZE - 1) // BLOCK_SIZE
+    if length % BLOCK_SIZE:
+        data += bytes(count * BLOCK_SIZE - length)
+    entry, kind = state.entry, state.options.checksums
+    state.change(onode)
+    entry.shards_was.setdefault((onode, 0))
+    mask, addresses, sums = MASKS[kind], array("Q"), array("I")
+    at = 0
+    for first, taken in allocate(state, onode, count):
+        for address in range(first, first + taken):
+            piece = data if count == 1 else data[at : at + BLOCK_SIZE]
+            at += BLOCK_SIZE
+            addresses.append(address)
+            sums.append(crc32c(SEED, piece) & mask)
+            log(state, address, piece)
+    onode.shards[0] = Shard(kind, addresses, sums)
+    onode.present |= 1
+    onode.stored += min(at, onode.size)
 
 
 def _owned(data: Buffer) -> Buffer:
@@ -276,9 +309,15 @@ def narrowed(shard: Shard, sums: array[int]) -> array[int]:
 def allocate(state: State, onode: Onode, blocks: int) -> list[tuple[int, int]]:
     """New blocks for an object: first ones and counts."""
     entry = state.entry
-    extents = state.allocator.allocate(blocks * BLOCK_SIZE)
+    size = blocks * BLOCK_SIZE
+    entry.taken += size
+    state.space(onode.pool).allocated += size
+    start = state.from_reserve(blocks) if blocks <= _FEW_BLOCKS else 0
+    if start:
+        entry.allocated.append((start * BLOCK_SIZE, size))
+        return [(start, blocks)]
+    extents = state.allocator.allocate(size)
     entry.allocated += extents
-    state.space(onode.pool).allocated += blocks * BLOCK_SIZE
     return [(offset // BLOCK_SIZE, length // BLOCK_SIZE) for offset, length in extents]
 
 
