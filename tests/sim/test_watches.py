@@ -63,3 +63,32 @@ async def test_a_watch_whose_osd_is_out_of_reach_for_longer_than_pings_may_take(
     await check(b"after the cut")
     await client.close()
     await world.admin.close()
+
+
+@histories(seeds=2)
+async def test_a_watch_whose_session_breaks_before_the_answer(sim):
+    """The OSD knows that it did the request, and the watch is to be with the new session."""
+    world, client, watch, check = await watched(sim)
+    await client.lingers.unwatch(watch)
+    heard, lost = [], []
+    primary, mine = sim.host(f"osd.{watch.target.osd}"), sim.host("client2")
+    slow = world.osds[watch.target.osd]
+    slow.disk_s = 1.0
+    watching = asyncio.ensure_future(
+        client.lingers.watch(
+            "it", watch.locator, lambda *told: heard.append(told), lost.append, timeout_s=60
+        )
+    )
+    await sim.sleep(0.5)  # it is done but not answered
+    for connection in list(sim.network.connections.values()):
+        ends = {connection.to_server.source_host, connection.to_server.sink_host}
+        if ends == {primary, mine}:
+            connection.reset()
+    await watching
+    slow.disk_s = 0.001
+    await sim.sleep(30)
+    assert not lost
+    await world.admin.lingers.notify("it", watch.locator, b"?", timeout_s=5)
+    assert len(heard) == 1
+    await client.close()
+    await world.admin.close()

@@ -50,6 +50,7 @@ class Watch:
     confirmed_at: float = 0.0
     request: Request | None = None
     ping: Request | None = None
+    registering: asyncio.Future[Outcome] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -91,17 +92,16 @@ class Lingers:
         self._last_cookie += 1
         target = Target(oid, locator, RequestFlag.WRITE)
         made = Watch(self._last_cookie, oid, locator, timeout_s, on_notify, on_error, target)
+        made.registering = self._loop.create_future()
         self._watches[made.cookie] = made
+        target.calculate(self._objecter.maps, self._objecter.ports.draw)
+        self._register(made)
         try:
-            outcome = await self._ask(made, WatchOp.WATCH)
-            outcome.check()
+            (await made.registering).check()
         except BaseException:
-            self._watches.pop(made.cookie, None)
-            made.is_over = True
+            self._forget(made)
             raise
-        made.is_registered = True
         made.confirmed_at = self._loop.time()
-        made.target.calculate(self._objecter.maps, self._objecter.ports.draw)
         self._arm()
         return made
 
@@ -217,30 +217,40 @@ class Lingers:
         self._forget(watch)
         watch.on_error(error)
 
-    def _reconnect(self, watch: Watch) -> None:
+    def _register(self, watch: Watch) -> None:
+        """Tell the OSD of the watch, anew if need be.
+
+        By a request of its own each time: one that is sent again is not carried out again, and the
+        watch would stay with the session that broke.
+        """
         if watch.request is not None:
             self._objecter.cancel(watch.request)
-        watch.generation += 1
+        if watch.is_registered:
+            watch.generation += 1
 
         def answered(outcome: Outcome) -> None:
             watch.request = None
-            if outcome.result < 0:
+            if watch.registering is not None and not watch.registering.done():
+                watch.is_registered = outcome.result >= 0
+                watch.registering.set_result(outcome)
+            elif outcome.result < 0:
                 self._lose(watch, CephError.from_errno(outcome.result, f"watch on {watch.oid}"))
             else:
                 watch.confirmed_at = self._loop.time()
 
-        target, ops = self._request_of(watch, WatchOp.RECONNECT)
+        kind = WatchOp.RECONNECT if watch.is_registered else WatchOp.WATCH
+        target, ops = self._request_of(watch, kind)
         watch.request = self._objecter.submit(target, ops, answered)
 
     def _map_changed(self) -> None:
         objecter = self._objecter
         for watch in list(self._watches.values()):
-            if watch.is_registered:
-                change = watch.target.calculate(objecter.maps, objecter.ports.draw, any_change=True)
-                if change is Change.NO_POOL:
+            change = watch.target.calculate(objecter.maps, objecter.ports.draw, any_change=True)
+            if change is Change.NO_POOL:
+                if watch.is_registered:  # or its request is answered so
                     self._lose(watch, CephError.from_errno(2, "the pool is gone"))
-                elif change is Change.RESEND or objecter.maps.skipped:
-                    self._reconnect(watch)
+            elif change is Change.RESEND or objecter.maps.skipped:
+                self._register(watch)
         for notification in list(self._notifications.values()):
             change = notification.target.calculate(
                 objecter.maps, objecter.ports.draw, any_change=True
@@ -250,8 +260,8 @@ class Lingers:
 
     def _session_lost(self, session: OSDSession) -> None:
         for watch in list(self._watches.values()):
-            if watch.is_registered and watch.target.osd == session.osd:
-                self._reconnect(watch)
+            if watch.target.osd == session.osd:
+                self._register(watch)
         for notification in list(self._notifications.values()):
             if notification.target.osd == session.osd:
                 self._send_notification(notification)
