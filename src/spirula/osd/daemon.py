@@ -263,6 +263,8 @@ def _placement_groups(osd: OSD) -> PlacementGroups:
         )
 
     scheduler.seen = seen
+    shared.recoveries.rotational = scheduler.shares.rotational[0]
+    shared.moved = osd.counters.moved
     shared.clock_delta = clock_delta
     shared.store_failed = store_failed
     shared.pg_created = lambda pgid: reports.pg_created(osd, pgid)

@@ -48,6 +48,20 @@ class Kind:
         self.histogram: Histogram | None = None
 
 
+class Moved:
+    """Counters of what recovery and backfill move."""
+
+    __slots__ = ("pull", "push", "push_out_bytes", "recovery_bytes", "recovery_ops")
+
+    def __init__(self, osd: PerfCounters) -> None:
+        add = osd.u64_counter
+        self.pull = add("pull", "Pull requests sent")
+        self.push = add("push", "Push messages sent")
+        self.push_out_bytes = add("push_out_bytes", "Pushed size", unit=Unit.BYTES)
+        self.recovery_ops = add("recovery_ops", "Started recovery operations", "rop", _INTERESTING)
+        self.recovery_bytes = add("recovery_bytes", "recovery bytes", "rbt", _INTERESTING)
+
+
 class OSDPerf:
     """All counters of logger `osd`."""
 
@@ -101,6 +115,7 @@ class OSDPerf:
             "subop_w_in_bytes", "Replicated written data size", unit=Unit.BYTES
         )
         self.subop_w_latency = mean("subop_w_latency", "Replicated writes latency")
+        self.moved = Moved(osd)
         self.loadavg = gauge("loadavg", "CPU load")
         self.numpg = gauge("numpg", "Placement groups", "pgs", _USEFUL)
         self.numpg_primary = gauge(

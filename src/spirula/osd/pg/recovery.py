@@ -110,6 +110,7 @@ def run(pg: PG, most: int) -> None:
         started += _recover(pg, todo.popleft())
     if started < most and pg.state & PGState.BACKFILLING and not _lacks_by_log(pg):
         started += backfill.run(pg, most - started)
+    pg.shared.moved.recovery_ops.value += started
     if started:
         pg.shared.recoveries.queue(pg)
     elif not todo:

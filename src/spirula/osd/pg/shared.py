@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from spirula.conf.perf import PerfCollection
 from spirula.osd.ops.context import OPTIONS, OpSettings
+from spirula.osd.perf import Moved
 from spirula.osd.pg import recovery
 from spirula.osd.pg.premerge import ReadyToMerge
 from spirula.osd.pg.settings import Settings
@@ -83,6 +85,7 @@ class Shared:
     """Slots for recovery and backfill."""
     recoveries: RecoveryQueue = field(init=False)
     """How many objects move at the same time."""
+    moved: Moved = field(default_factory=lambda: Moved(PerfCollection().create("osd")))
     ready_to_merge: ReadyToMerge = field(init=False)
     trim_turns: TrimTurns = field(default_factory=TrimTurns)
     scrubs: ScrubSlots = field(default_factory=ScrubSlots)

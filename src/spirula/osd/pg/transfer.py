@@ -101,6 +101,7 @@ def _send_pull(pg: PG, source: PGShard, op: PullOp) -> None:
         from_=pg.whoami,
         min_epoch=pg.last_peering_reset,
     )
+    pg.shared.moved.pull.value += 1
     pg.services.send_osd(source.osd, message, epoch)
 
 
@@ -151,6 +152,10 @@ def _send_push(pg: PG, target: PGShard, op: PushOp) -> None:
         from_=pg.whoami,
         min_epoch=pg.last_peering_reset,
     )
+    moved, size = pg.shared.moved, len(op.data)
+    moved.push.value += 1
+    moved.push_out_bytes.value += size
+    moved.recovery_bytes.value += size + len(op.omap_entries)
     pg.services.send_osd(target.osd, message, epoch)
 
 
