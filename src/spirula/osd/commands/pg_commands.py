@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from spirula.conf.admin_commands import Call, CommandTable, Reply, Section
 from spirula.errors import InvalidArgument, NotFound, TryAgain
+from spirula.osd.scrub.describe import describe as describe_scrub
 from spirula.osd.state import OSD
 from spirula.printing import Items
 from spirula.types.base import UTime
@@ -25,10 +26,10 @@ def register(table: CommandTable, osd: OSD) -> None:
     """Adds these commands; `query` without a PG says what is missing, as upstream's does."""
 
     def query(call: Call) -> Reply:
-        return Section("pg", _query(osd, _find(osd, call)))
+        return Section("pg", _query(osd, find_pg(osd, call)))
 
     def list_unfound(call: Call) -> Reply:
-        return _unfound(_find(osd, call))
+        return _unfound(find_pg(osd, call))
 
     table.register(f"pg {_PGID} name=cmd,type=CephChoices,strings=query", query)
     table.register("query", query, "what a PG is, and how it agrees with other OSDs")
@@ -44,7 +45,8 @@ def register(table: CommandTable, osd: OSD) -> None:
     )
 
 
-def _find(osd: OSD, call: Call) -> PG:
+def find_pg(osd: OSD, call: Call) -> PG:
+    """The PG that a command names, which must be led by this OSD. Raises CephError."""
     text = call.text("pgid")
     if not text:
         raise InvalidArgument("no pgid specified")
@@ -83,6 +85,7 @@ def _query(osd: OSD, pg: PG) -> dict[str, object]:
                 for state, since in reversed(peering.entered.items())
             ],
         ),
+        **({"scrubber": describe_scrub(pg)} if pg.is_primary and pg.is_active() else {}),
         "agent_state": {},
     }
 

@@ -475,6 +475,9 @@ def _do_pg_op(pg: PG, request: MOSDOp) -> None:
 
 def wait_for_object(pg: PG, hoid: HObject, request: MOSDOp) -> None:
     """Has a request wait until an object is here and everywhere; recovery takes it first."""
+    if hoid in pg.scrubber.rotten:
+        reply_error(pg, request, -EIO)
+        return
     pg.waiting.for_object.setdefault(hoid, deque()).append(request)
     recovery.kick(pg, hoid)
 

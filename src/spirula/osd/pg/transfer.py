@@ -31,7 +31,7 @@ from spirula.types.hobject import NO_GEN, GHObject, HObject, snap_name
 from spirula.types.interval_set import IntervalSet
 from spirula.types.log import LogLevel
 from spirula.types.object_info import ObjectInfo
-from spirula.types.pg import PGShard, SPGId
+from spirula.types.pg import PGShard, PGState, SPGId
 from spirula.types.recovery import (
     ObjectRecoveryInfo,
     ObjectRecoveryProgress,
@@ -321,6 +321,7 @@ def _on_pulled(pg: PG, message: MOSDPGPush) -> None:
         pulling.info.copy_subset = op.recovery_info.copy_subset
         transaction = Transaction()
         if store_push(pg, op, transaction):
+            pg.shared.shards_repaired += bool(pg.state & PGState.REPAIR)
             queue(pg, transaction, partial(recovery.on_here, pg, op.soid))
         else:
             pulling.progress = op.after_progress
@@ -332,7 +333,8 @@ def _on_push(pg: PG, message: MOSDPGPush) -> None:
     """The primary brings parts of objects."""
     transaction = Transaction()
     for op in message.pushes:
-        store_push(pg, op, transaction)
+        if store_push(pg, op, transaction) and message.is_repair:
+            pg.shared.shards_repaired += 1
     epoch = pg.osdmap.epoch
     reply = MOSDPGPushReply(
         pgid=pg.pgid.pgid,

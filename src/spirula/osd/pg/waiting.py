@@ -50,8 +50,6 @@ class Waiting:
     for_ondisk: dict[EVersion, list[WaitingDup]] = field(default_factory=dict)
     for_scrub: list[Message] = field(default_factory=list)
     """Writes to objects that are being scrubbed."""
-    until_clean: list[Message] = field(default_factory=list)
-    """Reads of objects that are rotten here: they are made good when the PG is clean."""
     in_progress: list[OpContext] = field(default_factory=list)
     """Requests that have begun and wait for another OSD."""
     until_writable: dict[HObject, list[Callable[[], None]]] = field(default_factory=dict)
@@ -60,7 +58,7 @@ class Waiting:
     def count(self) -> int:
         """How many requests wait."""
         count = len(self.for_peered) + len(self.for_active) + len(self.for_readable)
-        count += len(self.for_scrub) + len(self.until_clean)
+        count += len(self.for_scrub)
         count += sum(map(len, self.for_map.values())) + sum(map(len, self.for_object.values()))
         return count + sum(map(len, self.for_ondisk.values())) + len(self.in_progress)
 
@@ -75,7 +73,6 @@ class Waiting:
         for requests in self.for_object.values():
             taken += requests
         taken += self.for_scrub
-        taken += self.until_clean
         taken += self.for_readable
         taken += self.for_active
         taken += self.for_peered
@@ -84,7 +81,6 @@ class Waiting:
         self.for_ondisk.clear()
         self.for_object.clear()
         self.for_scrub.clear()
-        self.until_clean.clear()
         self.for_readable.clear()
         self.for_active.clear()
         self.for_peered.clear()

@@ -18,7 +18,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from spirula.errors import CephError, WireError
-from spirula.maps.state import OSDMapFlag
 from spirula.messages.osd_scrub import MOSDRepScrub, MOSDScrubReserve, ScrubReserveType
 from spirula.osd.ops import prepare
 from spirula.osd.ops.caps import WRITE, OpNeeds
@@ -32,7 +31,6 @@ from spirula.types.log import LogLevel
 from spirula.types.object_info import NO_DIGEST, ObjectFlag
 from spirula.types.pg import PGShard, PGState, SPGId
 from spirula.types.pg_log import LogOp
-from spirula.types.pool import PoolFlag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,6 +134,7 @@ def _on_reject(pg: PG, shard: PGShard) -> None:
 
 def _start(pg: PG, run: Run) -> None:
     """Everybody takes part."""
+    pg.services.clog(LogLevel.DEBUG, f"{pg.pgid.pgid} {run.mode} starts")
     pg.scrubber.findings = Findings.create(pg)
     run.start = run.end = pg.pgid.pgid.first_object()
     _pend(pg, run)
@@ -169,9 +168,7 @@ def _must_stop(pg: PG, run: Run) -> bool:
     """Whether the administrator has forbidden it since; what was asked for goes on."""
     if run.required:
         return False
-    if run.deep and not schedule.allows_deep(pg):
-        return True
-    return bool(pg.osdmap.flags & OSDMapFlag.NOSCRUB or pg.pool.flags & PoolFlag.NOSCRUB)
+    return not (schedule.allows_deep(pg) if run.deep else schedule.allows_light(pg))
 
 
 def _new_chunk(pg: PG, run: Run) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from spirula.errors import CephError, WireError
 from spirula.kernels.crc32c import crc32c
 from spirula.osd.ops.context import INFO_ATTR, SNAPSET_ATTR
-from spirula.osd.pg import pipeline, unfound
+from spirula.osd.pg import pipeline, recovery, unfound
 from spirula.osd.pg.peering.merge import update_last_complete
 from spirula.types.base import EVersion
 from spirula.types.hobject import NO_GEN, GHObject, HObject
@@ -53,6 +53,8 @@ def repair_found(pg: PG, run: Run) -> bool:
     for hoid, authority in found.authoritative.items():
         bad = found.missing.get(hoid, set()) | found.inconsistent.get(hoid, set())
         if authority.known:
+            pg.recovery.unfound.discard(hoid)
+            pg.recovery.bad.pop(hoid, None)
             force_missing(pg, bad, hoid, authority.version)
             run.fixed += len(found.missing.get(hoid, ()))
             run.fixed += len(found.inconsistent.get(hoid, ()))
@@ -75,6 +77,7 @@ def force_missing(pg: PG, shards: Iterable[PGShard], hoid: HObject, version: EVe
             pg.meta.missing.add(hoid)
             pg.meta.dirty_info = True
             pg.objects.forget(hoid)
+            pg.recovery.needs.clear()
             update_last_complete(pg)
         else:
             theirs = pg.peering.peer_missing.setdefault(shard, PGMissing())
@@ -85,8 +88,6 @@ def force_missing(pg: PG, shards: Iterable[PGShard], hoid: HObject, version: EVe
             # they have taken part in all writes since: they may be asked for the newest
             theirs_info.last_update = pg.info.last_update
             pg.peering.peer_missing.setdefault(replica, PGMissing())
-    pg.recovery.unfound.discard(hoid)
-    pg.recovery.bad.pop(hoid, None)
     pg.stats_changed = True
 
 
@@ -106,8 +107,6 @@ def on_clean(pg: PG) -> None:
         planned = scrubber.planned
         planned.must_deep_scrub = planned.check_repair = planned.must_scrub = True
         scrubber.job = None
-    waiting, pg.waiting.until_clean = pg.waiting.until_clean, []
-    pg.requeue(waiting)
 
 
 # ------------------------------------------------------------------------------------ rotten reads
@@ -123,35 +122,42 @@ def on_read_error(pg: PG, hoid: HObject, request: MOSDOp) -> bool:
         return False
     if not is_rotten(pg, hoid):
         return False
-    if hoid in pg.scrubber.rotten:
-        return False
-    if not pg.state & PGState.CLEAN and not pg.state & PGState.REPAIR:
-        pg.waiting.until_clean.append(request)
-        return True
-    version = _version_of(pg, hoid)
-    force_missing(pg, [pg.whoami], hoid, version)
+    pg.recovery.bad[hoid] = {pg.whoami}
+    force_missing(pg, [pg.whoami], hoid, _version_of(pg, hoid))
     sources = unfound.sources(pg, hoid)
     text = f"{pg.pgid} missing primary copy of {hoid}, "
-    if not sources:
-        pg.services.clog(LogLevel.ERROR, text + "unfound")
-        give_up(pg, hoid)
-        return False
-    where = ",".join(str(each) for each in sources)
-    pg.services.clog(LogLevel.ERROR, f"{text}will try copies on {where}")
+    if sources:
+        where = ",".join(str(each) for each in sources)
+        pg.services.clog(LogLevel.ERROR, f"{text}will try copies on {where}")
+    else:
+        pg.services.clog(LogLevel.ERROR, f"{text}unfound")
     pg.waiting.for_object.setdefault(hoid, deque()).append(request)
     if pg.state & PGState.CLEAN:
         begin_recovery(pg)
-    else:
-        pg.recovery.todo.append(hoid)
-        pg.shared.recoveries.queue(pg)
+    recovery.kick(pg, hoid)
+    if not sources:
+        on_unfound(pg, hoid)
     return True
 
 
-def give_up(pg: PG, hoid: HObject) -> None:
-    """No OSD of the PG can read an object: who waits for it is told so.
+def note_bad(pg: PG, hoid: HObject, shard: PGShard) -> None:
+    """An OSD cannot give an object that it should have: it lacks it, and gets it from another."""
+    item = pg.missing.missing.get(hoid)
+    if shard == pg.whoami and item is not None:
+        return
+    force_missing(pg, [shard], hoid, _version_of(pg, hoid) if item is None else item.need)
 
-    It stays as it is, for an administrator to look at: nothing is made up in its place.
+
+def on_unfound(pg: PG, hoid: HObject) -> None:
+    """Nobody can give an object: if nobody else can have it, clients need not wait any longer.
+
+    It stays as it is, for an administrator to look at: nothing is made up in its place. (Upstream
+    has clients wait for ever.)
     """
+    others = pg.recovery.might_have - set(pg.replicas) - {pg.whoami}
+    everybody = {pg.whoami, *pg.replicas}
+    if others or len(everybody) < pg.pool.size or not everybody <= pg.recovery.bad.get(hoid, set()):
+        return
     pg.scrubber.rotten.add(hoid)
     waiting = pg.waiting.for_object.pop(hoid, None)
     for request in waiting or ():

@@ -20,7 +20,7 @@ from spirula.types.pg import PGState
 from spirula.types.pool import PoolFlag, PoolOpt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from spirula.osd.pg.settings import Settings
     from spirula.osd.pg.shared import Shared
@@ -288,9 +288,9 @@ def look_soon(pg: PG) -> None:
     pg.scrubber.job = None
 
 
-def dump(pgs: Mapping[object, PG]) -> list[dict[str, object]]:
+def dump(pgs: Iterable[PG]) -> list[dict[str, object]]:
     """What is planned, the next one first, as the admin socket shows it."""
-    jobs = [(job_of(pg), pg) for pg in pgs.values() if pg.is_primary and pg.is_active()]
+    jobs = [(job_of(pg), pg) for pg in pgs if pg.is_primary and pg.is_active()]
     return [
         {
             "pgid": str(pg.pgid),
