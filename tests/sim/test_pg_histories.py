@@ -1,18 +1,36 @@
 """Clients write while OSDs crash at any moment: acknowledged writes survive, none is done twice.
 
 One seed, one history: which message arrives, which disk is done, who crashes, when maps come. At
-the end all OSDs are up, and everybody has the same.
+the end all OSDs are up, and everybody has the same. Writers append tokens to objects that they
+share; painters change objects of their own in all ways that leave parts of them alone, under
+snapshots, so that recovery has something to leave out.
 """
 
 from __future__ import annotations
 
+import errno
 import random
+from dataclasses import dataclass, field
 
 import pytest
 
 from spirula.maps.state import is_up
 from spirula.messages.osd_op import MOSDOp
-from tests.unit.osd.pg.harness import Client, Cluster, Node, append, crossed, read
+from spirula.types.hobject import NOSNAP
+from spirula.types.osd_op import Extent, OpCode, OSDOp
+from spirula.types.osd_op_payload import OmapEntries
+from tests.unit.osd.ops.scripts import omap_set, omap_vals
+from tests.unit.osd.pg.harness import (
+    Client,
+    Cluster,
+    Node,
+    append,
+    crossed,
+    delete,
+    read,
+    write,
+    write_full,
+)
 from tests.unit.osd.pg.test_failures import check_alike
 
 _OBJECTS = ("a", "b", "c")
@@ -30,22 +48,37 @@ class Writer:
         self.count = 0
         self.sent_in = 0
 
+    def next_request(self, cluster: Cluster, rng: random.Random) -> MOSDOp:
+        """What is written next."""
+        self.token = f"<{self.client.num}.{self.count}>"
+        self.name = rng.choice(_OBJECTS)
+        return cluster.request(self.name, append(self.token.encode()))
+
+    def on_done(self) -> None:
+        """The write was acknowledged."""
+        self.done.append((self.name, self.token))
+
     def act(self, cluster: Cluster, rng: random.Random) -> None:
         """Looks for an answer; begins the next write, or sends the last one again."""
-        if self.pending is not None:
-            reply = self.client.reply(self.pending.tid)
-            if reply is not None:
-                assert reply.result == 0
-                self.done.append((self.name, self.token))
-                self.pending = None
+        self.look()
         if self.pending is None:
             self.count += 1
-            self.token = f"<{self.client.num}.{self.count}>"
-            self.name = rng.choice(_OBJECTS)
-            self.pending = cluster.request(self.name, append(self.token.encode()))
+            self.pending = self.next_request(cluster, rng)
             self.client.tid += 1
             self.pending.tid = self.client.tid
             self.sent_in = 0
+        self.send(cluster)
+
+    def look(self) -> None:
+        """Takes the answer, if it is there."""
+        reply = self.client.reply(self.pending.tid) if self.pending is not None else None
+        if reply is not None:
+            assert reply.result == 0
+            self.on_done()
+            self.pending = None
+
+    def send(self, cluster: Cluster) -> None:
+        """Sends the request to the present primary, once for each map."""
         newest = cluster.maps.newest
         if self.sent_in == newest:
             return
@@ -60,20 +93,109 @@ class Writer:
         node.pg.dispatch(again)
 
 
+@dataclass
+class Picture:
+    """What an object should be: None as data where there is none."""
+
+    data: bytes | None = None
+    omap: dict[str, bytes] = field(default_factory=dict)
+
+    def copy(self) -> Picture:
+        return Picture(self.data, dict(self.omap))
+
+
+_SIZE = 40_000
+
+
+class Painter(Writer):
+    """A client that changes an object of its own, and takes snapshots of it."""
+
+    def __init__(self, num: int) -> None:
+        super().__init__(num)
+        self.name = f"own{num}"
+        self.now = Picture()
+        self.after = Picture()
+        self.snaps: dict[int, Picture] = {}
+        self.finished = 0
+
+    def next_request(self, cluster: Cluster, rng: random.Random) -> MOSDOp:
+        """Changes some of it."""
+        if rng.random() < 0.3:
+            self.snaps[len(self.snaps) + 1] = self.now.copy()
+        self.after = picture = self.now.copy()
+        ops = [self._change(picture, rng) for _ in range(rng.choice([1, 1, 2]))]
+        request = cluster.request(self.name, *ops)
+        request.snap_seq = len(self.snaps)
+        request.snaps = sorted(self.snaps, reverse=True)
+        return request
+
+    def _change(self, picture: Picture, rng: random.Random) -> OSDOp:
+        offset, length = rng.randrange(_SIZE), rng.choice([100, 4096, 9000])
+        data = picture.data or b""
+        fresh = bytes([rng.randrange(1, 256)]) * length
+        kind = rng.choice(["write", "write", "append", "full", "cut", "omap", "omap", "delete"])
+        if kind == "append":
+            offset = len(data)
+        if kind in ("write", "append"):
+            picture.data = data[:offset].ljust(offset, b"\0") + fresh + data[offset + length :]
+            return write(fresh, offset)
+        if kind == "full":
+            picture.data = fresh
+            return write_full(fresh)
+        if picture.data is None or (kind == "omap" and rng.random() < 0.9):
+            picture.data = data
+            keys = {f"k{rng.randrange(30)}": fresh[: rng.randrange(1, 300)] for _ in range(9)}
+            picture.omap.update(keys)
+            return omap_set(keys)
+        if kind == "cut":
+            picture.data = data[:offset].ljust(offset, b"\0")
+            return OSDOp.make(OpCode.TRUNCATE, Extent(offset, 0, offset))
+        if kind == "omap":
+            picture.omap.clear()
+            return OSDOp.make(OpCode.OMAPCLEAR)
+        picture.data = None
+        picture.omap.clear()
+        return delete()
+
+    def on_done(self) -> None:
+        """It is as it was to be."""
+        self.now = self.after
+        self.finished += 1
+
+    def check(self, cluster: Cluster) -> None:
+        """The object is as it should be, now and at all snapshots."""
+        for snap, wanted in [*self.snaps.items(), (NOSNAP, self.now)]:
+            request = cluster.request(self.name, read(), omap_vals())
+            request.hobj = request.hobj.at_snap(snap)
+            tid = cluster.send(self.client, request)
+            cluster.settle()
+            reply = self.client.reply(tid)
+            assert reply is not None
+            if wanted.data is None:
+                assert reply.result == -errno.ENOENT
+                continue
+            assert reply.result == 0, f"{self.name}@{snap}: {reply.result}"
+            assert bytes(reply.ops[0].outdata) == wanted.data, f"{self.name}@{snap}"
+            entries = OmapEntries(dict(sorted(wanted.omap.items()))).encode()
+            assert bytes(reply.ops[1].outdata).startswith(entries), f"{self.name}@{snap}"
+
+
 def one_history(seed: int) -> None:
     rng = random.Random(seed)  # repeatable on purpose
     count = rng.choice([2, 3, 3, 3])
     cluster = Cluster(count, min_size=rng.choice([1, count // 2 + 1]))
-    for node in cluster.nodes:
-        node.shared.options.osd_min_pg_log_entries = 20
+    _set_options(cluster, rng)
     cluster.make_pg()
-    writers = [Writer(4000 + number) for number in range(3)]
+    painters = [Painter(4100 + number) for number in range(2)]
+    writers = [*(Writer(4000 + number) for number in range(3)), *painters]
     for _ in range(rng.randrange(200, 500)):
         chance = rng.random()
         if chance < 0.35:
             rng.choice(writers).act(cluster, rng)
         elif chance < 0.95:
             _something(cluster, rng)
+            if rng.random() < 0.3:
+                cluster.clock.run_due()
         elif chance < 0.965:
             alive = [node for node in cluster.nodes if node.alive]
             rng.choice(alive or cluster.nodes).crash()
@@ -92,14 +214,26 @@ def one_history(seed: int) -> None:
     for _ in range(20):
         cluster.wait()
         for writer in writers:
-            writer.act(cluster, rng)
-            if len(writer.done) < writer.count:
+            writer.look()
+            if writer.pending is not None:
                 writer.sent_in = 0
-        if cluster.state == "active+clean":
+                writer.send(cluster)
+        if cluster.state == "active+clean" and not any(writer.pending for writer in writers):
             break
-    cluster.wait()
+    assert not any(writer.pending for writer in writers)
     check_alike(cluster)
-    _check(cluster, writers)
+    _check(cluster, writers[:3])
+    for painter in painters:
+        painter.check(cluster)
+
+
+def _set_options(cluster: Cluster, rng: random.Random) -> None:
+    """Short logs; objects travel in several parts in some histories."""
+    chunk, entries = rng.choice([(8 << 20, 8096), (8 << 10, 7), (3000, 2)])
+    config = cluster.config
+    config.set("osd_recovery_max_chunk", str(chunk))
+    config.set("osd_recovery_max_omap_entries_per_chunk", str(entries))
+    config.set("osd_min_pg_log_entries", "20")
 
 
 def _something(cluster: Cluster, rng: random.Random) -> None:
@@ -133,7 +267,6 @@ def _restart(cluster: Cluster, node: Node) -> None:
     if is_up(cluster.maps.current, node.osd):
         _map_of_alive(cluster)  # monitors see that it is another process
     node.restart()
-    node.shared.options.osd_min_pg_log_entries = 20
     _map_of_alive(cluster)
 
 

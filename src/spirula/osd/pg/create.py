@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from spirula.messages.osd_peering import MOSDPGLog, MOSDPGNotify2, MOSDPGQuery2
-from spirula.osd.pg import lease, meta
+from spirula.osd.pg import lease, meta, transfer
 from spirula.osd.pg.dispatch import dispatch
 from spirula.osd.pg.log import Log
 from spirula.osd.pg.meta import Meta
@@ -125,6 +125,7 @@ def load(
     pg.missing = found.missing
     place(pg, mapping)
     begin(pg)
+    transfer.clear_temporary(pg, transfer.find_temporary(pg))
     pg.meta.dirty_info = False
     return pg
 

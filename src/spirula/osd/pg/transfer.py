@@ -8,6 +8,7 @@ under another name and moved into place at the end. Messages: upstream
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -27,11 +28,11 @@ from spirula.osd.pg.subsets import Receiver, Subsets
 from spirula.store import snap_mapper
 from spirula.store.objectstore import readv
 from spirula.types.base import EVersion
-from spirula.types.hobject import NO_GEN, GHObject, HObject, snap_name
+from spirula.types.hobject import GHMAX, GHMIN, NO_GEN, GHObject, HObject, snap_name
 from spirula.types.interval_set import IntervalSet
 from spirula.types.log import LogLevel
 from spirula.types.object_info import ObjectInfo
-from spirula.types.pg import PGShard, PGState, SPGId
+from spirula.types.pg import PGShard, SPGId
 from spirula.types.recovery import (
     ObjectRecoveryInfo,
     ObjectRecoveryProgress,
@@ -321,7 +322,6 @@ def _on_pulled(pg: PG, message: MOSDPGPush) -> None:
         pulling.info.copy_subset = op.recovery_info.copy_subset
         transaction = Transaction()
         if store_push(pg, op, transaction):
-            pg.shared.shards_repaired += bool(pg.state & PGState.REPAIR)
             queue(pg, transaction, partial(recovery.on_here, pg, op.soid))
         else:
             pulling.progress = op.after_progress
@@ -333,8 +333,7 @@ def _on_push(pg: PG, message: MOSDPGPush) -> None:
     """The primary brings parts of objects."""
     transaction = Transaction()
     for op in message.pushes:
-        if store_push(pg, op, transaction) and message.is_repair:
-            pg.shared.shards_repaired += 1
+        store_push(pg, op, transaction)
     epoch = pg.osdmap.epoch
     reply = MOSDPGPushReply(
         pgid=pg.pgid.pgid,
@@ -431,10 +430,12 @@ def store_push(pg: PG, op: PushOp, transaction: Transaction) -> bool:
     if op.attrset:
         transaction.setattrs(cid, target, op.attrset)
     if not complete:
+        pg.recovery.temporary.add(target)
         return False
     if pg.backfill.room.primary_bytes:
         pg.backfill.room.note_stored(pg, stored_size(pg, info.soid), info.size)
     if target is not gh:
+        pg.recovery.temporary.discard(target)
         if pg.store.exists(cid, gh):
             transaction.remove(cid, gh)
         transaction.collection_move_rename(cid, target, cid, gh)
@@ -468,6 +469,26 @@ def _temporary(pg: PG, info: ObjectRecoveryInfo) -> GHObject:
     hoid, since = info.soid, pg.info.history.same_interval_since
     name = f"temp_recovering_{pg.pgid}_{info.version}_{since}_{snap_name(hoid.snap)}"
     return GHObject(hoid.temp(name), NO_GEN, pg.pgid.shard)
+
+
+def clear_temporary(pg: PG, objects: Iterable[GHObject]) -> None:
+    """Removes objects that were to be put together, and will not be."""
+    transaction = Transaction()
+    for gh in objects:
+        transaction.remove(pg.coll, gh)
+    if transaction:
+        pg.queue((transaction,), pg.on_store_result)
+
+
+def find_temporary(pg: PG) -> list[GHObject]:
+    """Such objects that the end of an earlier run of the OSD has left."""
+    found: list[GHObject] = []
+    start = GHMIN
+    while True:
+        some, start = pg.store.collection_list(pg.coll, start, limit=64)
+        found += [gh for gh in some if gh.hobj.is_temp]
+        if start == GHMAX or not some or not some[-1].hobj.is_temp:
+            return found
 
 
 def stored_size(pg: PG, hoid: HObject) -> int:

@@ -13,7 +13,7 @@ from spirula.maps.intervals import is_new_interval, past_interval
 from spirula.maps.placement import NO_PRIMARY, PGMapping
 from spirula.maps.state import is_up
 from spirula.osd.ops import watch
-from spirula.osd.pg import backoff, lease, locks, snap_trim
+from spirula.osd.pg import backoff, lease, locks, recovery, snap_trim
 from spirula.osd.pg.backfill import Backfill
 from spirula.osd.pg.peering import machine
 from spirula.osd.pg.peering.state import State
@@ -180,7 +180,7 @@ def reset(pg: PG) -> None:
             requests.append(repop.request)
     pg.repops.clear()
     pg.backend.on_change()
-    pg.recovery.clear()
+    recovery.reset(pg)
     pg.backfill = Backfill()
     scrubs.reset(pg)
     snap_trim.reset(pg)

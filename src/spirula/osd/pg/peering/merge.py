@@ -228,7 +228,7 @@ def _undo(log: Log, missing: PGMissing, soid: HObject, entries: list[PGLogEntry]
         else:
             need(missing, soid, newer.version, NOTHING, is_delete=newer.is_delete)
         return there
-    if prior == NOTHING:
+    if prior == NOTHING or entries[0].op == LogOp.CLONE:  # a clone's prior version is its head's
         missing.missing.pop(soid, None)
         return there
     if lacked is not None:
