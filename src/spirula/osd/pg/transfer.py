@@ -32,7 +32,7 @@ from spirula.types.hobject import GHMAX, GHMIN, NO_GEN, GHObject, HObject, snap_
 from spirula.types.interval_set import IntervalSet
 from spirula.types.log import LogLevel
 from spirula.types.object_info import ObjectInfo
-from spirula.types.pg import PGShard, SPGId
+from spirula.types.pg import PGShard, PGState, SPGId
 from spirula.types.recovery import (
     ObjectRecoveryInfo,
     ObjectRecoveryProgress,
@@ -152,6 +152,7 @@ def _send_push(pg: PG, target: PGShard, op: PushOp) -> None:
         shard=target.shard,
         from_=pg.whoami,
         min_epoch=pg.last_peering_reset,
+        is_repair=bool(pg.state & PGState.REPAIR),
     )
     moved, size = pg.shared.moved, len(op.data)
     moved.push.value += 1
@@ -322,6 +323,7 @@ def _on_pulled(pg: PG, message: MOSDPGPush) -> None:
         pulling.info.copy_subset = op.recovery_info.copy_subset
         transaction = Transaction()
         if store_push(pg, op, transaction):
+            pg.shared.shards_repaired += bool(pg.state & PGState.REPAIR)
             queue(pg, transaction, partial(recovery.on_here, pg, op.soid))
         else:
             pulling.progress = op.after_progress
@@ -333,7 +335,8 @@ def _on_push(pg: PG, message: MOSDPGPush) -> None:
     """The primary brings parts of objects."""
     transaction = Transaction()
     for op in message.pushes:
-        store_push(pg, op, transaction)
+        if store_push(pg, op, transaction) and message.is_repair:
+            pg.shared.shards_repaired += 1
     epoch = pg.osdmap.epoch
     reply = MOSDPGPushReply(
         pgid=pg.pgid.pgid,
