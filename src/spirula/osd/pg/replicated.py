@@ -177,11 +177,9 @@ class ReplicatedBackend:
         if repop is None or sender.osd not in repop.waiting_for:
             return
         self.pg.peer_last_complete_ondisk[sender] = last_complete
-        if len(repop.waiting_for) == 1:
-            del self.in_progress[tid]
+        if len(repop.waiting_for) - (self.pg.whoami.osd in repop.waiting_for) == 1:
+            del self.in_progress[tid]  # no other answer is to come
         repop.on_commit_of(sender.osd)
-        if repop.all_committed:
-            self.in_progress.pop(tid, None)
 
     def on_change(self) -> None:
         """A new interval begins: nothing that is under way is waited for any more."""

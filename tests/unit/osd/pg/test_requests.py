@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import errno
+import gc
+import weakref
 
 import pytest
 
@@ -66,6 +68,22 @@ def test_a_write_is_answered_only_when_all_have_it_on_disk(cluster, client):
     assert reply.flags & RequestFlag.ONDISK
     assert reply.replay_version == EVersion(1, cluster.maps.newest)
     assert reply.user_version == 1
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1)], ids=str)
+def test_a_write_is_forgotten_when_all_have_it_whoever_was_last(cluster, client, order):
+    tid = cluster.send(client, cluster.request("a", write(b"data")))
+    while cluster.step(disks=False):
+        pass
+    kept = weakref.ref(cluster.primary.repops[0].request)
+    for osd in order if len(cluster.nodes) == 3 else (0,):
+        cluster.nodes[osd].disk.popleft()()
+        while cluster.step(disks=False):
+            pass
+    cluster.settle()
+    assert client.reply(tid).result == 0
+    gc.collect()
+    assert kept() is None
 
 
 def test_a_request_that_comes_again_is_not_carried_out_again(cluster, client):
