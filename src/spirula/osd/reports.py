@@ -201,10 +201,19 @@ def cancel_failures(osd: OSD) -> None:
 
 
 def want_pg_temp(osd: OSD, pgid: PGId, acting: list[int], *, forced: bool = False) -> None:
-    """Ask for a temporary acting set of a PG; it goes out with the others of this map."""
-    pending = osd.reports.temp_pending.get(pgid)
+    """Ask for a temporary acting set of a PG; it goes out with the others of this moment."""
+    reports = osd.reports
+    pending = reports.temp_pending.get(pgid)
     if pending is None or pending[0] != acting or forced:
-        osd.reports.temp_wanted[pgid] = acting, forced
+        if not reports.temp_wanted:
+            # no map need come that would have it sent: a backfill is done, others should serve
+            osd.ports.loop.call_soon(_send_pg_temp_soon, osd)
+        reports.temp_wanted[pgid] = acting, forced
+
+
+def _send_pg_temp_soon(osd: OSD) -> None:
+    if osd.is_active and not osd.is_stopping:
+        send_pg_temp(osd)
 
 
 def remove_pg_temp(osd: OSD, pgid: PGId) -> None:
