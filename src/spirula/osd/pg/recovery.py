@@ -18,7 +18,6 @@ from spirula.osd.ops.context import LockKind
 from spirula.osd.pg import backfill, locks, transfer, unfound
 from spirula.osd.pg.peering.missing import NOTHING, need
 from spirula.osd.scrub import repair
-from spirula.types.hobject import NOSNAP
 from spirula.types.pg import PGShard, PGState
 
 if TYPE_CHECKING:
@@ -155,11 +154,8 @@ def _recover(pg: PG, hoid: HObject) -> int:
         return 0
     item = pg.missing.missing.get(hoid)
     if item is not None and not item.is_delete:
-        head = hoid.head()
-        if hoid.snap < NOSNAP and head in pg.missing.missing:
-            # a clone's snapshots are known by its head; `run` looks at it again in its next turn
-            recovery.blocked.add(hoid)
-            return _recover(pg, head)
+        if hoid.is_snap and hoid.head() in pg.missing.missing:
+            return _recover_head(pg, hoid)
         sources = unfound.sources(pg, hoid)
         if not sources:
             recovery.unfound.add(hoid)
@@ -174,12 +170,24 @@ def _recover(pg: PG, hoid: HObject) -> int:
     lacks = [pg.peering.peer_missing[each].missing.get(hoid) for each in pg.replicas]
     if not any(lacks):
         return 0
-    if not all(each is None or each.is_delete for each in lacks) and not _lock(pg, hoid):
-        recovery.blocked.add(hoid)
-        return 0
+    if not all(each is None or each.is_delete for each in lacks):
+        if hoid.is_snap and hoid.head() in pg.missing.missing:
+            return _recover_head(pg, hoid)
+        if not _lock(pg, hoid):
+            recovery.blocked.add(hoid)
+            return 0
     _begin(pg, hoid)
     _push_everywhere(pg, hoid)
     return 1
+
+
+def _recover_head(pg: PG, clone: HObject) -> int:
+    """The head of a clone comes first: what the clone is for, and what it shares, is said there."""
+    recovery, head = pg.recovery, clone.head()
+    begun = _recover(pg, head)
+    if head not in recovery.unfound:
+        recovery.blocked.add(clone)  # `run` looks at it again in its next turn
+    return begun
 
 
 def _lock(pg: PG, hoid: HObject) -> bool:
