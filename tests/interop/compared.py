@@ -28,9 +28,9 @@ cluster.connect(timeout=timeout)
 for line in sys.stdin:
     asked = json.loads(line)
     try:
-        r, out, outs = cluster.mon_command(
-            json.dumps(asked["cmd"]), base64.b64decode(asked["data"]), timeout=timeout
-        )
+        ask = cluster.mgr_command if asked["mgr"] else cluster.mon_command
+        data = base64.b64decode(asked["data"])
+        r, out, outs = ask(json.dumps(asked["cmd"]), data, timeout=timeout)
         answer = {"r": r, "out": base64.b64encode(out).decode(), "outs": outs}
     except Exception as error:
         answer = {"r": "raised", "out": "", "outs": repr(error)}
@@ -108,10 +108,13 @@ class Answer:
     outs: str
 
 
-def run_steps(conf, steps, *, timeout_s=10.0) -> list[Answer]:
-    """Run all steps, one after the other, as a program that uses the real librados."""
+def run_steps(conf, steps, *, timeout_s=10.0, mgr=False) -> list[Answer]:
+    """Run all steps, one after the other, as a program that uses the real librados.
+
+    They go to the monitors, or with `mgr` straight to the manager.
+    """
     lines = [
-        json.dumps({"cmd": step.command, "data": base64.b64encode(step.data).decode()})
+        json.dumps({"cmd": step.command, "data": base64.b64encode(step.data).decode(), "mgr": mgr})
         for step in steps
     ]
     ended = subprocess.run(

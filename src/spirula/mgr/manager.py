@@ -28,7 +28,7 @@ from spirula.messages.mgr import (
 from spirula.messages.mon_client import MConfig, MLog, MLogAck
 from spirula.messages.osd_map import MOSDMap
 from spirula.messages.osd_mon import MPGStats
-from spirula.mgr import pg_num, services, statistics
+from spirula.mgr import devices, pg_num, services, statistics
 from spirula.mgr.daemons import sessions
 from spirula.mgr.state import Manager, Phase
 from spirula.types.entity import EntityAddrVec
@@ -200,6 +200,7 @@ async def _activate(manager: Manager) -> None:
     await manager.listen()
     try:
         await sessions.load_metadata(manager)
+        await devices.load_notes(manager)
     except (SpirulaError, ValueError) as error:
         manager.ports.stop(f"the monitors told no metadata of daemons: {error}")
         return

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from spirula.client.log_client import LogClient
 from spirula.client.session import ClusterSession
@@ -103,6 +104,8 @@ class Manager:
     """Opens the server. OSError where no port is free."""
     heard: Event = field(default_factory=Event)
     """Set whenever something came that the start waits for."""
+    device_notes: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What is kept of devices, by their ids; see `devices`."""
     timers: dict[str, TimerHandle] = field(default_factory=dict)
     tasks: set[Task[None]] = field(default_factory=set)
 
@@ -120,6 +123,11 @@ class Manager:
     def gid(self) -> int:
         """The number under which the monitors know this process."""
         return self.session.monitors.auth.global_id
+
+    @property
+    def fsid_text(self) -> str:
+        """The cluster's id, in print."""
+        return str(UUID(bytes=bytes(self.session.monitors.fsid)))
 
     @property
     def is_active(self) -> bool:

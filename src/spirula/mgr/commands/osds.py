@@ -8,13 +8,13 @@ from __future__ import annotations
 from errno import EAGAIN, EBUSY
 from typing import TYPE_CHECKING, Any
 
-from spirula.commands.arguments import choices, flag, osd_name, osd_number, text
+from spirula.commands.arguments import choices, flag, integer, osd_name, text
 from spirula.commands.reply import Reply
 from spirula.commands.table import Commands
 from spirula.errors import CephError, InvalidArgument
 from spirula.maps.query import all_osds, up_osds
 from spirula.maps.state import exists, is_up
-from spirula.mgr.commands import scrub
+from spirula.mgr.commands import offline, scrub
 from spirula.mgr.commands.pgs import answer
 from spirula.pgmap import tables, utilization
 from spirula.printing import Items
@@ -82,15 +82,19 @@ def df(
 def _numbers(manager: Manager, words: list[str]) -> list[int]:
     if words and words[0] in _EVERYBODY:
         return all_osds(manager.osdmap)
-    numbers = []
-    for word in words:
-        try:
-            numbers.append(osd_number(word))
-        except InvalidArgument as error:
-            raise InvalidArgument(f"{error.message}invalid osd id '{word}'") from None
+    numbers = [_number(word, "osd id") for word in words]
     if not numbers:
         raise InvalidArgument("must specify one or more OSDs")
     return sorted(set(numbers))
+
+
+def _number(word: str, what: str) -> int:
+    """The number in `osd.3` or `3`; InvalidArgument in upstream's words."""
+    digits = word.removeprefix("osd.")
+    if not (digits.isascii() and digits.isdigit()):
+        text = f"Expected option value to be integer, got '{digits}'invalid {what} '{word}'"
+        raise InvalidArgument(text)
+    return int(digits)
 
 
 def _list(numbers: list[int]) -> str:
@@ -198,7 +202,7 @@ def _add_ending(what: str, help_text: str) -> None:
         yes_i_really_mean_it: bool = False,
     ) -> Reply:
         """The monitors do it, unless the OSD is still needed."""
-        number = osd_number(id)
+        number = _number(id, "osd id")
         told, rc = "", 0
         if manager.pgmap.num_pg_unknown:
             rc = -EAGAIN
@@ -227,37 +231,25 @@ _add_ending("purge", "remove all that the monitors know of an OSD")
 @COMMANDS.add(
     "osd ok-to-stop",
     ids=text(repeated=True),
+    max=integer(required=False),
     perm="r",
-    help="tell whether OSDs can be stopped without making data unavailable",
+    help="tell whether all PGs would stay active without these OSDs",
 )
-def ok_to_stop(manager: Manager, request: Request, ids: list[str]) -> Reply:
-    """Whether all PGs stay active without these OSDs."""
-    numbers = _numbers(manager, ids)
-    _refuse_unknown(manager)
-    gone = set(numbers)
-    touched = dangerous = 0
-    for pg, stat in manager.pgmap.pg_stat.items():
-        degraded = stat.state & PGState.DEGRADED
-        holders = [shard.osd for shard in stat.avail_no_missing] if degraded else stat.acting
-        if gone.isdisjoint(holders):
-            continue
-        touched += 1
-        left = {osd for osd in holders if 0 <= osd != 0x7FFFFFFF} - gone
-        pool = manager.osdmap.pools.get(pg.pool)
-        active = stat.state & PGState.ACTIVE and not degraded
-        if not active or pool is None or len(left) < pool.min_size:
-            dangerous += 1
-    if dangerous:
+def ok_to_stop(manager: Manager, request: Request, ids: list[str], max: int = 1) -> Reply:
+    """Whether all PGs stay active without these OSDs, and others beside them up to `max`."""
+    numbers = set(_numbers(manager, ids))
+    verdict = offline.widen(manager.osdmap, manager.pgmap, numbers, max)
+    shown = request.show(verdict.document(), "ok_to_stop") + b"\n"
+    if verdict.unknown:
+        text = f"{len(verdict.unknown)} pgs have unknown state; cannot draw any conclusions"
+        return Reply(text, shown, -EAGAIN)
+    if not verdict.is_ok:
         text = (
-            f"{dangerous} PGs are already too degraded, would become too degraded or might become"
-            " unavailable"
+            f"unsafe to stop osd(s) at this time ({len(verdict.not_ok)} PGs are or would become"
+            " offline)"
         )
-        return Reply(text, rc=-EBUSY)
-    return Reply(
-        f"OSD(s) {_list(numbers)} are ok to stop without reducing availability or risking data,"
-        " provided there are no other concurrent failures or interventions.\n"
-        f"{touched} PGs are likely to be degraded (but remain available) as a result."
-    )
+        return Reply(text, shown, -EBUSY)
+    return Reply(data=shown)
 
 
 # ------------------------------------------------------------------------------------------ scrubs
@@ -268,10 +260,7 @@ def _add_scrub(what: str, help_text: str) -> None:
     def scrub_osd(manager: Manager, request: Request, who: str) -> Reply:
         if who in _EVERYBODY:
             return scrub.osds(manager, up_osds(manager.osdmap), what)
-        try:
-            number = osd_number(who)
-        except InvalidArgument as error:
-            raise InvalidArgument(f"{error.message}invalid osd '{who}'") from None
+        number = _number(who, "osd")
         if not is_up(manager.osdmap, number):
             raise CephError.from_errno(EAGAIN, f"osd.{number} is not up")
         return scrub.osds(manager, [number], what)

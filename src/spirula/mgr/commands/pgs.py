@@ -215,7 +215,11 @@ def _pool_part(pgmap: PGMap) -> dict[str, Any]:
 
 def _osd_part(pgmap: PGMap) -> dict[str, Any]:
     osds = [{"osd": osd, **show.osd_document(one)} for osd, one in sorted(pgmap.osd_stat.items())]
-    return {"osd_stats": Items("osd_stat", osds)}
+    spaces = [
+        {"poolid": pool, "osd": osd, **statfs.plain()}
+        for (pool, osd), statfs in sorted(pgmap.pool_statfs.items())
+    ]
+    return {"osd_stats": Items("osd_stat", osds), "pool_statfs": Items("item", spaces)}
 
 
 # --------------------------------------------------------------------------------------------- ls

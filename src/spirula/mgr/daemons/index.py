@@ -44,6 +44,7 @@ class DaemonState:
     defaults: dict[str, str] = field(default_factory=dict)
     is_service: bool = False
     status: dict[str, str] = field(default_factory=dict)
+    status_stamp: float = 0.0
     last_beacon: float = 0.0
 
 

@@ -122,7 +122,7 @@ def on_report(manager: Manager, message: MMgrReport) -> None:
     if daemon.is_service:
         daemon.last_beacon = now
         if message.daemon_status is not None:
-            daemon.status = dict(message.daemon_status)
+            daemon.status, daemon.status_stamp = dict(message.daemon_status), now
     if message.task_status is not None:
         services.set_task_status(manager, key, dict(message.task_status))
         daemon.last_beacon = now

@@ -1,0 +1,234 @@
+"""What a manager answers: keys of JSON, columns of tables and words as those of a real one.
+
+The same pools and objects in a real cluster and in one of ours, each with a manager of its own;
+the real librados asks both.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.interop.compared import Step, run_steps
+from tests.interop.realcluster import real_cluster_of, why_not
+from tests.interop.spirulacluster import our_cluster, settings, wait_until
+
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
+]
+
+OPTIONS = {
+    "osd crush chooseleaf type": "0",
+    "osd pool default pg num": "4",
+    "osd pool default min size": "2",
+    "osd pool default pg autoscale mode": "off",
+    "mgr stats period": "1",
+    "mgr tick period": "1",
+    "mon data avail warn": "1",
+    "auth allow insecure global id reclaim": "false",
+}
+
+SHOWN = [
+    Step("pg stat"),
+    Step("pg dump"),
+    Step("pg dump", dumpcontents=["sum"]),
+    Step("pg dump", dumpcontents=["pgs_brief"]),
+    Step("pg dump", dumpcontents=["pools"]),
+    Step("pg dump", dumpcontents=["osds"]),
+    Step("pg dump", dumpcontents=["delta"]),
+    Step("pg dump", dumpcontents=["osds", "pools", "pgs"]),
+    Step("pg dump_json"),
+    Step("pg dump_pools_json"),
+    Step("pg ls"),
+    Step("pg ls", pool=2),
+    Step("pg ls", pool=2, states=["active"]),
+    Step("pg ls", states=["degraded"]),
+    Step("pg ls-by-pool", poolstr="data"),
+    Step("pg ls-by-osd", osd=1),
+    Step("pg ls-by-primary", osd=1),
+    Step("pg dump_stuck"),
+    Step("pg dump_stuck", stuckops=["inactive"], threshold=0),
+    Step("pg debug", debugop="unfound_objects_exist"),
+    Step("pg debug", debugop="degraded_pgs_exist"),
+    Step("osd perf"),
+    Step("osd blocked-by"),
+    Step("osd df"),
+    Step("osd df", output_method="tree"),
+    Step("osd df", output_method="tree", filter_by="name", filter="default"),
+    Step("osd df", output_method="plain", filter_by="class", filter="quick"),
+    Step("osd df", output_method="plain", filter_by="name", filter="data"),
+    Step("osd pool stats"),
+    Step("osd pool stats", pool_name="data"),
+    Step("osd safe-to-destroy", ids=["1"]),
+    Step("osd safe-to-destroy", ids=["7"]),
+    Step("osd ok-to-stop", ids=["1"]),
+    Step("osd ok-to-stop", ids=["1", "2"]),
+    Step("osd ok-to-stop", ids=["all"]),
+    Step("osd test-reweight-by-utilization"),
+    Step("osd test-reweight-by-pg"),
+    Step("osd test-reweight-by-pg", oload=101, pools=["data"]),
+    Step("service dump"),
+    Step("service status"),
+    Step("config show", who="osd.1", key="osd_max_backfills"),
+    Step("config show", who="osd.1", key="fsid"),
+    Step("device ls"),
+]
+TOLD = [
+    Step("pg ls", pool=9),
+    Step("pg ls", pool=2, states=["bright"]),
+    Step("pg ls-by-pool", poolstr="nothing"),
+    Step("pg ls-by-osd", osd=7),
+    Step("pg scrub", pgid="9.1"),
+    Step("pg scrub", pgid="x"),
+    Step("pg scrub", pgid="2.0"),
+    Step("pg deep-scrub", pgid="2.0"),
+    Step("pg repair", pgid="2.1"),
+    Step("pg force-recovery", pgid=["2.0"]),
+    Step("pg force-backfill", pgid=["2.0", "2.1"]),
+    Step("pg cancel-force-recovery", pgid=["2.0"]),
+    Step("pg force-recovery", pgid=["9.0"]),
+    Step("pg force-recovery", pgid=["y"]),
+    Step("osd df", filter="nothing"),
+    Step("osd pool stats", pool_name="nothing"),
+    Step("osd pool scrub", who=["data"]),
+    Step("osd pool deep-scrub", who=["nothing"]),
+    Step("osd pool force-recovery", who=["data"]),
+    Step("osd pool cancel-force-backfill", who=["nothing"]),
+    Step("osd scrub", who="7"),
+    Step("osd scrub", who="x"),
+    Step("osd deep-scrub", who="1"),
+    Step("osd repair", who="all"),
+    Step("osd safe-to-destroy", ids=["x"]),
+    Step("osd destroy", id=1),
+    Step("osd purge", id=1),
+    Step("osd reweight-by-pg", oload=90),
+    Step("osd reweight-by-pg", pools=["nothing"]),
+    Step("osd test-reweight-by-utilization", max_change=-1.0),
+    Step("osd test-reweight-by-utilization", max_osds=0),
+    Step("config show", who="osd.1", key="no_such_option"),
+    Step("config show", who="osd.17"),
+    Step("device info", devid="nothing"),
+    Step("device ls-by-daemon", who="osd.17"),
+    Step("no such command"),
+]
+"""Commands whose status and words are compared, numbers aside."""
+
+
+def as_json(step):
+    return Step(step.prefix, **step.arguments, format="json")
+
+
+@pytest.fixture(scope="module")
+def answers():
+    """What both clusters answer: by format, then by cluster, a list of answers."""
+    real = real_cluster_of(mons=1, osds=3, objectstore="bluestore", options=OPTIONS)
+    with real as theirs, our_cluster(1, *settings(OPTIONS), osds=3, mgrs=1) as ours:
+        wait_until(lambda: "device_health_metrics" in theirs.ceph("osd", "pool", "ls"), 30)
+        ours.ceph("osd", "pool", "create", "device_health_metrics", "1")
+        for cluster in (theirs, ours):
+            cluster.ceph("osd", "crush", "rm-device-class", "0", "1")
+            cluster.ceph("osd", "crush", "set-device-class", "quick", "0", "1")
+            cluster.ceph("osd", "pool", "create", "data", "4")
+            wait_until(lambda cluster=cluster: clean(cluster), 60)
+            bench = ("-p", "data", "bench", "1", "write", "-b", "4096", "--no-cleanup")
+            cluster.run("rados", *bench)
+            wait_until(lambda cluster=cluster: reported(cluster), 60)
+        steps = {"json": [as_json(step) for step in SHOWN], "plain": SHOWN, "told": TOLD}
+        yield {
+            kind: [run_steps(cluster.conf, asked, mgr=True) for cluster in (theirs, ours)]
+            for kind, asked in steps.items()
+        }
+
+
+def asked(cluster, prefix, **arguments):
+    (found,) = run_steps(cluster.conf, [Step(prefix, **arguments, format="json")], mgr=True)
+    return json.loads(found.out) if found.r == 0 else None
+
+
+def clean(cluster):
+    found = asked(cluster, "pg stat")
+    states = found["pg_summary"]["num_pg_by_state"] if found else []
+    return [one["name"] for one in states] == ["active+clean"]
+
+
+def reported(cluster):
+    pgs = (asked(cluster, "pg ls-by-pool", poolstr="data") or {}).get("pg_stats", [])
+    return pgs and all(pg["stat_sum"]["num_objects"] for pg in pgs)
+
+
+MAY_BE_EMPTY = {"network_ping_times", "alerts", "hb_peers", "histogram", "object_location_counts"}
+MAY_BE_MISSING = {
+    *("read_bytes_sec", "write_bytes_sec", "io_sec", "read_op_per_sec", "write_op_per_sec"),
+    *("recovering_bytes_per_sec", "recovering_keys_per_sec", "recovering_objects_per_sec"),
+    *("num_bytes_recovered", "num_keys_recovered", "num_objects_recovered"),
+}
+"""What depends on the moment."""
+
+
+def shape(value, name=""):
+    """The keys of a document, and of the first of each list."""
+    if isinstance(value, dict):
+        return {key: shape(one, key) for key, one in value.items() if key not in MAY_BE_MISSING}
+    if isinstance(value, list):
+        return [] if name in MAY_BE_EMPTY or not value else [shape(value[0])]
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else "text"
+
+
+def parsed(answer):
+    text = answer.out.decode().strip()
+    return json.loads(text) if text.startswith(("{", "[")) else text
+
+
+def pairs(answers, kind, steps):
+    theirs, ours = answers[kind]
+    return zip(steps, theirs, ours, strict=True)
+
+
+def test_documents_have_the_same_keys(answers):
+    different = []
+    for step, theirs, ours in pairs(answers, "json", SHOWN):
+        one, other = (theirs.r, shape(parsed(theirs))), (ours.r, shape(parsed(ours)))
+        if one != other:
+            different.append(f"{step}\n   real: {one}\n   ours: {other}")
+    assert not different, "\n".join(different)
+
+
+def headings(text):
+    """The headings of tables: lines of words in capitals."""
+    return [
+        re.split(r"\s{2,}", line.strip())
+        for line in text.splitlines()
+        if re.match(r"^ *[A-Z_%*]{2,}[A-Z_%* ]*$", line)
+    ]
+
+
+def test_tables_have_the_same_columns(answers):
+    different = []
+    for step, theirs, ours in pairs(answers, "plain", SHOWN):
+        texts = [answer.out.decode() for answer in (theirs, ours)]
+        one, other = ((headings(text), bool(text)) for text in texts)
+        if (theirs.r, one) != (ours.r, other):
+            different.append(f"{step}\n   real: {theirs.r} {one}\n   ours: {ours.r} {other}")
+    assert not different, "\n".join(different)
+
+
+def words(answer):
+    """Status and words, without what differs between clusters."""
+    text = re.sub(r"on osd\.\d", "on osd.N", answer.outs + answer.out.decode())
+    text = re.sub(r"have \d+ pgs", "have N pgs", text)
+    text = re.sub(r"-?\d+\.\d+", "N", text)
+    return answer.r, re.sub(r"\d+ (PGs are|kb)", r"N \1", text)
+
+
+def test_they_say_the_same(answers):
+    different = [
+        f"{step}\n   real: {words(theirs)}\n   ours: {words(ours)}"
+        for step, theirs, ours in pairs(answers, "told", TOLD)
+        if words(theirs) != words(ours)
+    ]
+    assert not different, "\n".join(different)
