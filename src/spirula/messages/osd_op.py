@@ -248,6 +248,7 @@ def request_flag_names(flags: int) -> list[str]:
     return [bit.name.lower() for bit in RequestFlag if flags & bit and bit.name]
 
 
+_NO_VERSION = EVersion()
 _REPLY_FIXED = "BqIiqiQIII"
 _NOT_OF_REPLY = ~int(RequestFlag.ONDISK | RequestFlag.ONNVRAM | RequestFlag.ACK)
 
@@ -277,10 +278,10 @@ class MOSDOpReply(_WithOps):
     ops: list[OSDOp] = field(default_factory=list)
     flags: int = 0
     result: int = 0
-    bad_replay_version: EVersion = field(default_factory=EVersion)
+    bad_replay_version: EVersion = _NO_VERSION
     epoch: int = 0
     retry_attempt: int = -1
-    replay_version: EVersion = field(default_factory=EVersion)
+    replay_version: EVersion = _NO_VERSION
     user_version: int = 0
     redirect: RequestRedirect | None = None
     trace: bytes = NO_TRACE

@@ -41,15 +41,15 @@ class Session:
     backoffs: dict[SPGId, list[Backoff]] = field(default_factory=dict)
     backoff_seq: int = 0
     sent_epoch: int = 0
+    is_osd: bool = field(init=False)
+    """Whether the peer has shown that it is an OSD."""
+
+    def __post_init__(self) -> None:
+        self.is_osd = self.entity.startswith("osd.") or not self.entity
 
     def send(self, message: Message) -> None:
         """Send to the peer; nothing happens when the session is over."""
         self.connection.send_message(message)
-
-    @property
-    def is_osd(self) -> bool:
-        """Whether the peer has shown that it is an OSD."""
-        return self.entity.startswith("osd.") or not self.entity
 
     @property
     def is_mon(self) -> bool:

@@ -129,6 +129,11 @@ class OsdCaps:
         """The caps in their language, so that they read back as themselves."""
         return ", ".join(grant.to_text() for grant in self.grants)
 
+    @property
+    def allow_everything(self) -> bool:
+        """Whether whatever is asked is allowed."""
+        return self._everything
+
     def is_allow_all(self) -> bool:
         """Whether some grant is `allow *` (a `network` clause does not matter here)."""
         return any(grant.is_allow_all for grant in self.grants)

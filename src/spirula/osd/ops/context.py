@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from spirula.types.base import EVersion, UTime
@@ -171,10 +172,13 @@ class StatDelta:
 
     def add_to(self, total: ObjectStatSum) -> None:
         """Adds every counter to `total`."""
-        for name in self.__slots__:
-            value = getattr(self, name)
+        for name, value in zip(self.__slots__, _COUNTERS(self), strict=True):
             if value:
                 setattr(total, name, getattr(total, name) + value)
+
+
+_NO_VERSION = EVersion()
+_COUNTERS = attrgetter(*StatDelta.__slots__)
 
 
 @dataclass(slots=True)
@@ -293,7 +297,7 @@ class OpContext:
         self.resume: Callable[[], None] | None = None
         self.failed = 0
         """A negative errno once what the request waited for failed: all of it fails with that."""
-        self.at_version = EVersion(0, 0)
+        self.at_version = _NO_VERSION
         self.snapc: SnapContext | None = None
         """The snapshots a write is under; None for a vector that only reads."""
         self.ignore_cache = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import struct as _struct
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from spirula.errors import WireError
@@ -35,7 +36,7 @@ _FAST = (
 _COUNTERS = _struct.Struct("<18q")
 """The counters up to the last one of `_FAST`, as ObjectStatSum has them."""
 _SLOW = tuple(f.name for f in ObjectStatSum._denc_fields if f.name not in _FAST)
-_SLOW_CHANGES = tuple(name for name in StatDelta.__slots__ if name not in _FAST)
+_SLOW_COUNTERS = attrgetter(*[name for name in StatDelta.__slots__ if name not in _FAST])
 _ACTIVE = int(PGState.ACTIVE)
 _READY = int(PGState.ACTIVE | PGState.PEERED)
 _MAX_PURGED_INTERVALS = 10
@@ -44,7 +45,7 @@ _MAX_PURGED_INTERVALS = 10
 def apply_delta(pg: PG, delta: StatDelta) -> None:
     """Adds what a write changes."""
     delta.add_to(pg.info.stats.stats.sum)
-    if any(getattr(delta, name) for name in _SLOW_CHANGES):
+    if any(_SLOW_COUNTERS(delta)):
         pg.meta.dirty_info = True
 
 
