@@ -68,7 +68,7 @@ async def test_a_watch_whose_osd_is_out_of_reach_for_longer_than_pings_may_take(
 @histories(seeds=2)
 async def test_a_watch_whose_session_breaks_before_the_answer(sim):
     """The OSD knows that it did the request, and the watch is to be with the new session."""
-    world, client, watch, check = await watched(sim)
+    world, client, watch, _ = await watched(sim)
     await client.lingers.unwatch(watch)
     heard, lost = [], []
     primary, mine = sim.host(f"osd.{watch.target.osd}"), sim.host("client2")
