@@ -17,6 +17,9 @@ def test_a_wish_that_monitors_dropped_is_sent_again_in_the_next_interval():
         reports=reports.Reports(),
         monitors=SimpleNamespace(send=sent.append),
         maps=cluster.maps,
+        ports=SimpleNamespace(loop=cluster.clock),
+        is_active=True,
+        is_stopping=False,
     )
     osd.maps.epoch = 1
     cluster.make_pg()
@@ -37,7 +40,6 @@ def test_a_wish_that_monitors_dropped_is_sent_again_in_the_next_interval():
 
     def want(pgid: PGId, osds: list[int]) -> None:
         reports.want_pg_temp(osd, pgid, osds)
-        reports.send_pg_temp(osd)
 
     shared.want_pg_temp = want
     shared.forget_pg_temp = lambda pgid: reports.remove_pg_temp(osd, pgid)

@@ -57,8 +57,6 @@ if TYPE_CHECKING:
 
 _HELD_BACK = int(PGState.DOWN | PGState.INCOMPLETE)
 _ACTIVE = int(PGState.ACTIVE)
-_REPLIES = (MOSDRepOpReply, MOSDPGUpdateLogMissingReply, MOSDPGPull)
-"""What is taken at any time: strays may have objects that nobody else has."""
 
 
 def dispatch(pg: PG, message: Message) -> None:
@@ -99,8 +97,6 @@ def _on_op(pg: PG, message: Message) -> None:
 
 def _must_wait_for_map(pg: PG, message: Message, epoch: int) -> bool:
     """Whether the message is of a newer map, or behind one that is."""
-    if epoch <= pg.osdmap.epoch and not pg.waiting.for_map:
-        return False
     sender = message.connection.peer_name
     waiting = pg.waiting.for_map.get(sender)
     if waiting is None:
@@ -126,7 +122,9 @@ def _on_backend(pg: PG, message: Message) -> None:
     sender = message.connection.peer_name.num
     if epoch < pg.last_peering_reset or not infos.has_been_up_since(pg.osdmap, sender, epoch):
         return
-    if not pg.peering.serving and not isinstance(message, _REPLIES):
+    # strays may have objects that nobody else has
+    replies = isinstance(message, MOSDRepOpReply | MOSDPGUpdateLogMissingReply | MOSDPGPull)
+    if not replies and not pg.peering.serving:
         pg.waiting.for_peered.append(message)
         return
     try:

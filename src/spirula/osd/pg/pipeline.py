@@ -19,7 +19,7 @@ from spirula.errors import CephError, InvariantBroken, NotFound, WireError
 from spirula.messages.osd_op import MOSDOpReply
 from spirula.osd.ops import caps, copy, listing, prepare, watch
 from spirula.osd.ops.context import LockKind, ObjectContext, OpContext
-from spirula.osd.pg import admission, availability, lease, locks, recovery, snap_trim
+from spirula.osd.pg import admission, availability, backoff, lease, locks, recovery, snap_trim
 from spirula.osd.pg.admission import Refused
 from spirula.osd.pg.objects import MissingObject
 from spirula.osd.pg.repop import RepGather
@@ -120,13 +120,8 @@ def _is_ready(pg: PG, request: MOSDOp, needs: OpNeeds, session: ClientSession) -
         if known is not None:
             _on_known(pg, request, known)
             return False
-    if hobj.snap == SNAPDIR:
+    if hobj.snap == SNAPDIR or any(op.op == _LIST_SNAPS for op in request.ops):
         admission.check_snapdir(request)
-        return True
-    for op in request.ops:
-        if op.op == _LIST_SNAPS:
-            admission.check_snapdir(request)
-            break
     return True
 
 
@@ -479,7 +474,19 @@ def _do_pg_op(pg: PG, request: MOSDOp) -> None:
 
 
 def wait_for_object(pg: PG, hoid: HObject, request: MOSDOp) -> None:
-    """Has a request wait until an object is here and everywhere; recovery takes it first."""
+    """Has a request wait until an object is here and everywhere; recovery takes it first.
+
+    Where that may take long, its client waits with all it has for the object.
+    """
+    options = pg.options
+    backs_off = options.osd_backoff_on_unfound and hoid in pg.recovery.unfound
+    session = request.connection.priv
+    if hoid in pg.scrubber.rotten:
+        backs_off = False  # nobody has it: it is told at once
+    if session is not None and (backs_off or options.osd_backoff_on_degraded):
+        backoff.add(pg, session, hoid, hoid)
+        recovery.kick(pg, hoid)
+        return
     if hoid in pg.scrubber.rotten:
         reply_error(pg, request, -EIO)
         return

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from spirula.maps.state import OSDMapFlag
 from spirula.osd.ops.context import LockKind
-from spirula.osd.pg import backfill, locks, transfer, unfound
+from spirula.osd.pg import backfill, backoff, locks, lost, transfer, unfound
 from spirula.osd.pg.peering.missing import NOTHING, need
 from spirula.osd.scrub import repair
+from spirula.types.log import LogLevel
 from spirula.types.pg import PGShard, PGState
 
 if TYPE_CHECKING:
@@ -156,6 +158,9 @@ def _recover(pg: PG, hoid: HObject) -> int:
     if item is not None and not item.is_delete:
         if hoid.is_snap and hoid.head() in pg.missing.missing:
             return _recover_head(pg, hoid)
+        if lost.revert_here(pg, hoid, partial(on_here, pg, hoid)):
+            _begin(pg, hoid)
+            return 1
         sources = unfound.sources(pg, hoid)
         if not sources:
             recovery.unfound.add(hoid)
@@ -239,6 +244,8 @@ def on_here(pg: PG, hoid: HObject) -> None:
         _lock(pg, hoid)
     pg.stats_changed = True
     readable = pg.waiting.for_object.pop(hoid, None)
+    if pg.backoffs:
+        backoff.release(pg, hoid)
     _push_everywhere(pg, hoid)
     if readable:
         pg.requeue(list(readable))
@@ -273,6 +280,8 @@ def on_everywhere(pg: PG, hoid: HObject) -> None:
     if hoid in pg.backfill.in_flight:
         backfill.on_everywhere(pg, hoid)
     pg.shared.recoveries.finished(pg)
+    if pg.backoffs:
+        backoff.release(pg, hoid)
     waiting = pg.waiting.for_object.pop(hoid, None)
     resumes = pg.waiting.until_writable.pop(hoid, None)
     if waiting:
@@ -329,7 +338,7 @@ def _look_whether_done(pg: PG) -> None:
         return
     if is_needed(pg):
         if recovery.unfound:
-            if not unfound.look_for_more(pg):
+            if not unfound.look_again(pg):
                 backfills = pg.state & PGState.BACKFILLING
                 pg.post("unfound_backfill" if backfills else "unfound_recovery")
         else:
@@ -353,7 +362,11 @@ def on_map(pg: PG) -> None:
     """A newer map of the same interval: who has what is unfound may be back."""
     pg.shared.recoveries.queue(pg)
     if pg.recovery.unfound:
-        unfound.look_for_more(pg)
+        unfound.look_again(pg)
+        if unfound.are_all_queried(pg):
+            count = len(pg.recovery.unfound)
+            text = f"{pg.pgid} has {count} objects unfound and apparently lost"
+            pg.services.clog(LogLevel.ERROR, text)
 
 
 def on_clean(pg: PG) -> None:

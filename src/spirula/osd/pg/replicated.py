@@ -17,8 +17,9 @@ from spirula.messages.osd_replication import (
     MOSDRepOp,
     MOSDRepOpReply,
 )
-from spirula.osd.pg import availability, backfill, meta, snap_index, stats, transfer
+from spirula.osd.pg import availability, backfill, lost, meta, snap_index, stats, transfer
 from spirula.osd.pg.log import Trimmed
+from spirula.osd.pg.peering.merge import update_last_complete
 from spirula.osd.pg.peering.missing import note_entry
 from spirula.osd.scrub import replica as scrub_replica
 from spirula.types.base import EVersion
@@ -241,6 +242,7 @@ class ReplicatedBackend:
         done = _LogUpdate(pg, message)
         transaction = Transaction()
         version = entries[-1].version if entries else pg.info.last_update
+        lost.note_here(pg, entries)
         log_operation(
             pg,
             entries,
@@ -249,6 +251,7 @@ class ReplicatedBackend:
             version,
             transaction,
         )
+        update_last_complete(pg)
         pg.queue((transaction,), done.on_commit)
 
 

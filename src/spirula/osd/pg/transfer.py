@@ -23,7 +23,7 @@ from spirula.messages.osd_recovery import (
     MOSDPGRecoveryDeleteReply,
 )
 from spirula.osd.ops.context import INFO_ATTR
-from spirula.osd.pg import meta, recovery, subsets
+from spirula.osd.pg import lost, meta, recovery, subsets, unfound
 from spirula.osd.pg.subsets import Receiver, Subsets
 from spirula.store import snap_mapper
 from spirula.store.objectstore import readv
@@ -76,7 +76,8 @@ class Push:
 def pull(pg: PG, hoid: HObject, item: PGMissingItem, sources: list[PGShard]) -> None:
     """The primary asks for an object that it lacks: what changed of it since the version here."""
     source = sources[int.from_bytes(pg.services.random(2), "little") % len(sources)]
-    info = ObjectRecoveryInfo(soid=hoid, version=item.need, size=ALL)
+    version = unfound.reverting_to(pg, hoid) or item.need
+    info = ObjectRecoveryInfo(soid=hoid, version=version, size=ALL)
     found: Subsets | None = None
     if hoid.is_snap:
         info.ss = SnapSet.decode(pg.objects.snapset_context(hoid).snapset.encode())
@@ -321,8 +322,11 @@ def _on_pulled(pg: PG, message: MOSDPGPush) -> None:
         pulling.info.size = op.recovery_info.size
         pulling.info.version = op.version
         pulling.info.copy_subset = op.recovery_info.copy_subset
+        if op.before_progress.first and INFO_ATTR in op.attrset:
+            pulling.info.oi = ObjectInfo.decode(op.attrset[INFO_ATTR])
         transaction = Transaction()
         if store_push(pg, op, transaction):
+            lost.on_arrival(pg, pulling.info, transaction)
             pg.shared.shards_repaired += bool(pg.state & PGState.REPAIR)
             queue(pg, transaction, partial(recovery.on_here, pg, op.soid))
         else:

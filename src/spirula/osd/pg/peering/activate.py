@@ -14,7 +14,7 @@ from spirula.errors import InvariantBroken
 from spirula.maps.state import is_up
 from spirula.messages.osd_peering import MOSDPGInfo2, MOSDPGLog, MOSDPGRemove
 from spirula.osd.ops import watch
-from spirula.osd.pg import backfill, backoff, lease, premerge, recovery, snap_trim, stats
+from spirula.osd.pg import backfill, backoff, lease, premerge, recovery, snap_trim, stats, unfound
 from spirula.osd.pg.frozen import frozen
 from spirula.osd.pg.peering import choose, infos, machine
 from spirula.osd.pg.peering.missing import note_entry
@@ -45,6 +45,7 @@ def activate_primary(pg: PG, work: Work) -> None:
     peering.activated = set()
     for shard in pg.replicas:
         _start_replica(pg, work, shard)
+    unfound.on_activate(pg, work)
     if pg.pool.size > len(_members(pg)):
         pg.set_state(on=PGState.UNDERSIZED)
     else:
@@ -336,7 +337,6 @@ def map_in_active(pg: PG, work: Work, _: object = None) -> None:
 
 def notify_in_active(pg: PG, work: Work, notify: tuple[PGShard, PGNotify]) -> None:
     """Somebody has something of the PG: perhaps what nobody else has, or it should serve again."""
-    del work
     sender, told = notify
     peering = pg.peering
     if sender in peering.peer_info or sender in peering.purged:
@@ -346,4 +346,8 @@ def notify_in_active(pg: PG, work: Work, notify: tuple[PGShard, PGNotify]) -> No
     if pg.state & PGState.CLEAN:
         purge_strays(pg)
         return
+    if pg.missing.missing:
+        pg.recovery.might_have.add(sender)
+        if pg.recovery.unfound:
+            unfound.look_for_more(pg, work)
     choose.choose_acting(pg, request_pg_temp_change_only=True)

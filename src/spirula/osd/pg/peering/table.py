@@ -7,6 +7,7 @@ ignored. Given to each PG by `create`; walked by `machine`. Upstream: `PeeringSt
 
 from __future__ import annotations
 
+from spirula.osd.pg import unfound
 from spirula.osd.pg.peering import activate, active, primary, replica, replica_slots
 from spirula.osd.pg.peering.machine import Rules
 from spirula.osd.pg.peering.state import State
@@ -57,6 +58,7 @@ RULES = Rules(
         # --- the primary, serving ---
         (State.ACTIVE, "notify"): activate.notify_in_active,
         (State.ACTIVE, "info"): activate.on_replica_started,
+        (State.ACTIVE, "log"): unfound.on_log,
         (State.ACTIVE, "map"): activate.map_in_active,
         (State.ACTIVE, "activate_committed"): activate.on_primary_committed,
         (State.ACTIVE, "all_replicas_activated"): activate.all_replicas_activated,
