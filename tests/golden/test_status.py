@@ -18,9 +18,8 @@ from spirula.commands.reply import lines
 from spirula.conf.formatter import render
 from spirula.maps.osdmap import OSDMap
 from spirula.mon.services.health import checks, show
-from spirula.mon.services.mgrstat import services
 from spirula.mon.services.mgrstat.service import Report
-from spirula.pgmap import summary, usage
+from spirula.pgmap import services, summary, usage
 from spirula.types.service import HealthCheckMap
 
 RECORDED = json.loads(lzma.decompress(Path(__file__).with_name("status.xz").read_bytes()))

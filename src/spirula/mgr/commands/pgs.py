@@ -106,7 +106,7 @@ def dump(manager: Manager, request: Request, dumpcontents: list[str]) -> Reply:
     pgmap = manager.pgmap
     if request.is_plain:
         return answer(manager, request, _dump_text(pgmap, what), {}, outs)
-    return answer(manager, request, "", _dump_document(pgmap, what), outs)
+    return answer(manager, request, "", dump_document(pgmap, what), outs)
 
 
 @COMMANDS.add(
@@ -157,7 +157,8 @@ def _dump_text(pgmap: PGMap, what: set[str]) -> str:
     return shown + (tables.OMAP_NOTE if what & {"pgs", "pools"} else "")
 
 
-def _dump_document(pgmap: PGMap, what: set[str]) -> dict[str, Any]:
+def dump_document(pgmap: PGMap, what: set[str]) -> dict[str, Any]:
+    """`pg dump`, of these parts."""
     if "all" in what:
         parts = _pg_part(pgmap) | _pool_part(pgmap) | _osd_part(pgmap)
         return {"pg_map": _basic_part(pgmap) | parts}
@@ -174,7 +175,7 @@ def _dump_document(pgmap: PGMap, what: set[str]) -> dict[str, Any]:
         brief = [{"pgid": str(pg), **show.pg_brief(one)} for pg, one in in_order(pgmap)]
         shown["pg_stats"] = Items("pg_stat", brief)
     if "delta" in what:
-        shown["delta"] = _delta_part(pgmap)
+        shown["delta"] = delta_document(pgmap)
     return shown
 
 
@@ -186,11 +187,12 @@ def _basic_part(pgmap: PGMap) -> dict[str, Any]:
         "last_pg_scan": 0,
         "pg_stats_sum": show.pool_document(pgmap.pg_sum),
         "osd_stats_sum": show.osd_document(pgmap.osd_sum),
-        **_delta_part(pgmap),
+        **delta_document(pgmap),
     }
 
 
-def _delta_part(pgmap: PGMap) -> dict[str, Any]:
+def delta_document(pgmap: PGMap) -> dict[str, Any]:
+    """What has changed of late."""
     delta = PoolStat(stats=ObjectStatCollection(sum=pgmap.rate.total))
     stamp = UTime.at(pgmap.rate.seconds)
     return {"pg_stats_delta": {**show.pool_document(delta), "stamp_delta": str(stamp)}}

@@ -40,8 +40,13 @@ def stats(manager: Manager, request: Request, pool_name: str = "") -> Reply:
         if not pools:
             return Reply("there are no pools!")
         return Reply(data="".join(_text(manager, pool) for pool in pools).encode())
-    shown = Items("pool", [_document(manager, pool) for pool in pools])
-    return Reply(data=request.show(shown, "pool_stats"))
+    return Reply(data=request.show(documents(manager, pools), "pool_stats"))
+
+
+def documents(manager: Manager, pools: list[int] | None = None) -> Items:
+    """What goes on in these pools, or in all."""
+    chosen = sorted(manager.osdmap.pools) if pools is None else pools
+    return Items("pool", [_document(manager, pool) for pool in chosen])
 
 
 def _traffic(manager: Manager, pool: int) -> Traffic:

@@ -11,6 +11,7 @@ from spirula.commands.table import Commands
 from spirula.conf.config import Source
 from spirula.errors import InvalidArgument, NotFound
 from spirula.mgr.daemons.index import DaemonKey, DaemonState
+from spirula.pgmap import services
 from spirula.printing import Items, TextTable
 from spirula.types.base import UTime
 
@@ -39,27 +40,7 @@ def parse_daemon(word: str) -> DaemonKey:
 @SERVICE.add("service dump", perm="r", help="show the services' map")
 def dump(manager: Manager, request: Request) -> Reply:
     """All services and their daemons."""
-    told = manager.service_map
-    services = {
-        kind: {
-            "daemons": {
-                "summary": service.summary,
-                **{
-                    name: {
-                        "start_epoch": daemon.start_epoch,
-                        "start_stamp": str(daemon.start_stamp),
-                        "gid": daemon.gid,
-                        "addr": daemon.addr.without_type(),
-                        "metadata": dict(sorted(daemon.metadata.items())),
-                        "task_status": dict(sorted(daemon.task_status.items())),
-                    }
-                    for name, daemon in sorted(service.daemons.items())
-                },
-            }
-        }
-        for kind, service in sorted(told.services.items())
-    }
-    document = {"epoch": told.epoch, "modified": str(told.modified), "services": services}
+    document = services.document(manager.service_map)
     return Reply(data=_pretty(request, document, "service_map"))
 
 

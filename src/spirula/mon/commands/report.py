@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from spirula.conf import version
 from spirula.crush import dump as crush_dump
 from spirula.maps.dump.document import osdmap_document
-from spirula.mon.services.mgrstat import services as service_show
 from spirula.mon.services.monmap.show import document as monmap_document
 from spirula.mon.services.osdmap import metadata as osd_metadata
 from spirula.mon.store import MONITOR
+from spirula.pgmap import services as service_show
 from spirula.pgmap.show import osd_document, pool_document
 from spirula.types.base import UTime
 from spirula.types.pg import pg_state_text

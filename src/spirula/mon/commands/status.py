@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from spirula.commands.reply import lines
 from spirula.maps.dump import summary as osd_summary
 from spirula.mon.services.mgrmap import show as mgr_show
-from spirula.mon.services.mgrstat import services as service_show
 from spirula.mon.services.monmap import show as mon_show
+from spirula.pgmap import services as service_show
 from spirula.pgmap import summary as pg_summary
 from spirula.printing import Items
 from spirula.types.base import UTime

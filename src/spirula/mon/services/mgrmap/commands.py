@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from spirula.commands.arguments import choices, integer, text
+from spirula.commands.mgr_map import document
 from spirula.commands.reply import Reply, committed, said
 from spirula.commands.table import Commands
 from spirula.errors import InvalidArgument, NotFound
@@ -34,27 +35,27 @@ def dump(service: MgrMapService, request: Request, epoch: int | None = None) -> 
         if encoded is None:
             raise NotFound(f"there is no map for epoch {epoch}")
         mgrmap = MgrMap.decode(encoded)
-    return said("", request.render(show.document(mgrmap), "mgrmap"))
+    return said("", request.render(document(mgrmap), "mgrmap"))
 
 
 @commands.add("mgr stat", perm="r", help="show which manager is active, and how many stand by")
 def stat(service: MgrMapService, request: Request) -> Reply:
     """Shows the map in four fields."""
     mgrmap = service.map
-    document = {
+    shown = {
         "epoch": mgrmap.epoch,
         "available": mgrmap.available,
         "active_name": mgrmap.active_name,
         "num_standby": len(mgrmap.standbys),
     }
-    return said("", request.render(document, "stat"))
+    return said("", request.render(shown, "stat"))
 
 
 @commands.add("mgr services", perm="r", help="show where the manager's modules serve")
 def services(service: MgrMapService, request: Request) -> Reply:
     """Shows addresses by module."""
     document = dict(sorted(service.map.services.items()))
-    return said("", request.render(document, "services"))
+    return said("", request.render(shown, "services"))
 
 
 @commands.add("mgr module ls", perm="r", help="list the manager's modules")

@@ -12,8 +12,7 @@ from spirula.messages.mon_client import (
     MStatfs,
     MStatfsReply,
 )
-from spirula.mon.services.mgrstat import services
-from spirula.pgmap import summary, usage
+from spirula.pgmap import services, summary, usage
 from spirula.printing import count_text, size_text
 from spirula.types.base import UTime
 from spirula.types.osd_stats import OSDStat

@@ -1,0 +1,93 @@
+"""What a manager asks of whoever runs its modules (`spirula.mgr_host`), and a host without any.
+
+Modules run in threads of their own, so the host lives outside of the manager's own code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from spirula.commands.reply import Reply
+from spirula.types.mgr import ModuleInfo
+from spirula.types.mon import MonCommand
+from spirula.types.service import HealthCheck, ProgressEvent
+
+if TYPE_CHECKING:
+    from spirula.mgr.state import Manager
+
+
+class ModuleHost(Protocol):
+    """Runs modules. All is called on the manager's loop, and nothing may block it."""
+
+    def infos(self) -> list[ModuleInfo]:
+        """All modules that there are, for beacons."""
+
+    def commands(self) -> list[MonCommand]:
+        """The commands of modules that are enabled."""
+
+    def has_command(self, prefix: str) -> str | None:
+        """The module that answers a command, if there is one."""
+
+    async def handle_command(self, prefix: str, given: Mapping[str, object], data: bytes) -> Reply:
+        """Has the module answer."""
+
+    def start(self, manager: Manager) -> None:
+        """The manager is active: run what is enabled."""
+
+    def notify(self, kind: str, ident: str = "") -> None:
+        """Something has changed; `kind` as upstream calls it (`osd_map`, `pg_summary` ...)."""
+
+    def on_config(self, options: Mapping[str, str]) -> None:
+        """The options of modules (`mgr/balancer/active` ...), all of them."""
+
+    async def stop(self) -> None:
+        """The manager ends."""
+
+
+@dataclass(slots=True, eq=False)
+class NoModules:
+    """A host without modules, for tests and simulation."""
+
+    def infos(self) -> list[ModuleInfo]:
+        """None."""
+        return []
+
+    def commands(self) -> list[MonCommand]:
+        """None."""
+        return []
+
+    def has_command(self, prefix: str) -> str | None:
+        """Never."""
+        del prefix
+        return None
+
+    async def handle_command(self, prefix: str, given: Mapping[str, object], data: bytes) -> Reply:
+        """Never asked."""
+        del given, data
+        return Reply(f"no module answers {prefix!r}", rc=-22)
+
+    def start(self, manager: Manager) -> None:
+        """Nothing to run."""
+
+    def notify(self, kind: str, ident: str = "") -> None:
+        """Nobody listens."""
+
+    def on_config(self, options: Mapping[str, str]) -> None:
+        """Nobody listens."""
+
+    async def stop(self) -> None:
+        """Nothing runs."""
+
+
+@dataclass(slots=True, eq=False)
+class Told:
+    """What modules have told the manager, for reports and beacons."""
+
+    checks: dict[str, dict[str, HealthCheck]] = field(default_factory=dict)
+    progress: dict[str, ProgressEvent] = field(default_factory=dict)
+    uris: dict[str, str] = field(default_factory=dict)
+    clients: dict[str, str] = field(default_factory=dict)
+    """Addresses of RADOS clients in modules, and whose they are."""
+    on_changed: list[Callable[[], None]] = field(default_factory=list)
