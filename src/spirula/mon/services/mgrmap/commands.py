@@ -54,7 +54,7 @@ def stat(service: MgrMapService, request: Request) -> Reply:
 @commands.add("mgr services", perm="r", help="show where the manager's modules serve")
 def services(service: MgrMapService, request: Request) -> Reply:
     """Shows addresses by module."""
-    document = dict(sorted(service.map.services.items()))
+    shown = dict(sorted(service.map.services.items()))
     return said("", request.render(shown, "services"))
 
 
