@@ -71,8 +71,8 @@ class Outcome:
         return reason.encode("utf-8", "surrogateescape") + self.output
 
 
-Reply = Section | bytes | str | dict[str, object] | list[object] | None
-"""What a handler gives: a document, a named one, raw output, or nothing (`{}`)."""
+Reply = Section | Outcome | bytes | str | dict[str, object] | list[object] | None
+"""What a handler gives: a document, a named one, raw output, nothing (`{}`), or all of it."""
 Handler = Callable[[Call], "Reply | Awaitable[Reply]"]
 """Answers a call, at once or later; refuses by raising a CephError."""
 
@@ -248,6 +248,8 @@ async def _answer(command: _Registered, call: Call, fmt: str) -> Outcome:
             reply = await reply
     except CephError as error:
         return Outcome(-error.errno, error.message)
+    if isinstance(reply, Outcome):
+        return reply
     if isinstance(reply, bytes):
         return Outcome(0, "", reply)
     if isinstance(reply, str):

@@ -22,10 +22,12 @@ from spirula.messages.osd_map import MOSDMap
 from spirula.messages.osd_mon import MOSDMarkMeDown, MOSDPGCreate2
 from spirula.messages.osd_op import MOSDOp
 from spirula.messages.osd_ping import MOSDPing
+from spirula.messages.osd_recovery import ForceFlag, MOSDForceRecovery
 from spirula.messages.osd_scrub import MOSDScrub, MOSDScrub2
 from spirula.msgr.connection import Connection
 from spirula.osd import advance, boot, crush_place, heartbeat, reports
 from spirula.osd.containment import contain, contain_message
+from spirula.osd.pg.peering import priorities
 from spirula.osd.scrub import schedule
 from spirula.osd.session import open_session, session_of
 from spirula.osd.state import OSD, Phase, subscribe_maps
@@ -77,6 +79,7 @@ class Public(_Dispatcher):
             MMgrConfigure: osd.manager.on_configure,
             MOSDBackoff: osd.pgs.on_backoff,
             MPing: _heed_not,
+            MOSDForceRecovery: self._on_force_recovery,
             MOSDScrub: self._on_scrub,
             MOSDScrub2: self._on_scrub,
         }
@@ -112,6 +115,20 @@ class Public(_Dispatcher):
             handler(message)
         else:
             osd.pgs.on_public_message(message)
+
+    def _on_force_recovery(self, message: MOSDForceRecovery) -> None:
+        """The manager, or a monitor, has PGs recovered before others, or no longer."""
+        if message.connection.peer_type not in (EntityType.MGR, EntityType.MON):
+            return
+        wanted = not message.options & ForceFlag.CANCEL
+        for pgid in message.forced_pgs:
+            pg = self.osd.pgs.by_id.get(pgid)
+            if pg is None or not pg.is_primary:
+                continue
+            if message.options & ForceFlag.BACKFILL:
+                priorities.force_backfill(pg, wanted=wanted)
+            elif message.options & ForceFlag.RECOVERY:
+                priorities.force_recovery(pg, wanted=wanted)
 
     def _on_scrub(self, message: MOSDScrub | MOSDScrub2) -> None:
         """The manager has PGs scrubbed, or all that we lead (in the older form)."""

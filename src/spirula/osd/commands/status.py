@@ -62,6 +62,11 @@ def register(table: CommandTable, osd: OSD) -> None:
         "the state of each PG's peering",
     )
     add(
+        "dump_recovery_reservations",
+        lambda _: Section("reservations", osd.pgs.shared.reservers.plain()),
+        "slots for recovery and backfill: who has one, and who waits",
+    )
+    add(
         "dump_op_pq_state",
         lambda _: Section("op_queue", osd.pgs.shared.scheduler.dump()),
         "background work that waits for its turn, and what share each kind has",
