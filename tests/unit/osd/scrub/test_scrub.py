@@ -72,6 +72,13 @@ class Scrubbed(Cluster):
             node.shared.services.clog = lambda level, text: self.lines.append((int(level), text))
         self.make_pg()
 
+    def fill(self, client=None):
+        """Objects o0 to o11, of 0 to 1100 bytes."""
+        client = client or Client()
+        for number in range(12):
+            assert self.ask(client, f"o{number}", write_full(b"x" * (number * 100))).result == 0
+        return client
+
     def begin(self, *, deep=True, repair=False):
         pg = self.primary
         schedule.request(pg, deep=deep, repair=repair)
@@ -133,8 +140,7 @@ def client():
 @pytest.fixture
 def cluster(client):
     made = Scrubbed()
-    for number in range(12):
-        assert made.ask(client, f"o{number}", write_full(b"x" * (number * 100))).result == 0
+    made.fill(client)
     return made
 
 
