@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from spirula.cli.main import main
+from spirula.maps.osdmap import OSDMap
 from spirula.store.tools.dump_format import DumpReader, SectionType
+from tests.interop.realcluster import ENVIRONMENT
 from tests.interop.stopped import Stopped, rados, reason_to_skip, states, wait
 from tests.interop.test_osd_beside_real import OURS, Mixed
 
@@ -69,6 +72,7 @@ def test_pgs_change_places(cluster, capsysbinary):
     real, ours = Stopped(cluster), str(cluster.folder / f"osd.{OURS}")
     pgids = sorted(tool("list-pgs").decode().split())
     assert pgids == sorted(real.tool("--op", "list-pgs").decode().split())
+    compare_tools(real, ours, capsysbinary)
     for pgid in pgids:
         for op in ("info", "log"):
             shown = [json.loads(tool(op, pgid)), json.loads(real.tool("--op", op, "--pgid", pgid))]
@@ -93,6 +97,89 @@ def test_pgs_change_places(cluster, capsysbinary):
             cluster.ceph("osd", "primary-affinity", str(number), str(int(number == primary)))
         wait(cluster, lambda: states(cluster) == {"active+clean"})
         check_served(cluster)
+
+
+def compare_tools(real, ours, capsysbinary):
+    """`spirula objectstore-tool` says of our copies what ceph-objectstore-tool says of its own."""
+
+    def ours_says(*words, code=0):
+        words = ("--data-path", ours, "--no-mon-config", *map(str, words))
+        assert main(["objectstore-tool", *words]) == code
+        done = capsysbinary.readouterr()
+        return done.err if code else done.out
+
+    def documents(*words):
+        return json.loads(ours_says(*words)), json.loads(real.tool(*words))
+
+    listed = ours_says("--op", "list")
+    lines = real.tool("--op", "list").splitlines()  # they say `max` twice
+    assert by_text(map(json.loads, listed.splitlines())) == by_text(map(json.loads, lines))
+    mine, theirs = documents("--op", "list", "--format", "json", "--head")
+    assert by_text(mine) == by_text(theirs)
+    mine, theirs = documents("--head", "o1", "dump")
+    theirs.pop("onode")  # how BlueStore keeps it
+    for document in (mine, theirs):
+        document["stat"].pop("blocks")
+    assert mine == theirs
+    for command in ("list-attrs", "list-omap", "get-bytes", "get-omaphdr"):
+        assert ours_says("--head", "o1", command) == real.tool("--head", "o1", command)
+    for words in (("get-attr", "_color"), ("get-attr", "snapset"), ("get-omap", "k3")):
+        assert ours_says("--head", "o1", *words) == real.tool("--head", "o1", *words)
+    for words in (("o1", "dump"), ("nobody", "dump"), ("--op", "info")):
+        said = ours_says(*words, code=1).splitlines()
+        done = run(real, *words)
+        assert (done.returncode, done.stderr.splitlines()[0]) == (1, said[0])
+    mine = json.loads(ours_says("--op", "dump-super"))
+    theirs = json.loads(run(real, "--op", "dump-super").stdout)  # its status is a length
+    assert mine.keys() >= theirs.keys()
+    assert mine["cluster_fsid"] == theirs["cluster_fsid"]
+    mine, theirs = documents("--op", "statfs")
+    assert mine.keys() == theirs.keys()
+    for tool in (ours_says, real.tool):
+        said = tool("--op", "get-osdmap", "--epoch", "9", "--file", real.cluster.folder / "map")
+        assert said == b"osdmap#9 exported.\n"
+        assert OSDMap.decode((real.cluster.folder / "map").read_bytes()).epoch == 9
+    where = next(pgid for pgid, oid in map(json.loads, lines) if oid["oid"] == "o1")
+    path = real.cluster.folder / "dumped"
+    path.write_bytes(real.export(where))
+    mine, theirs = documents("--op", "dump-export", "--file", path)
+    for document in (mine, theirs):
+        for one in document["objects"]:
+            one.pop("data_block", None)
+    assert mine == theirs
+    # what is changed is changed as there
+    for words in (("set-size", "77"), ("clear-data-digest",), ("rm-attr", "_none")):
+        assert ours_says("--head", "o2", *words) == real.tool("--head", "o2", *words)
+    clone = next(json.dumps(at) for at in map(json.loads, lines) if is_clone(at[1], "o2"))
+    for words in (
+        (clone, "set-size", "5"),
+        ("--head", "o2", "remove-clone-metadata", "1"),
+        (clone, "remove"),
+        ("--op", "fix-lost", "--dry-run"),
+    ):
+        assert ours_says(*words) == real.tool(*words)
+    mine, theirs = documents("--head", "o2", "dump")
+    theirs.pop("onode")
+    assert mine == theirs
+
+
+def is_clone(oid, name):
+    return oid["oid"] == name and oid["snapid"] != -2
+
+
+def by_text(documents):
+    return sorted(map(json.dumps, documents))
+
+
+def run(real, *words):
+    start = ("ceph-objectstore-tool", "--data-path", real.folder, "--no-mon-config")
+    return subprocess.run(
+        [str(word) for word in (*start, *words)],
+        env=ENVIRONMENT | {"CEPH_CONF": str(real.cluster.conf)},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
 
 
 def without_superblock(export):

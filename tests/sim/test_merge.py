@@ -43,12 +43,15 @@ class _Load:
     def done(self):
         return sum(client.done for client in self.clients)
 
-    async def end(self):
+    async def end(self, world):
         self._stop.set()
-        async with asyncio.timeout(600):
-            await asyncio.gather(*self._working)
-            for client in self.clients:
-                await client.check()
+        try:
+            async with asyncio.timeout(300):
+                await asyncio.gather(*self._working)
+                for client in self.clients:
+                    await client.check()
+        except TimeoutError:
+            raise AssertionError(f"clients do not end: {_unclean(world)}") from None
 
 
 async def _pool(world):
@@ -99,14 +102,16 @@ async def _all_clean(world):
         async with asyncio.timeout(60):
             await world.sim.settled(clean)
     except TimeoutError:
-        raise AssertionError(
-            [
-                (osd, str(pg.pgid), pg_state_text(pg.state), pg.peering.state, pg.recovery)
-                for osd, groups in _groups(world).items()
-                for pg in groups.by_id.values()
-                if not pg.state & PGState.CLEAN
-            ]
-        ) from None
+        raise AssertionError(f"not clean: {_unclean(world)}") from None
+
+
+def _unclean(world):
+    return [
+        (osd, str(pg.pgid), pg_state_text(pg.state), str(pg.peering.state), pg.acting)
+        for osd, groups in _groups(world).items()
+        for pg in groups.by_id.values()
+        if pg.is_primary and not pg.state & PGState.CLEAN
+    ]
 
 
 def _same_everywhere(world):
@@ -138,7 +143,7 @@ async def test_a_pool_shrinks_and_grows_under_load(sim):
     await sim.sleep(2)
     await _shrink(world, 9)
     await sim.settled(lambda: load.done > before + 50)
-    await load.end()
+    await load.end(world)
     await _all_clean(world)
     assert len(_same_everywhere(world)) == 9
     assert not world.stopped
@@ -166,7 +171,7 @@ async def test_osds_crash_while_pgs_are_merged(sim):
         await world.up(3)
         await sim.sleep(rng.uniform(2, 8))
     await shrinking
-    await load.end()
+    await load.end(world)
     await _all_clean(world)
     assert len(_same_everywhere(world)) == 3
     assert not world.stopped
@@ -193,7 +198,7 @@ async def test_a_merge_is_given_up_when_a_member_is_lost_and_done_later(sim):
     await world.up(3)
     await _all_clean(world)
     await _shrink(world, 7)
-    await load.end()
+    await load.end(world)
     await _all_clean(world)
     assert len(_same_everywhere(world)) == 7
     assert not world.stopped

@@ -57,6 +57,10 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "monmaptool": Subcommand(
         "spirula.cli.monmaptool:main", "make, change and show monitor maps, as monmaptool does"
     ),
+    "objectstore-tool": Subcommand(
+        "spirula.cli.objectstore_tool:main",
+        "look into the store of a stopped OSD, as ceph-objectstore-tool does",
+    ),
     "osd": Subcommand("spirula.cli.osd:main", "run an OSD, as ceph-osd does"),
     "status": Subcommand("spirula.cli.cluster:status", "show a cluster's daemons and its status"),
     "store": Subcommand(

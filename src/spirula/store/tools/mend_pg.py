@@ -47,6 +47,18 @@ def reset_last_complete(store: ObjectStore, pump: Pump, pgid: SPGId) -> PGInfo:
     return stored.info
 
 
+def forget_past_intervals(store: ObjectStore, pump: Pump, pgid: SPGId) -> int:
+    """Forget where writes may have been since the PG was last clean; how many intervals that were.
+
+    For a PG that waits for OSDs which will not come back: what only those have is lost.
+    """
+    stored = pg_meta.read_info(store, pgid)
+    count = len(stored.past_intervals)
+    stored.past_intervals = PastIntervals()
+    _write(store, pump, pgid, stored)
+    return count
+
+
 def trim_log(store: ObjectStore, pump: Pump, pgid: SPGId, keep: int) -> int:
     """Forget the oldest entries of a log, so that the newest `keep` versions are left; how many.
 
@@ -69,6 +81,23 @@ def trim_log(store: ObjectStore, pump: Pump, pgid: SPGId, keep: int) -> int:
     if gone:
         info.log_tail = gone[-1]
         _write(store, pump, pgid, stored)
+    return len(gone)
+
+
+def trim_dups(store: ObjectStore, pump: Pump, pgid: SPGId, keep: int) -> int:
+    """Forget all but the newest `keep` requests whose log entries are gone; how many.
+
+    For an OSD that runs out of memory over them.
+    """
+    info = pg_meta.read_info(store, pgid).info
+    dups = pg_meta.read_log(store, pgid, info).log.dups
+    gone = [pg_meta.dup_key(dup.version) for dup in dups[: max(len(dups) - keep, 0)]]
+    changes = Changes(store, pump, Coll.of(pgid))
+    for start in range(0, len(gone), TRIM_AT_ONCE):
+        txn = Transaction()
+        MetaChanges(remove=set(gone[start : start + TRIM_AT_ONCE])).add_to(txn, pgid)
+        changes.queue(txn)
+    changes.finish()
     return len(gone)
 
 
