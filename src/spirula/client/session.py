@@ -260,9 +260,10 @@ class ClusterSession:
     def on_osdmap(self, message: Message) -> None:
         """Takes OSD maps that a monitor sent because they were asked for."""
         if isinstance(message, MOSDMap):
+            # First, for what the objecter makes of these maps may be to ask for more.
             self._wanted_map = None
+            self.monitors.got("osdmap", max([*message.maps, *message.incremental_maps], default=0))
             self.objecter.on_osdmap(message)
-            self.monitors.got("osdmap", self.objecter.maps.epoch)
 
     def on_mgrmap(self, message: Message) -> None:
         """Takes the manager map."""

@@ -192,14 +192,14 @@ class AioMethods:
         oncomplete: OnDone = None,
         onsafe: OnDone = None,
     ) -> Completion:
-        """Call a method of an object class: `oncomplete(completion, what it returned)`."""
+        """Call a method of an object class: `oncomplete(completion, all that it returned)`."""
         check("object_name", object_name, str)
 
         def answer(outcome: Outcome) -> tuple[int, tuple[bytes | None]]:
             if outcome.result < 0:
                 return outcome.result, (None,)
             found = bytes(outcome.ops[0].outdata)
-            return (len(found), (found,)) if len(found) <= length else (-ERANGE, (None,))
+            return len(found), (found,)
 
         ops = [OSDOp.call(check("cls", cls, str), check("method", method, str), data)]
         return self._start(

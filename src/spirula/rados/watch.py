@@ -57,7 +57,8 @@ class Watch:
         self._background.call_back(lambda: self._error_callback(self.id, number))
 
     def _callback(self, notify_id: int, notifier_id: int, watch_id: int, data: bytes) -> bytes:
-        answer = self.callback(notify_id, notifier_id, watch_id, data)
+        # Upstream's hands None to the callback where there is no message.
+        answer = self.callback(notify_id, notifier_id, watch_id, data or None)
         if isinstance(answer, str):
             return answer.encode()
         return answer if isinstance(answer, bytes) else b""

@@ -1,0 +1,70 @@
+"""One program of `rados`, four ways: our module and Debian's, on our cluster and on a real one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.interop.realcluster import ENVIRONMENT, real_cluster_of, why_not
+from tests.interop.spirulacluster import our_cluster
+
+BODY = Path(__file__).with_name("rados_body.py")
+SOURCES = Path(__file__).parents[2] / "src"
+PYTHON = {"rados": "/usr/bin/python3", "spirula.rados": sys.executable}
+DELETABLE = {"mon_allow_pool_delete": "true", "osd_pool_default_size": "2"}
+
+
+def run(module: str, conf: Path) -> list[str]:
+    ended = subprocess.run(
+        [PYTHON[module], str(BODY), module, str(conf)],
+        env={**ENVIRONMENT, "PYTHONPATH": str(SOURCES)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    # The one place where Debian's module names a type by its module.
+    lines = ended.stdout.replace("expected rados.WriteOp", "expected WriteOp").splitlines()
+    assert lines[-1:] == ["that is all"], (module, lines[-3:], ended.stderr[-2000:])
+    return lines
+
+
+@pytest.fixture(scope="module")
+def answers() -> Iterator[dict[tuple[str, str], list[str]]]:
+    """What each of the four prints; the two on each cluster run one after the other."""
+    if reason := why_not():
+        pytest.skip(reason)
+    if subprocess.run([PYTHON["rados"], "-c", "import rados"], check=False).returncode:
+        pytest.skip("no python3-rados here: install what requirements/debian.txt lists")
+    words = [word for name, value in DELETABLE.items() for word in ("-o", f"{name}={value}")]
+    found: dict[tuple[str, str], list[str]] = {}
+
+    def both(name: str, conf: Path) -> None:
+        for module in PYTHON:
+            found[module, name] = run(module, conf)
+
+    real = real_cluster_of(osds=2, managers=False, options=DELETABLE)
+    with real as one, our_cluster(1, "--osds", "2", *words) as other, ThreadPoolExecutor() as pool:
+        list(pool.map(both, ("real", "ours"), (one.conf, other.conf)))
+        yield found
+
+
+@pytest.mark.parametrize(
+    "which", [("spirula.rados", "real"), ("rados", "ours"), ("spirula.rados", "ours")]
+)
+def test_it_is_all_the_same(
+    answers: dict[tuple[str, str], list[str]], which: tuple[str, str]
+) -> None:
+    expected = answers["rados", "real"]
+    different = [
+        f"{theirs}\n  {' on '.join(which)}: {ours}"
+        for theirs, ours in zip(expected, answers[which], strict=True)
+        if theirs != ours
+    ]
+    assert not different, "\n".join(different)
+    assert len(expected) > 250
