@@ -9,7 +9,7 @@ be known for that: copies that merely differ are reported and left alone. Called
 from __future__ import annotations
 
 from collections import deque
-from errno import EIO
+from errno import EAGAIN, EIO
 from typing import TYPE_CHECKING
 
 from spirula.errors import CephError, WireError
@@ -118,10 +118,13 @@ def on_read_error(pg: PG, hoid: HObject, request: MOSDOp) -> bool:
     The request waits for that and goes through everything again. False if the error is to be told
     to the client: the object is sound, or nobody has it.
     """
-    if not pg.is_primary or pg.pool.is_erasure or hoid in pg.missing.missing:
+    if pg.pool.is_erasure or hoid in pg.missing.missing or not is_rotten(pg, hoid):
         return False
-    if not is_rotten(pg, hoid):
-        return False
+    if not pg.is_primary:
+        # a read that may go anywhere: the client asks the primary
+        pg.services.clog(LogLevel.ERROR, f"{pg.pgid} osd.{pg.whoami.osd} cannot read {hoid}")
+        pipeline.reply_error(pg, request, -EAGAIN)
+        return True
     pg.recovery.bad[hoid] = {pg.whoami}
     force_missing(pg, [pg.whoami], hoid, _version_of(pg, hoid))
     sources = unfound.sources(pg, hoid)

@@ -13,6 +13,7 @@ import pytest
 from spirula.kernels.crc32c import crc32c
 from spirula.maps.state import OSDMapFlag
 from spirula.osd.ops import prepare
+from spirula.osd.pg import snap_trim
 from spirula.osd.scheduler import Turn
 from spirula.osd.scrub import schedule
 from spirula.osd.scrub.state import ScrubSlots
@@ -318,6 +319,28 @@ def test_a_read_of_what_nobody_can_read_fails_and_others_go_on(cluster, client):
     assert cluster.ask(client, "o6", read()).result == 0
     assert cluster.ask(client, "o6", append(b"more")).result == 0
     assert "recovery_unfound" in cluster.state
+
+
+def test_a_replica_that_cannot_read_sends_its_client_to_the_primary(cluster, client):
+    cluster.rot(1, "o5")
+    request = cluster.request("o5", read(), flags=RequestFlag.BALANCE_READS | RequestFlag.READ)
+    request.tid = client.tid = client.tid + 1
+    request.connection = client.connection
+    cluster.nodes[1].pg.dispatch(request)
+    cluster.settle()
+    assert client.reply(request.tid).result == -errno.EAGAIN
+    assert cluster.ask(client, "o5", read()).result == 0
+
+
+def test_trimming_of_snapshots_waits_for_the_end_of_a_scrub(cluster):
+    pg, turns = held(cluster, 0)
+    pg.trimmer.queue.insert(3)
+    snap_trim.kick(pg)
+    cluster.settle()
+    assert not pg.trimmer.wanted
+    end_of(cluster, turns)
+    assert not pg.trimmer.queue
+    assert 3 in pg.info.purged_snaps
 
 
 def test_an_error_that_a_sound_object_gives_is_the_clients(cluster, client, monkeypatch):
