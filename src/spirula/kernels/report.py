@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from spirula.kernels import crc32c, names
+from spirula.kernels import blocks, crc32c, names
 
 
 def implementations() -> dict[str, str]:
     """By kernel whether its twin is "native" or "pure" here."""
     return {
+        "blocks": blocks.IMPLEMENTATION,
         "crc32c": crc32c.IMPLEMENTATION,
         "names": names.IMPLEMENTATION,
         # Compiled together with the one before; its own module would import numpy.

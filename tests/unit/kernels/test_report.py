@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from spirula.kernels import names, report, straw2
+from spirula.kernels import blocks, names, report, straw2
 
 WITHOUT = """
 import sys
 sys.modules["spirula.kernels._placement"] = None
+sys.modules["spirula.kernels._blocks"] = None
 from spirula.kernels import names, report, straw2
 from spirula.maps.strhash import str_hash
 print(report.implementations())
@@ -19,6 +20,7 @@ print(straw2.choose_straw2 is straw2.pure_choose_straw2, str_hash(2, b"foo"))
 
 def test_it_tells_what_is_in_use():
     assert report.implementations() == {
+        "blocks": blocks.IMPLEMENTATION,
         "crc32c": "native",
         "names": names.IMPLEMENTATION,
         "straw2": straw2.IMPLEMENTATION,
@@ -30,6 +32,6 @@ def test_without_the_compiled_module_the_twins_serve():
         [sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == [
-        "{'crc32c': 'native', 'names': 'pure', 'straw2': 'pure'}",
+        "{'blocks': 'pure', 'crc32c': 'native', 'names': 'pure', 'straw2': 'pure'}",
         f"True {0x7FC1F406}",
     ]

@@ -11,6 +11,7 @@ from array import array
 from dataclasses import dataclass, field
 
 from spirula.errors import CephError, InputOutput, WireError
+from spirula.kernels.blocks import sum_blocks
 from spirula.kernels.crc32c import crc32c
 from spirula.store.checksums import ChecksumType
 from spirula.store.disk.compression import decompress
@@ -220,16 +221,12 @@ def checksums(kind: ChecksumType, data: Buffer) -> array[int]:
     """The checksum of each block of whole blocks of data."""
     if kind == ChecksumType.NONE:
         return array("I", bytes(len(data) // BLOCK_SIZE * 4))
-    size = len(data)
-    view = memoryview(data)
+    found = array("I", bytes(len(data) // BLOCK_SIZE * 4))
+    sum_blocks(data, BLOCK_SIZE, found)
     if kind == ChecksumType.CRC32C:
-        return array(
-            "I", [crc32c(SEED, view[at : at + BLOCK_SIZE]) for at in range(0, size, BLOCK_SIZE)]
-        )
+        return found
     mask = MASKS[kind]
-    return array(
-        "I", [crc32c(SEED, view[at : at + BLOCK_SIZE]) & mask for at in range(0, size, BLOCK_SIZE)]
-    )
+    return array("I", [value & mask for value in found])
 
 
 def _mismatch(state: State, onode: Onode, block: int, expected: int, found: int) -> InputOutput:

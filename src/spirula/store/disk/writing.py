@@ -22,7 +22,6 @@ from spirula.store.disk.unwritten import cut
 from spirula.store.objectstore import BLOCK_SIZE
 from spirula.types.transaction import Buffer
 
-
 _FEW_BLOCKS = 4
 """So many blocks at most are taken from the reserve."""
 

@@ -1,0 +1,6 @@
+from array import array
+
+from typing_extensions import Buffer
+
+def sum_blocks(data: Buffer, block: int, sums: array[int], /) -> None: ...
+def write_pieces(fd: int, offsets: array[int], pieces: list[Buffer], /) -> None: ...
