@@ -7,8 +7,9 @@ here, too: the machine tells an error of a write to one sync only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 
 from spirula.errors import CephError
 from spirula.store.disk.blockfile import BlockDevice
@@ -20,7 +21,7 @@ class SyncBehind:
     def __init__(self, device: BlockDevice) -> None:
         self._device = device
         self._lock = Lock()
-        self._requests: SimpleQueue[int | None] = SimpleQueue()
+        self._requests: SimpleQueue[int | Event | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._error: CephError | None = None
         self._busy = False
@@ -45,6 +46,20 @@ class SyncBehind:
             self._busy = True
             self._requests.put(number)
 
+    def begin(self) -> Callable[[], None]:
+        """Begin a sync of what was written until now; what is given returns when it is done."""
+        if self._thread is None:
+            return self.sync
+        done = Event()
+        self._requests.put(done)
+
+        def wait() -> None:
+            done.wait()
+            if self._error is not None:
+                raise self._error
+
+        return wait
+
     def sync(self) -> None:
         """Return when all that was written is durable."""
         with self._lock:
@@ -57,10 +72,14 @@ class SyncBehind:
                 raise
 
     def _serve(self) -> None:
-        while (number := self._requests.get()) is not None:
+        while (request := self._requests.get()) is not None:
             try:
                 self.sync()
             except CephError:
-                return  # the next commit that wants a sync is told, and `_busy` stays
-            self.synced = number
-            self._busy = False
+                pass  # the next commit that wants a sync is told, and `_busy` stays
+            else:
+                if not isinstance(request, Event):
+                    self.synced = request
+                    self._busy = False
+            if isinstance(request, Event):
+                request.set()

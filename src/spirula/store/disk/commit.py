@@ -13,23 +13,27 @@ back: the log must not overwrite the data of a new owner.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
+from operator import itemgetter
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import sleep
 
 from spirula.errors import CephError, InputOutput
+from spirula.kernels.crc32c import crc32c
 from spirula.store.allocator import Extent
 from spirula.store.disk.behind import SyncBehind
-from spirula.store.disk.blockfile import BlockDevice
+from spirula.store.disk.blockfile import BlockDevice, write_scattered
 from spirula.store.disk.engine import Batch, Engine
 from spirula.store.disk.freelist import FreeList
 from spirula.store.disk.idle import IDLE_S, give_back_memory
-from spirula.store.disk.layout import decode_log, encode_log, log_key
+from spirula.store.disk.journaled import make_durable
+from spirula.store.disk.layout import DATA, decode_log, encode_log, encode_pieces, log_key
 from spirula.store.disk.mark import CommitMark
 from spirula.store.disk.state import Entry, Options
+from spirula.store.disk.unwritten import cut
 from spirula.store.objectstore import BLOCK_SIZE
 from spirula.types.transaction import Buffer
 
@@ -276,12 +280,11 @@ class Commits:
             else:
                 taken += entry.allocated
             given += entry.freed
+        wait = None
         if direct:
             self._write(direct)
-            self._sync()
-            for offset, parts in chain.from_iterable([entry.unneeded for entry in entries]):
-                length = sum([len(part) for part in parts])
-                self._device.advise(offset, length, needed=False)
+            wait = self._begin_sync()
+            batch.put(DATA, encode_pieces(_summed(direct, log, given)))
         trimmed = self._trimmed_behind()
         if trimmed:
             batch.delete_range(log_key(self._log[0][0]), log_key(trimmed + 1))
@@ -291,18 +294,31 @@ class Commits:
             self._log.append((sequence, len(record), list(log)))
             self._log_bytes += len(record)
             self._logged.update(dict.fromkeys(log, sequence))
-        self._make_durable(batch, taken, given)
+        self._make_durable(batch, taken, given, wait=wait)
+        for offset, parts in chain.from_iterable([entry.unneeded for entry in entries]):
+            length = sum([len(part) for part in parts])
+            self._device.advise(offset, length, needed=False)
         self._unapplied.update(log)
         self._kept_back += given
         if trimmed:
             self._forget_log(trimmed)
 
     def _make_durable(
-        self, batch: Batch, taken: list[Extent], given: list[Extent], *, checkpoint: bool = False
+        self,
+        batch: Batch,
+        taken: list[Extent],
+        given: list[Extent],
+        *,
+        checkpoint: bool = False,
+        wait: Callable[[], None] | None = None,
     ) -> None:
+        """Make a group durable; `wait` returns when its data is, None: it has none."""
         sequence = self._free.record(batch, taken, given, checkpoint=checkpoint)
-        self._engine.write(batch)
-        self._engine.sync()
+        if wait is None:
+            self._engine.write(batch)
+            self._engine.sync()
+        else:
+            make_durable(self._engine, batch, wait)
         self._mark.write(sequence)
         self.groups += 1
 
@@ -321,13 +337,24 @@ class Commits:
         self._behind.sync()
         self._synced = self._applied
 
+    def _begin_sync(self) -> Callable[[], None]:
+        """Begin a sync of the data; what is given returns when it is done."""
+        applied, done = self._applied, self._behind.begin()
+
+        def wait() -> None:
+            done()
+            self._synced = max(self._synced, applied)
+
+        return wait
+
     # --- the log, and space ---
 
     def _tidy(self) -> None:
         """Bring the log to its place, and give back what was freed."""
         blocks = self._unapplied
         if blocks:
-            self._write([(block * BLOCK_SIZE, [blocks[block]]) for block in sorted(blocks)])
+            pieces = [(block * BLOCK_SIZE, blocks[block]) for block in sorted(blocks)]
+            write_scattered(self._device, pieces)
             self._to_report.append(blocks)
             self._unapplied = {}
         self._applied = self._free.sequence
@@ -402,6 +429,31 @@ class Commits:
             if stop > at:
                 free.append((at * BLOCK_SIZE, (stop - at) * BLOCK_SIZE))
         return free
+
+
+def _summed(
+    direct: list[tuple[int, list[Buffer]]], log: Iterable[int], given: list[Extent]
+) -> Iterator[tuple[int, int, int]]:
+    """New data of a group as `encode_pieces` takes it, without what may soon be something else.
+
+    That are blocks which the group has in its log, too, or gives back.
+    """
+    changing = sorted([*given, *((block * BLOCK_SIZE, BLOCK_SIZE) for block in log)])
+    first = 0
+    for offset, parts in sorted(direct, key=itemgetter(0)):
+        at, end = offset, offset + sum([len(part) for part in parts])
+        while first < len(changing) and sum(changing[first]) <= offset:
+            first += 1
+        for start, length in chain(islice(changing, first, None), [(end, 0)]):
+            stop = min(start, end)
+            if stop > at:
+                crc = 0xFFFFFFFF
+                for part in cut(parts, at - offset, stop - at):
+                    crc = crc32c(crc, part)
+                yield at, stop - at, crc
+            at = max(at, start + length)
+            if at >= end:
+                break
 
 
 def replay(engine: Engine, device: BlockDevice, free: FreeList, mark: CommitMark) -> int:

@@ -12,37 +12,92 @@ the engine has already changes nothing in the end, as all that comes after is ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from spirula.errors import CephError, InvariantBroken
+from spirula.kernels.crc32c import crc32c
+from spirula.store.disk.blockfile import BlockDevice
 from spirula.store.disk.engine import Batch, Engine
+from spirula.store.disk.freelist import last_group_of
 from spirula.store.disk.journal import SEGMENTS, Journal, Place
 from spirula.store.disk.layout import (
+    DATA,
     JOURNAL,
     JOURNALED,
     LOG,
     damaged,
     decode_number,
+    decode_pieces,
     encode_number,
 )
 
 _LOG_KIND = LOG[0]
+_SEED = 0xFFFFFFFF
 
 
-def needed(engine: Engine, journal: Journal) -> list[Place]:
-    """Records that the engine may lack, oldest first. InputOutput if some of them are missing."""
+Wait = Callable[[], None]
+"""Returns when the data of a batch is durable."""
+IsWhole = Callable[[Batch], bool]
+"""Whether all is there that the last batch of a journal names."""
+
+
+def _nothing() -> None:
+    """Where there is nothing to wait for."""
+
+
+def data_is_there(device: BlockDevice, marked: int) -> IsWhole:
+    """Tells whether the data of a group is on the disk: it is synced beside the journal.
+
+    Nothing is checked of a group that was acknowledged (up to `marked`): it was on the disk.
+    """
+
+    def is_whole(batch: Batch) -> bool:
+        value = batch.changes.get(DATA)
+        if value is None or last_group_of(batch) <= marked:
+            return True
+        return all(
+            crc32c(_SEED, device.read(offset, length)) == crc
+            for offset, length, crc in decode_pieces(value)
+        )
+
+    return is_whole
+
+
+def needed(engine: Engine, journal: Journal, is_whole: IsWhole) -> tuple[list[Place], int]:
+    """Records that the engine may lack, oldest first, and the number of the next new one.
+
+    The last one is left out if its data is not there: nobody was told that it is durable.
+    InputOutput if some of them are missing.
+    """
     first = _number(engine, JOURNAL, 1)
     places = journal.places(first)
     last = places[-1].number if places else first - 1
     has = _number(engine, JOURNALED, last)
     if has > last:  # carrying out the older ones would take back what it has
         raise damaged("the journal", f"it ends with record {last}, and the engine has {has}")
-    return places
+    if places and _number(engine, JOURNALED, 0) < last and not is_whole(journal.read(places[-1])):
+        places.pop()
+    return places, last + 1
 
 
-def batches(engine: Engine, journal: Journal) -> Iterator[Batch]:
+def batches(engine: Engine, journal: Journal, is_whole: IsWhole) -> Iterator[Batch]:
     """What an engine may lack, as `needed` says."""
-    return (journal.read(place) for place in needed(engine, journal))
+    return (journal.read(place) for place in needed(engine, journal, is_whole)[0])
+
+
+def make_durable(engine: Engine, batch: Batch, wait: Wait) -> None:
+    """Write a batch and sync. `wait` returns when the data that it names is durable.
+
+    A journal tells what is missing of the data after a crash: its sync and that of the data go side
+    by side. Another engine must not have the batch before the data is durable.
+    """
+    if isinstance(engine, JournaledEngine):
+        engine.write(batch, wait)
+        engine.sync(wait)
+    else:
+        wait()
+        engine.write(batch)
+        engine.sync()
 
 
 def _number(engine: Engine, key: bytes, otherwise: int) -> int:
@@ -56,7 +111,9 @@ class JournaledEngine:
     When it is made, the engine below gets what it lacks.
     """
 
-    def __init__(self, engine: Engine, journal: Journal) -> None:
+    def __init__(
+        self, engine: Engine, journal: Journal, is_whole: IsWhole = lambda batch: True
+    ) -> None:
         self._engine = engine
         self._journal = journal
         self._error: CephError | None = None
@@ -67,20 +124,16 @@ class JournaledEngine:
         # By segment, the number of its first record; 0: it has none that is needed.
         self._firsts = [0] * SEGMENTS
         self._segment = self._used = 0
-        self._number = self._recover()
+        self._number = self._recover(is_whole)
 
-    def _recover(self) -> int:
+    def _recover(self, is_whole: IsWhole) -> int:
         """Bring the engine what it lacks; the number of the next record."""
         engine = self._engine
-        following = _number(engine, JOURNAL, 1)
-        places = needed(engine, self._journal)
+        places, following = needed(engine, self._journal, is_whole)
         for place in places:
             engine.write(self._journal.read(place))
-        if places:
-            following = places[-1].number + 1
+        if following > _number(engine, JOURNAL, 1):
             self._let_go(following)
-            # The last one may be of a write that was under way, and its segment comes last again.
-            self._segment = (self._journal.segment_of(places[-1]) + 1) % SEGMENTS
         return following
 
     def get(self, key: bytes) -> bytes | None:
@@ -91,18 +144,20 @@ class JournaledEngine:
     ) -> Iterator[tuple[bytes, bytes]]:
         return self._engine.iterate(start, end, reverse=reverse)
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch: Batch, wait: Wait = _nothing) -> None:
+        """As `Engine.write`; `wait` as for `sync`, if the engine gets the batch at once."""
         self._check()
         try:
-            self._write(batch)
+            self._write(batch, wait)
         except CephError as error:
             self._error = error
             raise
 
-    def sync(self) -> None:
+    def sync(self, wait: Wait = _nothing) -> None:
+        """As `Engine.sync`; before the engine gets what was written, `wait` has returned."""
         self._check()
         try:
-            self._sync()
+            self._sync(wait)
         except CephError as error:
             self._error = error
             raise
@@ -125,10 +180,12 @@ class JournaledEngine:
         if self._error is not None:
             raise self._error
 
-    def _write(self, batch: Batch) -> None:
+    def _write(self, batch: Batch, wait: Wait) -> None:
+        self._sync()  # a record that a crash cuts short has to be the last one
         record = self._journal.encode(self._number, batch)
         size = len(record)
         if size > self._journal.segment_size:
+            wait()
             self._write_around(batch)
             return
         if self._used + size > self._journal.segment_size:
@@ -159,17 +216,17 @@ class JournaledEngine:
         changes[JOURNALED] = encode_number(place.number)
         return Batch(changes, batch.ranges.copy())
 
-    def _sync(self) -> None:
+    def _sync(self, wait: Wait = _nothing) -> None:
         if self._written:
             self._journal.sync()
             self._written = False
+        wait()
         pending, self._pending = self._pending, []
         for batch in pending:
             self._engine.write(batch)
 
     def _write_around(self, batch: Batch) -> None:
         """A batch that is too large for the journal goes to the engine at once."""
-        self._sync()
         self._free_all()
         self._engine.write(batch)
         self._engine.sync()
@@ -182,8 +239,6 @@ class JournaledEngine:
             self._enter_next_segment()
 
     def _enter_next_segment(self) -> None:
-        # A record that was cut short must be the last one: those in other segments are found.
-        self._sync()
         self._segment = (self._segment + 1) % SEGMENTS
         self._used = 0
         if self._firsts[self._segment]:

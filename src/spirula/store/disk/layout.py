@@ -6,7 +6,7 @@ in keys they are big-endian, which sorts them. A value begins with the version o
 
 | kind | behind it in the key | value |
 |---|---|---|
-| `S` | a word | a number of the whole store: `next_id`, `journal`, `journaled` |
+| `S` | a word | a number of the whole store: `next_id`, `journal`, `journaled`; `data` |
 | `c` | a collection's name | its bits |
 | `o` | `store.keys.object_key` | an object: `onode.encode_onode` |
 | `x` | its id, number of the shard | where 64 blocks of its data are: `onode.encode_shard` |
@@ -49,6 +49,7 @@ _SHARD_KEY = struct.Struct(">cQI")
 _NUMBER = struct.Struct("<BQ")
 _BITS = struct.Struct("<BI")
 _LOG_HEAD = struct.Struct("<BI")
+_PIECE = struct.Struct("<QQI")
 _SPACE = struct.Struct("<B6Q")
 _POOL_0 = 1 << 63
 
@@ -124,6 +125,8 @@ JOURNAL = SUPER + b"journal"
 """The first record of the journal that the engine may lack: see `journaled`."""
 JOURNALED = SUPER + b"journaled"
 """The last record of the journal that the engine has."""
+DATA = SUPER + b"data"
+"""What the group of a batch has written to new space: see `encode_pieces`."""
 NEXT_ID = SUPER + b"next_id"
 """Ids of objects and omaps from this one on were never given out."""
 
@@ -226,6 +229,19 @@ def decode_log(value: bytes) -> Iterator[tuple[int, memoryview]]:
     for number in numbers:
         yield number, view[at : at + BLOCK_SIZE]
         at += BLOCK_SIZE
+
+
+def encode_pieces(pieces: Iterable[tuple[int, int, int]]) -> bytes:
+    """Pieces of the disk: of each the offset, the length, and the CRC-32C of what is there."""
+    return bytes([_VERSION]) + b"".join([_PIECE.pack(*piece) for piece in pieces])
+
+
+def decode_pieces(value: bytes) -> Iterator[tuple[int, int, int]]:
+    """The inverse of `encode_pieces`."""
+    check_version("new data", value[0])
+    if (len(value) - 1) % _PIECE.size:
+        raise damaged("new data", f"{len(value)} bytes")
+    return _PIECE.iter_unpack(value[1:])
 
 
 def encode_counts(counts: array[int]) -> bytes | None:

@@ -17,7 +17,7 @@ from spirula.store.disk.engine import Engine
 from spirula.store.disk.folder import Folder
 from spirula.store.disk.freelist import last_group, last_group_of
 from spirula.store.disk.journal import Journal, journal_size
-from spirula.store.disk.journaled import JournaledEngine, batches
+from spirula.store.disk.journaled import IsWhole, JournaledEngine, batches, data_is_there
 from spirula.store.disk.mark import CommitMark, Label, check_recovered, read_label
 from spirula.store.disk.mkfs import TYPE
 from spirula.store.disk.overlaid import OverlaidEngine
@@ -74,16 +74,17 @@ def open_parts(
         below = RocksEngine(folder.database, memory=memory, read_only=True)
         engine: Engine = below
         try:
+            is_whole = data_is_there(device, 0 if read_only and damaged else mark.read())
             if not (read_only and damaged):
-                check_recovered(_last_group(below, journal), mark.read())
+                check_recovered(_last_group(below, journal, is_whole), mark.read())
         except BaseException:
             below.close()
             raise
         if read_only:
-            engine = _looked_at(below, journal, damaged=damaged)
+            engine = _looked_at(below, journal, is_whole, damaged=damaged)
         else:
             below.close()
-            engine = JournaledEngine(RocksEngine(folder.database, memory=memory), journal)
+            engine = JournaledEngine(RocksEngine(folder.database, memory=memory), journal, is_whole)
         resources.callback(engine.close)
         return Parts(folder, label, device, engine, mark, resources.pop_all())
 
@@ -104,16 +105,17 @@ def _open_journal(
     return Journal(device, label.store)
 
 
-def _last_group(engine: Engine, journal: Journal) -> int:
+def _last_group(engine: Engine, journal: Journal, is_whole: IsWhole) -> int:
     """The number of the last group that the engine has, or gets from the journal."""
-    return max(last_group(engine), *[last_group_of(batch) for batch in batches(engine, journal)], 0)
+    brought = [last_group_of(batch) for batch in batches(engine, journal, is_whole)]
+    return max(last_group(engine), *brought, 0)
 
 
-def _looked_at(engine: Engine, journal: Journal, *, damaged: bool) -> Engine:
+def _looked_at(engine: Engine, journal: Journal, is_whole: IsWhole, *, damaged: bool) -> Engine:
     """An engine that is open for reading, with what the journal has for it."""
     over = OverlaidEngine(engine)
     try:
-        for batch in batches(engine, journal):
+        for batch in batches(engine, journal, is_whole):
             over.write(batch)
     except InputOutput:
         if not damaged:

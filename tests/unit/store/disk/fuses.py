@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spirula.store.disk.journal import Journal
-from spirula.store.disk.journaled import JournaledEngine
+from spirula.store.disk.journaled import JournaledEngine, data_is_there
 from spirula.store.disk.mark import CommitMark
 
 
@@ -58,16 +58,17 @@ class FusedMedium:
     def open(self, memory, *, read_only=False):
         opened = self.medium.open(memory, read_only=read_only)
         opened.device = _Fused(opened.device, self.fuse, ["write", "sync", "discard"])
+        opened.mark = CommitMark(opened.device, opened.label.store)
         opened.engine = _Fused(opened.engine, self.fuse, ["write", "sync"])
         if self.journal is not None:
             try:
                 device = _Fused(self.journal, self.fuse, ["write", "sync"])
                 journal = Journal(device, opened.label.store)
-                opened.engine = JournaledEngine(opened.engine, journal)
+                is_whole = data_is_there(opened.device, opened.mark.read())
+                opened.engine = JournaledEngine(opened.engine, journal, is_whole)
             except PowerCut:
                 opened.close()
                 raise
-        opened.mark = CommitMark(opened.device, opened.label.store)
         return opened
 
     def __getattr__(self, name):

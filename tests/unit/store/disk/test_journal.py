@@ -129,7 +129,7 @@ class World:
                     self.journaled.close()
                     self.synced = len(self.states) - 1
                     self.engine = self.engine.after_crash(self.engine.unsynced)
-                    assert needed(self.engine, journal_of(self.device)) == []
+                    assert needed(self.engine, journal_of(self.device), bool)[0] == []
                     self.open()
         except PowerCut:
             pass
