@@ -30,11 +30,13 @@ from spirula.conf.admin_server import AdminSocket
 from spirula.conf.args import Words
 from spirula.conf.config import Config
 from spirula.conf.load import load
-from spirula.conf.log import Log
+from spirula.conf.log import Log, Logger
 from spirula.conf.log_output import dump_on_crash, start_log
 from spirula.errors import InvalidArgument
 from spirula.mgr.daemon import Daemon, make_manager
 from spirula.mgr.state import Ports
+from spirula.mgr_host.host import ThreadedHost
+from spirula.mgr_host.rados_module import rados_for_modules
 
 HELP = """\
 usage: spirula mgr -i ID [-c CEPH.CONF] [flags]
@@ -120,7 +122,8 @@ async def _serve_once(config: Config, log: Log) -> str:
     )
     monitors = parse_mon_host(config.get_str("mon_host"), resolve)
     address = pick_address(config, "public", monitors)
-    daemon = make_manager(name, config, find_key(config), ports, address, resolve)
+    host = _module_host(config, logger)
+    daemon = make_manager(name, config, find_key(config), ports, address, resolve, host)
     admin = _admin_socket(config, log, daemon)
     try:
         if admin is not None:
@@ -136,6 +139,12 @@ async def _serve_once(config: Config, log: Log) -> str:
         if admin is not None:
             await admin.close()
         await daemon.stop()
+
+
+def _module_host(config: Config, logger: Logger) -> ThreadedHost:
+    folders = [one for one in config.get_str("mgr_module_path").split(":") if one]
+    disabled = set(config.get_str("mgr_disabled_modules").replace(",", " ").split())
+    return ThreadedHost(folders, disabled, rados_for_modules(), lambda line: logger(0, "%s", line))
 
 
 def _pass_on(task: asyncio.Task[None], ended: asyncio.Future[str]) -> None:

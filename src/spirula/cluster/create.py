@@ -190,6 +190,7 @@ def configuration(layout: Layout, settings: Mapping[str, str]) -> str:
         "auth allow insecure global id reclaim": "false",
         "run dir": str(layout.run),
         **(_for_osds(len(layout.osds)) if layout.osds else {}),
+        **({"mgr initial modules": "iostat"} if layout.mgrs else {}),
         **settings,
     }
     lines = ["# Made by `spirula up`. `spirula down --dir` ends the cluster.", "[global]"]

@@ -20,6 +20,7 @@ from spirula.errors import InvalidArgument
 from spirula.mgr import manager as parts
 from spirula.mgr.commands import admin, all_groups
 from spirula.mgr.commands.dispatch import CommandDispatch
+from spirula.mgr.modules import ModuleHost
 from spirula.mgr.state import Manager, Ports
 from spirula.msgr.configured import handshake_config
 from spirula.msgr.connection import Dispatcher
@@ -62,6 +63,7 @@ def make_manager(
     ports: Ports,
     address: EntityAddrVec,
     resolve: Resolve | None = None,
+    modules: ModuleHost | None = None,
 ) -> Daemon:
     """A manager that listens at `address` when it is active; a port of 0 is any that is free.
 
@@ -117,6 +119,8 @@ def make_manager(
         session.monitors.send,
     )
     manager = Manager(name, ports, config, session, server, clog)
+    if modules is not None:
+        manager.modules = modules
     table = CommandTable(on_error=lambda text: ports.log(1, text))
     manager.commands = CommandDispatch(manager, all_groups(), table)
     admin.register(table, manager)

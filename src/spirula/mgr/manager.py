@@ -36,6 +36,7 @@ from spirula.types.entity import EntityAddrVec
 if TYPE_CHECKING:
     from spirula.messages.base import Message
     from spirula.msgr.connection import Connection
+    from spirula.types.mgr import MgrMap
 
 _FEATURES = 0x3F01CFBFFFFDFFFF
 """The features that 16.2's managers name in their beacons."""
@@ -120,6 +121,7 @@ async def start(manager: Manager) -> None:
 async def stop(manager: Manager) -> None:
     """Ends; on return nothing of the manager is left in the loop."""
     manager.phase = Phase.STOPPING
+    await manager.modules.stop()
     manager.cancel_all()
     await manager.server.shutdown()
     await manager.session.close()
@@ -155,9 +157,16 @@ def send_beacon(manager: Manager) -> None:
             **manager.ports.metadata,
         },
         mgr_features=_FEATURES,
+        modules=manager.modules.infos(),
     )
+    beacon.module_names = {one.name for one in beacon.modules}
     if available and not manager.available_in_map:
         beacon.command_descs = manager.commands.descriptions()
+    if available:
+        beacon.services = dict(sorted(manager.uris.items()))
+        clients = sorted(manager.module_clients.items())
+        beacon.clients = [EntityAddrVec.parse(addrs) for addrs, _ in clients]
+        beacon.client_names = [name for _, name in clients]
     session.monitors.send(beacon)
 
 
@@ -178,6 +187,7 @@ def on_mgr_map(manager: Manager, message: MMgrMap) -> None:
         if manager.phase is Phase.STANDBY:
             manager.phase = Phase.STARTING
             manager.log(1, "becoming active")
+            manager.modules.load(enabled_modules(told))
             manager.spawn(_activate(manager))
         elif before.modules != told.modules:
             manager.ports.respawn("other modules are enabled")
@@ -185,6 +195,12 @@ def on_mgr_map(manager: Manager, message: MMgrMap) -> None:
             manager.available_in_map = True
     elif manager.phase in (Phase.STARTING, Phase.ACTIVE):
         manager.ports.respawn("the map has another active manager")
+
+
+def enabled_modules(mgrmap: MgrMap) -> set[str]:
+    """The modules that are to run: those that somebody has enabled, and those always on."""
+    release = max(mgrmap.always_on_modules, default=0)
+    return set(mgrmap.modules) | set(mgrmap.always_on_modules.get(release, ()))
 
 
 async def _activate(manager: Manager) -> None:
@@ -209,6 +225,7 @@ async def _activate(manager: Manager) -> None:
         await _hear(manager)
     manager.active_since = manager.ports.loop.time()
     manager.phase = Phase.ACTIVE
+    manager.modules.start(manager)
     manager.log(1, f"active at {manager.server.addrs}")
     _want_next_map(manager)
     send_beacon(manager)
@@ -237,8 +254,10 @@ def on_osd_map(manager: Manager, message: MOSDMap) -> None:
 
 def on_config(manager: Manager, message: MConfig) -> None:
     """The central configuration has changed."""
-    for line in manager.config.set_mon(message.config):
+    own = {name: text for name, text in message.config.items() if not name.startswith("mgr/")}
+    for line in manager.config.set_mon(own):
         manager.log(1, line)
+    manager.modules.on_config(message.config)
     manager.config.apply_changes()
 
 
@@ -246,6 +265,7 @@ def on_service_map(manager: Manager, message: MServiceMap) -> None:
     """Services have come or gone."""
     manager.session.monitors.got("servicemap", message.service_map.epoch)
     services.on_service_map(manager, message.service_map)
+    manager.modules.notify("service_map")
 
 
 def on_digest(manager: Manager, message: MMgrDigest) -> None:
@@ -253,6 +273,8 @@ def on_digest(manager: Manager, message: MMgrDigest) -> None:
     manager.mon_status = bytes(message.mon_status_json)
     manager.health = bytes(message.health_json)
     manager.heard.set()
+    for kind in ("mon_status", "health", "pg_summary"):
+        manager.modules.notify(kind)
 
 
 def on_fs_map(manager: Manager, message: MFSMap) -> None:

@@ -5,21 +5,24 @@ Modules run in threads of their own, so the host lives outside of the manager's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from spirula.commands.reply import Reply
 from spirula.types.mgr import ModuleInfo
 from spirula.types.mon import MonCommand
-from spirula.types.service import HealthCheck, ProgressEvent
 
 if TYPE_CHECKING:
+    from spirula.mgr.session import Session
     from spirula.mgr.state import Manager
 
 
 class ModuleHost(Protocol):
     """Runs modules. All is called on the manager's loop, and nothing may block it."""
+
+    def load(self, names: set[str]) -> None:
+        """Imports these modules, for they are enabled."""
 
     def infos(self) -> list[ModuleInfo]:
         """All modules that there are, for beacons."""
@@ -30,7 +33,13 @@ class ModuleHost(Protocol):
     def has_command(self, prefix: str) -> str | None:
         """The module that answers a command, if there is one."""
 
-    async def handle_command(self, prefix: str, given: Mapping[str, object], data: bytes) -> Reply:
+    async def handle_command(
+        self,
+        prefix: str,
+        given: Mapping[str, object],
+        data: bytes,
+        session: Session | None = None,
+    ) -> Reply:
         """Has the module answer."""
 
     def start(self, manager: Manager) -> None:
@@ -50,6 +59,9 @@ class ModuleHost(Protocol):
 class NoModules:
     """A host without modules, for tests and simulation."""
 
+    def load(self, names: set[str]) -> None:
+        """There are none."""
+
     def infos(self) -> list[ModuleInfo]:
         """None."""
         return []
@@ -63,9 +75,15 @@ class NoModules:
         del prefix
         return None
 
-    async def handle_command(self, prefix: str, given: Mapping[str, object], data: bytes) -> Reply:
+    async def handle_command(
+        self,
+        prefix: str,
+        given: Mapping[str, object],
+        data: bytes,
+        session: Session | None = None,
+    ) -> Reply:
         """Never asked."""
-        del given, data
+        del given, data, session
         return Reply(f"no module answers {prefix!r}", rc=-22)
 
     def start(self, manager: Manager) -> None:
@@ -79,15 +97,3 @@ class NoModules:
 
     async def stop(self) -> None:
         """Nothing runs."""
-
-
-@dataclass(slots=True, eq=False)
-class Told:
-    """What modules have told the manager, for reports and beacons."""
-
-    checks: dict[str, dict[str, HealthCheck]] = field(default_factory=dict)
-    progress: dict[str, ProgressEvent] = field(default_factory=dict)
-    uris: dict[str, str] = field(default_factory=dict)
-    clients: dict[str, str] = field(default_factory=dict)
-    """Addresses of RADOS clients in modules, and whose they are."""
-    on_changed: list[Callable[[], None]] = field(default_factory=list)

@@ -17,12 +17,13 @@ from spirula.client.session import ClusterSession
 from spirula.conf.config import Config
 from spirula.conf.perf import PerfCollection
 from spirula.mgr.daemons.index import DaemonIndex
+from spirula.mgr.modules import ModuleHost, NoModules
 from spirula.msgr.connection import Connection
 from spirula.msgr.tcp import Messenger
 from spirula.pgmap.record import Changes, PGMap
 from spirula.types.log import LogLevel
 from spirula.types.mgr import MgrMap
-from spirula.types.service import HealthCheck, ServiceMap
+from spirula.types.service import HealthCheck, ProgressEvent, ServiceMap
 
 if TYPE_CHECKING:
     from spirula.maps.osdmap import OSDMap
@@ -100,6 +101,13 @@ class Manager:
     fsmap: MFSMap | None = None
     checks: dict[str, dict[str, HealthCheck]] = field(default_factory=dict)
     commands: CommandDispatch = field(init=False)
+    modules: ModuleHost = field(default_factory=NoModules)
+    progress: dict[str, ProgressEvent] = field(default_factory=dict)
+    """What modules say goes on for long, by their names for it."""
+    uris: dict[str, str] = field(default_factory=dict)
+    """Where modules serve."""
+    module_clients: dict[str, str] = field(default_factory=dict)
+    """Addresses of RADOS clients in modules, and whose they are."""
     listen: Callable[[], Awaitable[None]] = field(init=False)
     """Opens the server. OSError where no port is free."""
     heard: Event = field(default_factory=Event)

@@ -70,6 +70,7 @@ def on_osd_map(manager: Manager) -> None:
     manager.known_pg_num = {number: pool.pg_num for number, pool in osdmap.pools.items()}
     take_changes(manager)
     manager.pgmap.last_osdmap_epoch = osdmap.epoch
+    manager.modules.notify("osd_map")
 
 
 def take_changes(manager: Manager) -> None:
@@ -97,5 +98,6 @@ def send_report(manager: Manager) -> None:
     take_changes(manager)
     report = MMonMgrReport(service_map_bl=services.encode_changes(manager), gid=manager.gid)
     report.health_checks.checks = all_checks(manager)
+    report.progress_events = dict(sorted(manager.progress.items()))
     report.data = make_digest(manager.pgmap, manager.osdmap).encode()
     manager.session.monitors.send(report)

@@ -200,6 +200,15 @@ OPTIONS = (
         level=BASIC,
     ),
     opt(
+        "device_failure_prediction_mode",
+        STR,
+        "none",
+        "How failures of devices are foreseen",
+        enum="none|local|cloud",
+        flags=RUNTIME,
+        services="mgr",
+    ),
+    opt(
         "mgr_ttl_cache_expire_seconds",
         UINT,
         desc="Seconds that modules' views are cached; 0 for never",

@@ -32,6 +32,16 @@ if TYPE_CHECKING:
 _AUDIT = "audit"
 
 
+def prefix_of(command: MonCommand) -> str:
+    """The words that a command begins with."""
+    words = []
+    for word in command.cmdstring.split():
+        if "=" in word:
+            break
+        words.append(word)
+    return " ".join(words)
+
+
 @dataclass(slots=True, eq=False)
 class Request:
     """A command under way. `format` is empty for plain text; `given` are its arguments."""
@@ -83,7 +93,7 @@ class CommandDispatch:
                 flags=int(one.flags | CommandFlag.MGR),
             )
             for one in self.table.all()
-        ]
+        ] + self.manager.modules.commands()
 
     def on_command(self, message: MCommand | MMgrCommand) -> None:
         """A command: who asks may do it or not, and it is known or not."""
@@ -117,17 +127,11 @@ class CommandDispatch:
     def _find(self, message: MMgrCommand, request: Request) -> None:
         found = self.table.find(request.prefix, request.given)
         if found is None:
-            text = f"No handler found for '{request.prefix}'"
-            self._answer(message, Reply(text, rc=-errno.EINVAL))
+            self._find_module(message, request)
             return
         command, owner, arguments = found
-        if not self._may(request, command):
-            self._audit(request, message, command.perm, "access denied")
-            text = (
-                "access denied: does your client key have mgr caps? See"
-                " http://docs.ceph.com/en/latest/mgr/administrator/#client-authentication"
-            )
-            self._answer(message, Reply(text, rc=-errno.EACCES))
+        if not self._may(request, command.module, "", command.perm):
+            self._refuse(message, request, command.perm)
             return
         self._audit(request, message, command.perm, "dispatch")
         if isinstance(arguments, InvalidArgument):
@@ -135,19 +139,52 @@ class CommandDispatch:
             return
         self.manager.spawn(self._run(message, request, command, owner, arguments))
 
-    def _may(self, request: Request, command: Command) -> bool:
+    def _find_module(self, message: MMgrCommand, request: Request) -> None:
+        """A command of a module, perhaps."""
+        modules = self.manager.modules
+        name = modules.has_command(request.prefix)
+        if name is None:
+            text = f"No handler found for '{request.prefix}'"
+            self._answer(message, Reply(text, rc=-errno.EINVAL))
+            return
+        perm = next(
+            (one.req_perms for one in modules.commands() if prefix_of(one) == request.prefix), "rw"
+        )
+        if not self._may(request, "py", name, perm):
+            self._refuse(message, request, perm)
+            return
+        self._audit(request, message, perm, "dispatch")
+
+        async def run() -> None:
+            session = request.session
+            self._answer(
+                message,
+                await modules.handle_command(request.prefix, request.given, request.data, session),
+            )
+
+        self.manager.spawn(run())
+
+    def _refuse(self, message: MMgrCommand, request: Request, perm: str) -> None:
+        self._audit(request, message, perm, "access denied")
+        text = (
+            "access denied: does your client key have mgr caps? See"
+            " http://docs.ceph.com/en/latest/mgr/administrator/#client-authentication"
+        )
+        self._answer(message, Reply(text, rc=-errno.EACCES))
+
+    def _may(self, request: Request, service: str, module: str, perm: str) -> bool:
         session = request.session
         if session is None or session.allow_all or session.is_mon:
             return True
         addrs: EntityAddrVec = session.connection.peer_addrs
         return session.caps.is_capable(
-            command.module,
-            "",
+            service,
+            module,
             request.prefix,
             command_arguments(request.given),
-            read="r" in command.perm,
-            write="w" in command.perm,
-            execute="x" in command.perm,
+            read="r" in perm,
+            write="w" in perm,
+            execute="x" in perm,
             address=addrs.addrs[0] if addrs.addrs else None,
         )
 

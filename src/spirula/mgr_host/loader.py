@@ -1,0 +1,215 @@
+"""Finds modules and imports them: each with copies of its own of the files that they share.
+
+Upstream gives every module an interpreter of its own, and its `mgr_module` relies on that: what it
+keeps in classes (commands, defaults of options) would be everybody's. So, while a module is being
+imported, everything under the modules' folder is imported anew, and `logging` is a view in which
+the root is the module's own logger. Upstream: `src/mgr/PyModule.cc`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from spirula.mgr_host import ceph_module
+from spirula.types.mgr import ModuleInfo, ModuleOption
+from spirula.types.mon import MonCommand
+
+DEBIAN_PACKAGES = "/usr/lib/python3/dist-packages"
+"""Where Debian puts what upstream's modules import (ceph_argparse, yaml, cherrypy ...)."""
+_TYPES = ("uint", "int", "str", "float", "bool", "addr", "addrvec", "uuid", "size", "secs")
+_TYPE_STR = _TYPES.index("str")
+_RUNTIME = 1
+_STAND_IN = "DistutilsMetaFinder"
+
+
+@dataclass(slots=True, eq=False)
+class Loaded:
+    """A module that was imported, or why it was not."""
+
+    name: str
+    module_class: Any = None
+    standby_class: Any = None
+    error: str = ""
+    can_run: bool = True
+    options: dict[str, ModuleOption] = field(default_factory=dict)
+    commands: list[MonCommand] = field(default_factory=list)
+
+    def info(self) -> ModuleInfo:
+        """What beacons say of it."""
+        return ModuleInfo(self.name, self.can_run, self.error, dict(self.options))
+
+
+def find_modules(folders: list[str]) -> dict[str, str]:
+    """Names of modules and the folders that they are in; the first folder that has one counts."""
+    found: dict[str, str] = {}
+    for folder in folders:
+        root = Path(folder)
+        for path in sorted(root.iterdir()) if root.is_dir() else ():
+            if (path / "module.py").exists() or (path / "__init__.py").exists():
+                name = path.name
+                if not name.startswith(("_", "test")) and name != "tests":
+                    found.setdefault(name, folder)
+    return found
+
+
+class _OwnLogging(ModuleType):
+    """`logging` with a module's own logger in the place of the root."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("logging")
+        self._own = f"mgr.{name}"
+        own = logging.getLogger(self._own)
+        own.propagate = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(logging, name)
+
+    def getLogger(self, name: str | None = None) -> logging.Logger:  # noqa: N802 - as in logging
+        """A logger below the module's own."""
+        return logging.getLogger(f"{self._own}.{name}" if name else self._own)
+
+
+class _NotThere(ModuleType):
+    """A library that modules import and few use, and that cannot be had beside our `rados`.
+
+    Whatever is taken from it is a class that says so when it is made.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def refuse(*_: object, **__: object) -> None:
+            raise ImportError(f"{self.__name__}.{name}: the library {self.__name__} is not here")
+
+        made = type(name, (Exception,), {"__init__": refuse})
+        setattr(self, name, made)
+        return made
+
+
+_OF_RADOS = ("cephfs", "rbd")
+"""Libraries in C that want the `rados` that they were built with."""
+
+
+@contextmanager
+def _alone(name: str, folder: str, rados: ModuleType | None) -> Iterator[None]:
+    """Imports everything below `folder` anew, and forgets it again for the next module."""
+    kept = {key: one for key, one in sys.modules.items() if _is_below(one, folder)}
+    for key in kept:
+        del sys.modules[key]
+    before = sys.modules.get("logging")
+    path = list(sys.path)
+    sys.path.insert(0, folder)
+    if DEBIAN_PACKAGES not in sys.path and Path(DEBIAN_PACKAGES).is_dir():
+        sys.path.append(DEBIAN_PACKAGES)
+    sys.modules["ceph_module"] = ceph_module
+    if rados is not None:
+        sys.modules["rados"] = rados
+        for other in _OF_RADOS:
+            sys.modules.setdefault(other, _NotThere(other))
+    sys.modules["logging"] = _OwnLogging(name)
+    try:
+        yield
+    finally:
+        if before is not None:
+            sys.modules["logging"] = before
+        sys.path[:] = [*path, *(one for one in sys.path[-1:] if one not in path)]
+        for key in [key for key, one in sys.modules.items() if _is_below(one, folder)]:
+            del sys.modules[key]
+        sys.modules.update(kept)
+
+
+def _is_below(module: ModuleType, folder: str) -> bool:
+    where = getattr(module, "__file__", None) or ""
+    return bool(where) and where.startswith(folder.rstrip("/") + "/")
+
+
+def _use_own_distutils() -> None:
+    """Takes away setuptools' stand-in for distutils: it wants the setuptools of one place only."""
+    sys.meta_path[:] = [one for one in sys.meta_path if type(one).__name__ != _STAND_IN]
+
+
+def load(name: str, folder: str, rados: ModuleType | None, log: Callable[[str], None]) -> Loaded:
+    """Imports a module; what keeps it from running is in `error`."""
+    loaded = Loaded(name)
+    try:
+        _use_own_distutils()
+        with _alone(name, folder, rados):
+            imported = importlib.import_module(name)
+            # A package may leave its classes to `module.py`.
+            if _subclass(imported, "MgrModule") is None:
+                imported = importlib.import_module(f"{name}.module")
+            loaded.module_class = _subclass(imported, "MgrModule")
+            loaded.standby_class = _subclass(imported, "MgrStandbyModule")
+            if loaded.module_class is None:
+                raise ImportError(f"no subclass of MgrModule in {name}")
+            _describe(loaded)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        for line in traceback.format_exc().splitlines():
+            log(line)
+        loaded.module_class, loaded.can_run = None, False
+        loaded.error = f"{type(error).__name__}: {error}" if str(error) else repr(error)
+    return loaded
+
+
+def _subclass(imported: ModuleType, base: str) -> Any:
+    """The first class of a module that has a base of that name, and is not the base itself."""
+    for one in vars(imported).values():
+        if isinstance(one, type) and one.__name__ != base:
+            bases = [parent.__name__ for parent in one.__mro__[1:]]
+            if base in bases:
+                return one
+    return None
+
+
+def _describe(loaded: Loaded) -> None:
+    """What it declares: options and commands; whether it can run."""
+    made = loaded.module_class
+    made.MODULE_OPTIONS = list(made.MODULE_OPTIONS)
+    made.COMMANDS = list(made.COMMANDS)
+    made._register_commands(loaded.name)
+    made._register_options(loaded.name)
+    if loaded.standby_class is not None:
+        standby = loaded.standby_class
+        standby.MODULE_OPTIONS = list(standby.MODULE_OPTIONS)
+        standby._register_options(loaded.name)
+    loaded.commands = [
+        MonCommand(one["cmd"], one["desc"], "mgr", one["perm"], flags=24 if one.get("poll") else 8)
+        for one in made.COMMANDS
+    ]
+    loaded.options = {one["name"]: _option(one) for one in made.MODULE_OPTIONS}
+    can_run, reason = made.can_run()
+    loaded.can_run = bool(can_run)
+    loaded.error = "" if can_run else str(reason)
+
+
+def _option(told: dict[str, Any]) -> ModuleOption:
+    kind = told.get("type", "str")
+
+    def text(key: str) -> str:
+        return str(told[key]) if told.get(key) is not None else ""
+
+    return ModuleOption(
+        name=told["name"],
+        type=_TYPES.index(kind) if kind in _TYPES else _TYPE_STR,
+        flags=_RUNTIME if told.get("runtime") else 0,
+        default_value=str(told["default"]) if "default" in told else "",
+        min=text("min"),
+        max=text("max"),
+        enum_allowed={str(one) for one in told.get("enum_allowed") or ()},
+        desc=text("desc"),
+        long_desc=text("long_desc"),
+        tags={str(one) for one in told.get("tags") or ()},
+        see_also={str(one) for one in told.get("see_also") or ()},
+    )
