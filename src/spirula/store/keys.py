@@ -40,10 +40,12 @@ _ESCAPE = re.compile(rb"[#~]([0-9a-f]{2})")
 def object_key(oid: GHObject) -> bytes:
     """The key of an object; no two have the same, and they sort as the objects do."""
     hobj = oid.hobj
-    name, key = _raw(hobj.oid), _raw(hobj.key)
-    placed_by = key or name
+    name = _raw(hobj.oid)
     head = _HEAD.pack(oid.shard + _SHARD_0, hobj.pool + _POOL_0, reverse_bits(hobj.hash))
     tail = _TAIL.pack(hobj.snap, oid.generation, _KIND)
+    if not (hobj.key or hobj.nspace) and _PLAIN.fullmatch(name):
+        return b"%b!%b!=%b" % (head, name, tail)  # as most are
+    placed_by = _raw(hobj.key) or name
     if placed_by == name:
         names = _escaped(name) + b"="
     else:
