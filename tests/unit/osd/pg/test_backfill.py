@@ -128,6 +128,22 @@ def test_the_primary_itself_may_be_new(client):
     check_alike(cluster)
 
 
+def test_others_serve_at_its_end_at_once_however_much_was_written_meanwhile(client):
+    cluster = started()
+    fill(cluster, client)
+    cluster.new_map(up=[0, 1, 3])
+    run_until(cluster, lambda: is_half_filled(cluster, 3))
+    for number in range(16):
+        cluster.send(client, cluster.request(f"new{number}", append(b"meanwhile")))
+        while cluster.step():
+            pass
+    cluster.settle()
+    acting = [mapping.acting for mapping in cluster.maps.mapping.values()]
+    assert acting[-1] == [0, 1, 3]
+    assert all(len(each) == 3 for each in acting[1:])
+    check_alike(cluster)
+
+
 def test_several_are_filled_together_and_all_may_be_new(client):
     cluster = started(6)
     fill(cluster, client)

@@ -258,6 +258,8 @@ def choose_acting(
     should be stays as it is.
     """
     peering = pg.peering
+    if pg.is_peered:
+        _follow_writes(pg)
     made = choose(question(pg), restrict_to_up_acting=restrict_to_up_acting)
     if made is None:
         if pg.up != pg.acting:
@@ -276,6 +278,15 @@ def choose_acting(
     peering.backfill_targets = made.backfill
     peering.async_recovery_targets = made.async_recovery
     return made
+
+
+def _follow_writes(pg: PG) -> None:
+    """Who takes part has the log as it is here: what he told was as of the interval's beginning."""
+    for shard in pg.replicas:
+        info = pg.peering.peer_info[shard]
+        info.last_update, info.log_tail = pg.info.last_update, pg.info.log_tail
+        if not pg.peering.peer_missing[shard].missing:
+            info.last_complete = info.last_update
 
 
 def _want(pg: PG, osds: list[int]) -> None:
