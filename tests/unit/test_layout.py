@@ -33,6 +33,7 @@ LIMITS = (ROOT / "docs" / "LIMITS.md").read_text()
 # Functions that may import: what they import costs start-up time that most calls do not need.
 LAZY_IMPORTS = {
     "cli/main.py": {"_unknown", "_top_level"},
+    "testing/plugin.py": {"ceph_cluster"},
 }
 
 # Addresses of machines and folders of a workplace have no meaning to a reader.
