@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from spirula.osd.pg import stats, unfound
 from spirula.osd.pg.peering.state import State
 from spirula.printing import Items
+from spirula.store.tools.show_pg import info_document, missing_item_document
 from spirula.types.base import UTime
 from spirula.types.pg import PGShard, pg_state_text
 
@@ -51,11 +52,11 @@ def query(pg: PG) -> dict[str, object]:
     ):
         if shards:
             found[name] = Items("shard", map(str, _in_order(shards)))
-    found["info"] = pg.info.plain()
+    found["info"] = info_document(pg.info)
     found["peer_info"] = Items(
         "info",
         [
-            {"peer": str(shard), **peering.peer_info[shard].plain()}
+            {"peer": str(shard), **info_document(peering.peer_info[shard])}
             for shard in _in_order(peering.peer_info)
         ],
     )
@@ -266,7 +267,7 @@ def list_unfound(pg: PG, offset: HObject | None, most: int) -> dict[str, object]
             break
         seen += 1
         if hoid in pg.recovery.unfound:
-            about = lacked[hoid].plain()
+            about = missing_item_document(lacked[hoid])
             objects.append(
                 {"oid": hoid.plain(), **about, "locations": Items("shard", [])},
             )

@@ -26,6 +26,7 @@ from spirula.types.pg_log import (
     PGLogDup,
     PGLogEntry,
     PGMissing,
+    PGMissingItem,
 )
 
 _OPS = {
@@ -133,18 +134,22 @@ def log_document(log: PGLog, missing: PGMissing) -> dict[str, Any]:
 def missing_document(missing: PGMissing) -> dict[str, Any]:
     """The objects that are missing."""
     shown = [
-        {
-            "object": str(hobj),
-            "need": str(item.need),
-            "have": str(item.have),
-            "flags": "delete" if item.is_delete else "none",
-            "clean_regions": _regions_text(item.clean_regions),
-        }
+        {"object": str(hobj), **missing_item_document(item)}
         for hobj, item in sorted(missing.missing.items(), key=lambda pair: pair[0])
     ]
     return {
         "missing": Items("item", shown),
         "may_include_deletes": missing.may_include_deletes,
+    }
+
+
+def missing_item_document(item: PGMissingItem) -> dict[str, Any]:
+    """What is wanted of an object that is missing."""
+    return {
+        "need": str(item.need),
+        "have": str(item.have),
+        "flags": "delete" if item.is_delete else "none",
+        "clean_regions": _regions_text(item.clean_regions),
     }
 
 
