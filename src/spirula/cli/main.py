@@ -62,6 +62,9 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         "look into the store of a stopped OSD, as ceph-objectstore-tool does",
     ),
     "osd": Subcommand("spirula.cli.osd:main", "run an OSD, as ceph-osd does"),
+    "osd replace": Subcommand(
+        "spirula.cli.osd_replace:main", "give an OSD whose disk has died a new store"
+    ),
     "status": Subcommand("spirula.cli.cluster:status", "show a cluster's daemons and its status"),
     "store": Subcommand(
         "spirula.cli.store:main", "look into the store of a stopped OSD, and move its PGs"
@@ -102,6 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and not arguments[0].startswith("-"):
         name, *rest = arguments
+        if " ".join(arguments[:2]) in SUBCOMMANDS:
+            name, rest = " ".join(arguments[:2]), arguments[2:]
         if name not in SUBCOMMANDS:
             return _unknown(name)
         return _run(name, rest)

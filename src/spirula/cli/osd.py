@@ -58,8 +58,10 @@ from spirula.types.mon import MonMap
 
 HELP = """\
 usage: spirula osd -i ID [-c CEPH.CONF] [flags]
+       spirula osd replace ID [-c CEPH.CONF] [flags]
 
-Runs an OSD in the foreground, until SIGTERM or SIGINT.
+Runs an OSD in the foreground, until SIGTERM or SIGINT. `replace` gives one whose disk has died a
+new store (see `spirula osd replace --help`).
 
   -i ID                 the OSD's number
   -c FILE               the configuration (`osd_data`, `keyring`, `mon_host`, `fsid` ...)
