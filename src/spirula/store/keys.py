@@ -44,7 +44,7 @@ def object_key(oid: GHObject) -> bytes:
     head = _HEAD.pack(oid.shard + _SHARD_0, hobj.pool + _POOL_0, reverse_bits(hobj.hash))
     tail = _TAIL.pack(hobj.snap, oid.generation, _KIND)
     if not (hobj.key or hobj.nspace) and _PLAIN.fullmatch(name):
-        return b"%b!%b!=%b" % (head, name, tail)  # as most are
+        return head + b"!" + name + b"!=" + tail  # as most are
     placed_by = _raw(hobj.key) or name
     if placed_by == name:
         names = _escaped(name) + b"="
