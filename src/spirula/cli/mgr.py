@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,12 @@ from spirula.conf.config import Config
 from spirula.conf.load import load
 from spirula.conf.log import Log, Logger
 from spirula.conf.log_output import dump_on_crash, start_log
-from spirula.errors import InvalidArgument
+from spirula.errors import InvalidArgument, SpirulaError
 from spirula.mgr.daemon import Daemon, make_manager
 from spirula.mgr.state import Ports
 from spirula.mgr_host.host import ThreadedHost
 from spirula.mgr_host.rados_module import rados_for_modules
+from spirula.types.mgr import ModuleInfo
 
 HELP = """\
 usage: spirula mgr -i ID [-c CEPH.CONF] [flags]
@@ -64,11 +66,13 @@ def main(argv: list[str]) -> int:
         print(warning, file=sys.stderr)
     words = Words(loaded.args.rest)
     while words:
+        if words.flag("--describe-modules"):
+            return _describe(loaded.config)
         if not words.flag("-f", "--foreground"):
             raise InvalidArgument(f"unrecognized argument {words.peek()!r}: see --help")
     gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        reason = runner.run(_serve(loaded.config))
+        reason = runner.run(_serve(loaded.config, argv))
     if reason.startswith(_RESPAWN):
         # What modules have loaded and changed cannot be undone in a process.
         again = [sys.executable, "-m", "spirula", "mgr", *argv]
@@ -78,18 +82,40 @@ def main(argv: list[str]) -> int:
     return 1 if reason else 0
 
 
-async def _serve(config: Config) -> str:
+def _describe(config: Config) -> int:
+    """Imports all modules and says what they declare: for a manager that runs few of them."""
+    host = _module_host(config, lambda *_: None)
+    host.load({info.name for info in host.infos()})
+    for info in host.infos():
+        print(info.encode().hex())
+    return 0
+
+
+async def _learn_modules(host: ThreadedHost, arguments: list[str], logger: Logger) -> None:
+    """Has another process import all modules, so that this one knows their options."""
+    words = [sys.executable, "-m", "spirula", "mgr", *arguments, "--describe-modules"]
+    process = await asyncio.create_subprocess_exec(
+        *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    output, _ = await process.communicate()
+    try:
+        host.describe([ModuleInfo.decode(bytes.fromhex(line)) for line in output.decode().split()])
+    except (SpirulaError, ValueError) as error:
+        logger(0, "options of modules are not known: %s", error)
+
+
+async def _serve(config: Config, argv: list[str]) -> str:
     log, output = start_log(config)
     dump_on_crash(log)
     allow_many_files()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
     try:
-        return await _serve_once(config, log)
+        return await _serve_once(config, log, argv)
     finally:
         output.close()
 
 
-async def _serve_once(config: Config, log: Log) -> str:
+async def _serve_once(config: Config, log: Log, argv: list[str]) -> str:
     """Run until there is an end; its reason, empty if it was asked for."""
     name = config.identity.entity_id
     logger = log.logger("mgr", f"mgr.{name} ")
@@ -129,19 +155,21 @@ async def _serve_once(config: Config, log: Log) -> str:
         if admin is not None:
             await admin.start()
         logger(1, "%s", version.PRETTY)
+        learning = loop.create_task(_learn_modules(host, argv, logger))
         starting = loop.create_task(daemon.start())
         starting.add_done_callback(lambda task: _pass_on(task, ended))
         try:
             return await ended
         finally:
             starting.cancel()
+            learning.cancel()
     finally:
         if admin is not None:
             await admin.close()
         await daemon.stop()
 
 
-def _module_host(config: Config, logger: Logger) -> ThreadedHost:
+def _module_host(config: Config, logger: Callable[..., None]) -> ThreadedHost:
     folders = [one for one in config.get_str("mgr_module_path").split(":") if one]
     disabled = set(config.get_str("mgr_disabled_modules").replace(",", " ").split())
     return ThreadedHost(folders, disabled, rados_for_modules(), lambda line: logger(0, "%s", line))

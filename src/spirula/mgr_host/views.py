@@ -124,6 +124,7 @@ _VIEWS: dict[str, Callable[[Manager], Any]] = {
     "devices": lambda manager: {
         "devices": [device.document() for device in all_devices(manager).values()]
     },
+    "mgr_ips": lambda manager: {"ips": [addr.host for addr in manager.server.addrs.addrs]},
     "health": lambda manager: {"json": manager.health.decode()},
     "mon_status": lambda manager: {"json": manager.mon_status.decode()},
     "config": lambda manager: manager.config.show(),

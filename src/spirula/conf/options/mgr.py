@@ -205,8 +205,8 @@ OPTIONS = (
         "none",
         "How failures of devices are foreseen",
         enum="none|local|cloud",
+        level=BASIC,
         flags=RUNTIME,
-        services="mgr",
     ),
     opt(
         "mgr_ttl_cache_expire_seconds",
