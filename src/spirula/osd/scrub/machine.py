@@ -46,8 +46,8 @@ _NEEDS = OpNeeds(WRITE)
 _STATES = PGState.SCRUBBING | PGState.DEEP_SCRUB
 
 
-def begin(pg: PG, *, reserve: bool = True) -> Run:
-    """Starts the scrub that is planned; a slot here is taken already where one is needed."""
+def begin(pg: PG) -> None:
+    """Starts the scrub that is planned; a slot here is taken already."""
     scrubber = pg.scrubber
     planned, scrubber.planned = scrubber.planned, schedule.fresh()
     options = pg.options
@@ -65,7 +65,9 @@ def begin(pg: PG, *, reserve: bool = True) -> Run:
         preemption=Preemption(options.osd_scrub_max_preemptions),
         compared=compare.Compared(),
         epoch=pg.osdmap.epoch,
-        has_slot=reserve,
+        has_slot=True,
+        must_deep=planned.must_deep_scrub,
+        job=scrubber.job,
     )
     scrubber.job = None
     pg.set_state(off=PGState.REPAIR)
@@ -76,13 +78,11 @@ def begin(pg: PG, *, reserve: bool = True) -> Run:
     )
     pg.shared.stats_changed(pg)
     others = _others(pg)
-    if not reserve or not others:
+    if not others:
         _start(pg, run)
-        return run
     run.asked = set(others)
     for shard in others:
         _tell(pg, shard, ScrubReserveType.REQUEST)
-    return run
 
 
 def _others(pg: PG) -> list[PGShard]:

@@ -106,6 +106,9 @@ class Run:
     phase: Phase = Phase.RESERVING
     epoch: int = 0
     has_slot: bool = False
+    must_deep: bool = False
+    job: Job | None = None
+    """When it was due."""
     start: HObject = HMIN
     end: HObject = HMIN
     timer: TimerHandle | None = None
