@@ -6,6 +6,7 @@ comes back gets what it missed, from a primary of the other kind.
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -37,6 +38,8 @@ def cluster():
         "osd pool default min size": "1",
         "osd pool default pg autoscale mode": "off",
         "osd pool default read lease ratio": "0.2",
+        "osd recovery max chunk": "1048576",
+        "osd recovery max omap entries per chunk": "2",
         "mgr stats period": "1",
         "mgr pool": "false",
     }
@@ -54,7 +57,8 @@ class Contents:
 
     def __init__(self, cluster, folder):
         self.cluster, self.folder = cluster, folder
-        self.data, self.attrs, self.omaps = {}, {}, {}
+        self.data, self.attrs, self.omaps, self.snapshots = {}, {}, {}, {}
+        self.removed, self.keys = set(), []
 
     def rados(self, *words):
         return self.cluster.run("rados", "-p", "both", *words, timeout_s=60)
@@ -64,6 +68,19 @@ class Contents:
         source.write_bytes(data)
         self.rados("put", name, str(source))
         self.data[name] = data
+
+    def overwrite(self, name, offset, data):
+        """Writes over a part of an object that is there."""
+        source = self.folder / "source"
+        source.write_bytes(data)
+        self.rados("put", name, str(source), "--offset", str(offset))
+        old = self.data[name]
+        self.data[name] = old[:offset] + data + old[offset + len(data) :]
+
+    def snapshot(self, snap, name):
+        """Keeps one object as it is now."""
+        self.rados("mksnap", snap)
+        self.snapshots[snap] = name, self.data[name]
 
     def append(self, name, data):
         source = self.folder / "source"
@@ -78,19 +95,29 @@ class Contents:
 
     def remove(self, name):
         self.rados("rm", name)
+        self.removed.add(name)
         for known in (self.data, self.attrs, self.omaps):
             known.pop(name, None)
 
     def check(self):
-        """Everything is as it was written, and nothing else is there."""
-        assert sorted(self.rados("ls").split()) == sorted(self.data)
+        """Everything is as it was written, and nothing else is there (but what snapshots keep)."""
+        listed = set(self.rados("ls").split())
+        assert set(self.data) <= listed <= set(self.data) | self.removed
+        for name in self.removed:
+            assert not self.cluster.run("rados", "-p", "both", "stat", name, check=False)
         for name, data in self.data.items():
             back = self.folder / "back"
             self.rados("get", name, str(back))
             assert back.read_bytes() == data, name
+        for snap, (name, data) in self.snapshots.items():
+            back = self.folder / "back"
+            self.rados("-s", snap, "get", name, str(back))
+            assert back.read_bytes() == data, snap
         for name, value in self.attrs.items():
             assert self.rados("getxattr", name, "attr") == value
             assert value in self.rados("listomapvals", name).replace("\n", "")
+        if self.data.get("large"):
+            assert sorted(self.rados("listomapkeys", "large").split()) == self.keys
 
 
 def alone(cluster, dead):
@@ -105,23 +132,51 @@ def together(cluster, back):
     wait_until(lambda: clean(cluster), timeout_s=90)
 
 
+def paths(document, before=""):
+    """The names of all fields of a document, those of list items without their place."""
+    if isinstance(document, dict):
+        return {path for key in document for path in paths(document[key], f"{before}/{key}")}
+    if isinstance(document, list):
+        return {f"{before}[]"} | {path for each in document for path in paths(each, f"{before}[]")}
+    return {before}
+
+
 def test_each_takes_over_from_the_other_and_brings_it_up_to_date(cluster, tmp_path):
     cluster.ceph("osd", "pool", "create", "both", "8")
     wait_until(lambda: clean(cluster))
     told = Contents(cluster, tmp_path)
+    pools = cluster.ceph_json("osd", "lspools")
+    pool = next(each["poolnum"] for each in pools if each["poolname"] == "both")
     for number, name in enumerate(NAMES):
         told.put(name, os.urandom(1000 * (number + 1)))
     for name in NAMES[:6]:
         told.set(name, f"of-{name}")
     told.remove(NAMES[-1])
+    told.put("large", os.urandom(3_000_000))
     for dead in (0, OURS, 0):
+        told.snapshot(f"before-{len(told.snapshots)}", "large")
+        if dead == OURS:
+            told.overwrite("large", 500_000, os.urandom(100_000))
         alone(cluster, dead)
         told.check()
         told.put(NAMES[0], os.urandom(20_000))
         told.put(f"new-{dead}-{len(told.data)}", os.urandom(5_000_000))
         told.append(NAMES[1], b"more" * dead + b"!")
         told.set(NAMES[2], f"without-{dead}")
+        told.overwrite("large", 1_000_000 * len(told.snapshots) - 50_000, os.urandom(100_000))
+        for _ in range(3):
+            told.keys.append(f"key{len(told.keys):02}")
+            told.rados("setomapval", "large", told.keys[-1], "value")
         told.remove(next(name for name in NAMES[6:] if name in told.data))
         together(cluster, dead)
+    queries = {}
+    for number in range(8):
+        found = json.loads(cluster.ceph("tell", f"{pool}.{number}", "query"))
+        assert found["state"] == "active+clean"
+        queries[found["acting"][0]] = found
+    differing = paths(queries[OURS]) ^ paths(queries[0])
+    # who was asked for something differs by what was written, and where
+    differing = {path for path in differing if "/might_have_unfound[]/" not in path}
+    assert not differing, " ".join(sorted(differing))
     alone(cluster, OURS)
     told.check()

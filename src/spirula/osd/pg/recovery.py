@@ -371,7 +371,9 @@ def on_map(pg: PG) -> None:
 
 def on_clean(pg: PG) -> None:
     """Nothing is left to do."""
+    asked = set(pg.recovery.might_have)
     pg.recovery.clear()
+    pg.recovery.might_have = asked  # it is told until the interval ends
 
 
 def got(pg: PG, hoid: HObject) -> None:

@@ -71,8 +71,6 @@ def _is_nowhere(pg: PG, hoid: HObject, item: PGMissingItem) -> bool:
 
 def on_activate(pg: PG, work: Work) -> None:
     """Members know what they lack: if that is nowhere, others are asked."""
-    if not pg.missing.missing:
-        return
     locate(pg)
     found = pg.recovery.might_have
     found.clear()

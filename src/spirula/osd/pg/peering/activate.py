@@ -45,7 +45,8 @@ def activate_primary(pg: PG, work: Work) -> None:
     peering.activated = set()
     for shard in pg.replicas:
         _start_replica(pg, work, shard)
-    unfound.on_activate(pg, work)
+    if recovery.is_needed(pg):
+        unfound.on_activate(pg, work)
     if pg.pool.size > len(_members(pg)):
         pg.set_state(on=PGState.UNDERSIZED)
     else:
