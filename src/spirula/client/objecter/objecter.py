@@ -8,6 +8,7 @@ on one object do, too. Behaviour follows upstream `src/osdc/Objecter.cc`.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from errno import EAGAIN, ENOENT, ETIMEDOUT
@@ -84,7 +85,10 @@ Finish = Callable[[Outcome], None]
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """A request under way. `attempts` tells how often it was sent."""
+    """A request under way. `attempts` tells how often it was sent.
+
+    `size` is its data in bytes; `is_counted` tells that it has its part of what may be under way.
+    """
 
     tid: int
     target: Target
@@ -97,6 +101,9 @@ class Request:
     sent_at: float = 0.0
     session: OSDSession | None = None
     timer: asyncio.TimerHandle | None = None
+    size: int = 0
+    is_counted: bool = False
+    is_over: bool = False
 
     @property
     def was_sent(self) -> bool:
@@ -132,19 +139,25 @@ class OSDSession:
 class Objecter:
     """The requests of one client. All calls come from the event loop's thread.
 
-    `watchers` is told of every new map and every session that was opened anew (see `linger`).
+    `on_new_map` and `on_session_lost` are told of every new map, and of every session that was
+    opened anew (see `linger`). No more than `most_ops` requests with `most_bytes` of data are under
+    way at a time (0: no bound); others wait in their order, unsent.
     """
 
     def __init__(self, ports: Ports, *, incarnation: int = 0) -> None:
         self.ports = ports
         self.maps = OSDMaps()
         self.incarnation = incarnation
+        self.most_ops = self.most_bytes = 0
         self.sessions: dict[int, OSDSession] = {}
         self.on_new_map: list[Callable[[], None]] = []
         self.on_session_lost: list[Callable[[OSDSession], None]] = []
         self._last_tid = 0
         self._homeless: dict[int, Request] = {}
         """Requests that nobody serves just now, or that have to wait."""
+        self._no_room: deque[Request] = deque()
+        """Requests that wait because so much is under way; those that are over are left in it."""
+        self._ops_under_way = self._bytes_under_way = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._asked_newest = False
         self._ticking: asyncio.TimerHandle | None = None
@@ -232,8 +245,37 @@ class Objecter:
         request = Request(self._last_tid, target, list(ops), finish, snapc, when, reqid)
         if timeout_s:
             request.timer = self.ports.loop.call_later(timeout_s, self._time_out, request)
+        if self.most_ops or self.most_bytes:
+            request.size = sum(len(op.indata) for op in request.ops)
+            if self._no_room or not self._has_room(request.size):
+                self._no_room.append(request)
+                return request
+            self._count(request)
         self._start(request)
         return request
+
+    def _has_room(self, size: int) -> bool:
+        if not self._ops_under_way:
+            return True  # what is larger than the bound goes alone
+        if self.most_ops and self._ops_under_way >= self.most_ops:
+            return False
+        return not self.most_bytes or self._bytes_under_way + size <= self.most_bytes
+
+    def _count(self, request: Request) -> None:
+        request.is_counted = True
+        self._ops_under_way += 1
+        self._bytes_under_way += request.size
+
+    def _make_room(self, request: Request) -> None:
+        """A request that was counted is over: others may have their turn."""
+        request.is_counted = False
+        self._ops_under_way -= 1
+        self._bytes_under_way -= request.size
+        while self._no_room and self._has_room(self._no_room[0].size):
+            following = self._no_room.popleft()
+            if not following.is_over:
+                self._count(following)
+                self._start(following)
 
     def cancel(self, request: Request) -> None:
         """Forget a request: `finish` is not called any more. It may be carried out all the same."""
@@ -244,6 +286,9 @@ class Objecter:
         if request.timer is not None:
             request.timer.cancel()
             request.timer = None
+        request.is_over = True
+        if request.is_counted:
+            self._make_room(request)
 
     def stop(self) -> None:
         """Forget everything."""
@@ -253,7 +298,8 @@ class Objecter:
         waiting, self._waiting = self._waiting, []
         for _, future in waiting:
             future.cancel()
-        for request in self.requests():
+        unsent, self._no_room = self._no_room, deque()
+        for request in [*self.requests(), *unsent]:
             self.cancel(request)
         for session in self.sessions.values():
             session.connection.mark_down()
@@ -261,7 +307,7 @@ class Objecter:
 
     def requests(self) -> list[Request]:
         """All requests under way, the oldest first."""
-        found = list(self._homeless.values())
+        found = [*self._homeless.values(), *(each for each in self._no_room if not each.is_over)]
         for session in self.sessions.values():
             found += session.requests.values()
         return sorted(found, key=lambda request: request.tid)
@@ -310,6 +356,8 @@ class Objecter:
             if not is_up(osdmap, osd) or osdmap.client_addrs[osd] != session.addrs:
                 self._close(session)
         for request in self.requests():
+            if self._no_room and request in self._no_room:
+                continue  # it is placed when its turn has come
             change = request.target.calculate(self.maps, self.ports.draw)
             if change is Change.NO_POOL:
                 self._detach(request)

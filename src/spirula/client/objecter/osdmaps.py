@@ -6,8 +6,10 @@ Pure: who owns it subscribes and asks. Used by the objecter. Behaviour follows u
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from spirula.crush.lookup import common_ancestor_distance
+from spirula.errors import NotFound
 from spirula.maps.apply import apply_incremental
 from spirula.maps.osdmap import Incremental, OSDMap
 from spirula.maps.placement import PGMapping, Placement
@@ -18,6 +20,7 @@ from spirula.types.pg import PGId
 class OSDMaps:
     """The newest map that was seen, and where its PGs are.
 
+    `location` is where this client is in the CRUSH hierarchy: (type, name) of buckets around it.
     `skipped` tells whether epochs were left out before this one: a PG may have moved away and back
     meanwhile, so whatever is under way has to be sent again.
     """
@@ -26,7 +29,9 @@ class OSDMaps:
         self.osdmap = OSDMap()
         self.placement = Placement(self.osdmap)
         self.skipped = False
+        self.location: list[tuple[str, str]] = []
         self._places: dict[PGId, PGMapping] = {}
+        self._distances: dict[int, int | None] = {}
 
     @property
     def epoch(self) -> int:
@@ -74,6 +79,26 @@ class OSDMaps:
             self.osdmap = osdmap
             self.placement = Placement(osdmap)
             self._places = {}
+            self._distances = {}
+
+    def distance(self, osd: int) -> int | None:
+        """The lowest type of bucket that an OSD shares with `location`; None: nothing at all."""
+        if osd not in self._distances:
+            try:
+                distance = common_ancestor_distance(self.osdmap.crush, osd, self.location)
+            except NotFound:  # it stands nowhere
+                distance = None
+            self._distances[osd] = distance
+        return self._distances[osd]
+
+    def nearest(self, acting: Sequence[int]) -> int:
+        """Which of them is nearest to `location`: the first of those that are equally near."""
+        best, best_distance = acting[0], self.distance(acting[0])
+        for osd in acting[1:]:
+            distance = self.distance(osd)
+            if distance is not None and (best_distance is None or distance < best_distance):
+                best, best_distance = osd, distance
+        return best
 
     def places(self, pg: PGId) -> PGMapping:
         """Where a PG is; `pg` is one of the pool's, not a hash in full."""

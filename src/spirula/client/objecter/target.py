@@ -85,9 +85,11 @@ class Target:
         paused = self._should_pause(osdmap.flags, pool)
         unpaused, self.paused = self.paused and not paused, paused
         moved = raw != self.raw or before.acting_primary != mapping.acting_primary
+        if self.flags & _SPREAD and before.acting != mapping.acting:
+            moved = True  # the replica that was chosen may be gone
         resized = bool(self.pg_num) and pool.pg_num != self.pg_num and self._resized(pool.pg_num)
         if moved or resized or forced:
-            self._settle(raw, pgid, mapping, pool, draw)
+            self._settle(raw, pgid, mapping, pool, maps, draw)
             self._size = size
         if moved or resized or forced or unpaused:
             return Change.RESEND
@@ -136,7 +138,15 @@ class Target:
         full = flags & OSDMapFlag.FULL or pool.flags & PoolFlag.FULL
         return bool(full) and not mine & _INSISTS
 
-    def _settle(self, raw: PGId, pgid: PGId, mapping: PGMapping, pool: PGPool, draw: Draw) -> None:
+    def _settle(
+        self,
+        raw: PGId,
+        pgid: PGId,
+        mapping: PGMapping,
+        pool: PGPool,
+        maps: OSDMaps,
+        draw: Draw,
+    ) -> None:
         acting, primary = mapping.acting, mapping.acting_primary
         shard = NO_SHARD
         if pool.type == PoolType.ERASURE and primary in acting:
@@ -148,7 +158,9 @@ class Target:
         hash = pgid.seed if self.seed is not None else raw.seed
         self.hobj = HObject(key, self.oid, self.snap, hash, False, locator.nspace, raw.pool)
         self.osd = primary
-        # LOCALIZE_READS asks for the nearest replica: without knowing where we are, the primary.
-        spreads = self.flags & RequestFlag.BALANCE_READS and not self.flags & RequestFlag.WRITE
-        if spreads and pool.type == PoolType.REPLICATED and len(acting) > 1:
+        if self.flags & RequestFlag.WRITE or pool.type != PoolType.REPLICATED or len(acting) < 2:
+            return
+        if self.flags & RequestFlag.BALANCE_READS:
             self.osd = acting[draw(len(acting))]
+        elif self.flags & RequestFlag.LOCALIZE_READS:
+            self.osd = maps.nearest(acting)

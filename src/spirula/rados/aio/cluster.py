@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import time
 import uuid
@@ -23,7 +24,9 @@ from spirula.client.mgr_client import MgrClient
 from spirula.client.mon_client import Reply
 from spirula.client.objecter.objecter import Outcome
 from spirula.client.session import ClusterSession, open_session
+from spirula.conf.config import Config
 from spirula.conf.perf import PerfCollection
+from spirula.crush.lookup import parse_locations
 from spirula.errors import CephError, NotConnected, NotFound, SpirulaError
 from spirula.messages.mon_client import MLog
 from spirula.rados.aio import pools
@@ -120,6 +123,10 @@ class Cluster:
             raise from_spirula(error, what) from error
         self._session = session
         self.settings.started = True
+        objecter = session.objecter
+        objecter.most_ops = config.get_int("objecter_inflight_ops")
+        objecter.most_bytes = config.get_int("objecter_inflight_op_bytes")
+        objecter.maps.location = _location(config)
         try:
             await asyncio.wait_for(session.objecter.wait_for_map(1), limit)
         except TimeoutError:
@@ -405,6 +412,17 @@ def make_settings(
     for option, value in (conf or {}).items():
         settings.set(option, value)
     return settings
+
+
+def _location(config: Config) -> list[tuple[str, str]]:
+    """Where this client is: as crush_location says, or on the host of this name."""
+    told = config.get_str("crush_location")
+    if not told:
+        return [("host", config.identity.host), ("root", "default")]
+    try:
+        return parse_locations(re.split(r"[\s;,]+", told.strip()))
+    except SpirulaError as error:
+        raise from_spirula(error, f"crush_location {told!r}") from error
 
 
 def _resolve(name: str) -> list[str]:
