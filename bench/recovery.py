@@ -1,0 +1,148 @@
+"""One of four OSDs is killed: when does all serve again, when is it whole, what do clients notice?
+
+Run: `python bench/recovery.py [--small 10000] [--large 512] [--only ours,real]`. The same on our
+cluster and on a real one, in turn, with upstream's client: `--small` objects of 4 KiB, then
+`--large` objects of 4 MiB, three copies of each, while four writers overwrite 4 KiB at random
+places. The killed OSD is marked out after some seconds, and its copies are made anew on the others.
+Budgets: all PGs active as soon as on the real one, clean within 1.5 times its time. For a quiet
+machine, with about twelve times the data free on disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.interop.realcluster import RealCluster, why_not
+from tests.interop.spirulacluster import OurCluster, settings, wait_until
+
+OSDS, PGS, KILLED = 4, 32, 3
+ACTIVE_BUDGET, CLEAN_BUDGET = 1.0, 1.5
+CLIENT = Path(__file__).with_name("_recovery_client.py")
+OPTIONS = {
+    "osd_pool_default_size": "3",
+    "osd_pool_default_pg_autoscale_mode": "off",
+    "osd_crush_chooseleaf_type": "0",
+    "osd_heartbeat_interval": "1",
+    "mon_osd_min_down_reporters": "1",
+    "mon_osd_down_out_interval": "5",
+    "mgr_stats_period": "1",
+}
+
+
+@contextmanager
+def ours(folder: Path) -> Iterator[tuple[Any, Path]]:
+    made = OurCluster(folder / "ours", 1)
+    words = ["--mons", "1", "--osds", str(OSDS), "--timeout", "120"]
+    made.spirula("up", "--dir", str(made.folder), *words, *settings(OPTIONS), timeout_s=150)
+    try:
+        yield made, made.conf
+    finally:
+        made.down()
+
+
+@contextmanager
+def real(folder: Path) -> Iterator[tuple[Any, Path]]:
+    options = {name.replace("_", " "): value for name, value in OPTIONS.items()}
+    options["mgr pool"] = "false"
+    made = RealCluster(folder / "real", osds=OSDS, objectstore="bluestore", options=options)
+    made.folder.mkdir()
+    try:
+        made.start()
+        yield made, made.conf
+    finally:
+        made.stop()
+
+
+def kill(cluster: Any) -> None:
+    """Ends one OSD at once."""
+    if isinstance(cluster, OurCluster):
+        pid = int((cluster.folder / "run" / f"osd.{KILLED}.pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+    else:
+        cluster.kill(f"osd.{KILLED}", how=signal.SIGKILL)
+
+
+def all_clean(cluster: Any) -> bool:
+    found = cluster.ceph_json("pg", "stat")
+    states = found.get("pg_summary", found)["num_pg_by_state"]
+    return [state["name"] for state in states] == ["active+clean"]
+
+
+def client(kind: str, conf: Path, size: int, count: int) -> subprocess.Popen[str]:
+    words = ["/usr/bin/python3", str(CLIENT), kind, str(conf), "moved", str(size), str(count)]
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, env=env, cwd=conf.parent)
+
+
+def measured(cluster: Any, conf: Path, size: int, count: int) -> dict[str, float]:
+    """What the client saw of one death."""
+    cluster.ceph("osd", "pool", "create", "moved", str(PGS))
+    wait_until(lambda: all_clean(cluster), timeout_s=120)
+    filling = client("fill", conf, size, count)
+    if filling.wait(timeout=1800):
+        raise SystemExit("the cluster cannot be filled")
+    watching = client("watch", conf, size, count)
+    if watching.stdout is None or watching.stdin is None:
+        raise SystemExit("no pipes")
+    watching.stdout.readline()
+    kill(cluster)
+    watching.stdin.write("killed\n")
+    watching.stdin.flush()
+    found: dict[str, float] = json.loads(watching.stdout.readline())
+    watching.wait(timeout=60)
+    return found
+
+
+def compare(size: int, count: int, which: list[str]) -> None:
+    """The same death on each cluster, and a table of both."""
+    print(f"--- {count} objects of {size} bytes", flush=True)
+    seen: dict[str, dict[str, float]] = {}
+    for name in which:
+        begin = {"ours": ours, "real": real}[name]
+        with (
+            tempfile.TemporaryDirectory(prefix="spirula-", ignore_cleanup_errors=True) as folder,
+            begin(Path(folder)) as (cluster, conf),
+        ):
+            seen[name] = measured(cluster, conf, size, count)
+        shown = "  ".join(f"{what} {value:.3f}" for what, value in seen[name].items())
+        print(f"{name:<6}{shown}", flush=True)
+    if len(seen) == 2:
+        for what, budget in (("active_s", ACTIVE_BUDGET), ("clean_s", CLEAN_BUDGET)):
+            ratio = seen["ours"][what] / max(seen["real"][what], 1e-9)
+            missed = "   MISSED" if ratio > budget else ""
+            print(f"{what:<10} ours / real {ratio:.2f}   (<= {budget}){missed}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--small", type=int, default=10_000, help="objects of 4 KiB (0: none)")
+    parser.add_argument("--large", type=int, default=512, help="objects of 4 MiB (0: none)")
+    parser.add_argument("--only", default="ours,real", help="which clusters")
+    chosen = parser.parse_args()
+    which = chosen.only.split(",")
+    why = why_not()
+    if why is not None:
+        print(f"without a real cluster: {why}")
+        which = [name for name in which if name != "real"]
+    for size, count in ((4096, chosen.small), (4 << 20, chosen.large)):
+        if count:
+            compare(size, count, which)
+
+
+if __name__ == "__main__":
+    main()
