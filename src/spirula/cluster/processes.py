@@ -118,7 +118,7 @@ def stop(layout: Layout, timeout_s: float = 10.0) -> list[str]:
     pids = running(layout)
     stubborn: list[str] = []
     # Monitors last: OSDs tell them that they end.
-    for kind in ("osd", "mon"):
+    for kind in ("mgr", "osd", "mon"):
         ours = {daemon: pid for daemon, pid in pids.items() if daemon.startswith(kind)}
         for pid in ours.values():
             with contextlib.suppress(ProcessLookupError):
