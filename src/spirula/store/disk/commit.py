@@ -12,11 +12,11 @@ back: the log must not overwrite the data of a new owner.
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from operator import itemgetter
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import sleep
@@ -33,7 +33,6 @@ from spirula.store.disk.journaled import make_durable
 from spirula.store.disk.layout import DATA, decode_log, encode_log, encode_pieces, log_key
 from spirula.store.disk.mark import CommitMark
 from spirula.store.disk.state import Entry, Options
-from spirula.store.disk.unwritten import cut
 from spirula.store.objectstore import BLOCK_SIZE
 from spirula.types.transaction import Buffer
 
@@ -267,11 +266,13 @@ class Commits:
     def _commit(self, entries: list[Entry]) -> None:
         batch, log = Batch(), dict[int, bytes]()
         direct: list[tuple[int, list[Buffer]]] = []
+        sums: dict[int, array[int]] = {}
         taken: list[Extent] = []
         given: list[Extent] = []
         for entry in entries:
             batch.merge(entry.batch)
             direct += entry.direct
+            sums.update(entry.sums)
             log.update(entry.log)
             if taken and entry.allocated and sum(taken[-1]) == entry.allocated[0][0]:
                 (offset, length), (_, more) = taken.pop(), entry.allocated[0]
@@ -284,7 +285,7 @@ class Commits:
         if direct:
             self._write(direct)
             wait = self._begin_sync()
-            batch.put(DATA, encode_pieces(_summed(direct, log, given)))
+            batch.put(DATA, encode_pieces(_summed(sums, log, given)))
         trimmed = self._trimmed_behind()
         if trimmed:
             batch.delete_range(log_key(self._log[0][0]), log_key(trimmed + 1))
@@ -432,25 +433,25 @@ class Commits:
 
 
 def _summed(
-    direct: list[tuple[int, list[Buffer]]], log: Iterable[int], given: list[Extent]
+    sums: dict[int, array[int]], log: Iterable[int], given: list[Extent]
 ) -> Iterator[tuple[int, int, int]]:
     """New data of a group as `encode_pieces` takes it, without what may soon be something else.
 
-    That are blocks which the group has in its log, too, or gives back.
+    That are blocks which the group has in its log, too, or gives back. `sums`: of each block of
+    the extents that begin at these offsets.
     """
     changing = sorted([*given, *((block * BLOCK_SIZE, BLOCK_SIZE) for block in log)])
     first = 0
-    for offset, parts in sorted(direct, key=itemgetter(0)):
-        at, end = offset, offset + sum([len(part) for part in parts])
+    for offset in sorted(sums):
+        found = sums[offset]
+        at, end = offset, offset + len(found) * BLOCK_SIZE
         while first < len(changing) and sum(changing[first]) <= offset:
             first += 1
         for start, length in chain(islice(changing, first, None), [(end, 0)]):
             stop = min(start, end)
             if stop > at:
-                crc = 0xFFFFFFFF
-                for part in cut(parts, at - offset, stop - at):
-                    crc = crc32c(crc, part)
-                yield at, stop - at, crc
+                some = found[(at - offset) // BLOCK_SIZE : (stop - offset) // BLOCK_SIZE]
+                yield at, stop - at, crc32c(0xFFFFFFFF, some)
             at = max(at, start + length)
             if at >= end:
                 break

@@ -12,9 +12,11 @@ the engine has already changes nothing in the end, as all that comes after is ca
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator
 
 from spirula.errors import CephError, InvariantBroken
+from spirula.kernels.blocks import sum_blocks
 from spirula.kernels.crc32c import crc32c
 from spirula.store.disk.blockfile import BlockDevice
 from spirula.store.disk.engine import Batch, Engine
@@ -30,6 +32,7 @@ from spirula.store.disk.layout import (
     decode_pieces,
     encode_number,
 )
+from spirula.store.objectstore import BLOCK_SIZE
 
 _LOG_KIND = LOG[0]
 _SEED = 0xFFFFFFFF
@@ -55,10 +58,12 @@ def data_is_there(device: BlockDevice, marked: int) -> IsWhole:
         value = batch.changes.get(DATA)
         if value is None or last_group_of(batch) <= marked:
             return True
-        return all(
-            crc32c(_SEED, device.read(offset, length)) == crc
-            for offset, length, crc in decode_pieces(value)
-        )
+        for offset, length, crc in decode_pieces(value):
+            sums = array("I", bytes(length // BLOCK_SIZE * 4))
+            sum_blocks(device.read(offset, length), BLOCK_SIZE, sums)
+            if crc32c(_SEED, sums) != crc:
+                return False
+        return True
 
     return is_whole
 

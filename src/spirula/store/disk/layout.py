@@ -232,7 +232,7 @@ def decode_log(value: bytes) -> Iterator[tuple[int, memoryview]]:
 
 
 def encode_pieces(pieces: Iterable[tuple[int, int, int]]) -> bytes:
-    """Pieces of the disk: of each the offset, the length, and the CRC-32C of what is there."""
+    """Pieces of the disk: of each the offset, the length, and a CRC-32C of its blocks' own ones."""
     return bytes([_VERSION]) + b"".join([_PIECE.pack(*piece) for piece in pieces])
 
 

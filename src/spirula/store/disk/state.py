@@ -7,6 +7,7 @@ else.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -72,6 +73,8 @@ class Entry:
     batch: Batch = field(default_factory=Batch)
     direct: list[tuple[int, list[Buffer]]] = field(default_factory=list)
     """Offsets on the disk, and what goes there before the metadata is written."""
+    sums: dict[int, array[int]] = field(default_factory=dict)
+    """By those offsets, the CRC-32C of each block."""
     unneeded: list[tuple[int, list[Buffer]]] = field(default_factory=list)
     """Those of them that nobody will read soon."""
     log: dict[int, bytes] = field(default_factory=dict)

@@ -175,11 +175,13 @@ def _write_fresh(state: State, onode: Onode, fresh: list[tuple[Shard, int, int, 
             onode.stored += min(BLOCK_SIZE, onode.size - block * BLOCK_SIZE)
         shard.reach(slot + 1)
         shard.addresses[slot] = address
-        shard.sums[slot] = crc32c(SEED, piece) & MASKS[shard.kind]
+        crc = crc32c(SEED, piece)
+        shard.sums[slot] = crc & MASKS[shard.kind]
         shard.runs_ = None
         if logged:
             log(state, address, piece)
         else:
+            state.entry.sums[address * BLOCK_SIZE] = array("I", [crc])
             state.entry.direct.append((address * BLOCK_SIZE, [piece]))
             state.unwritten.add(address, 1, [piece])
     state.change(onode)
@@ -208,9 +210,10 @@ def _put_extents(
     block, done = first, 0
     for address, count in extents:
         parts = cut(buffers, done * BLOCK_SIZE, count * BLOCK_SIZE)
+        sums = state.entry.sums[address * BLOCK_SIZE] = _sums(parts)
         state.entry.direct.append((address * BLOCK_SIZE, parts))
         state.unwritten.add(address, count, parts)
-        map_blocks(state, onode, block, address, _sums(parts))
+        map_blocks(state, onode, block, address, sums)
         block += count
         done += count
 
@@ -259,6 +262,7 @@ def _put_blob(
     done = 0
     for address, taken in extents:
         parts = cut(padded, done * BLOCK_SIZE, taken * BLOCK_SIZE)
+        state.entry.sums[address * BLOCK_SIZE] = checksums(ChecksumType.CRC32C, b"".join(parts))
         state.entry.direct.append((address * BLOCK_SIZE, parts))
         state.unwritten.add(address, taken, parts)
         done += taken

@@ -9,6 +9,7 @@ import pytest
 
 from spirula.errors import InputOutput
 from spirula.kernels.crc32c import crc32c
+from spirula.store.checksums import ChecksumType
 from spirula.store.disk.behind import SyncBehind
 from spirula.store.disk.commit import _summed
 from spirula.store.disk.engine import Batch, MemoryEngine
@@ -17,20 +18,27 @@ from spirula.store.disk.journal import SMALLEST_JOURNAL, Journal
 from spirula.store.disk.journaled import JournaledEngine, data_is_there, make_durable
 from spirula.store.disk.layout import DATA, decode_pieces, encode_pieces
 from spirula.store.disk.memory_block import MemoryBlockDevice
+from spirula.store.disk.reading import checksums
 
 BLOCK = 4096
 STORE = UUID(int=5)
 
 
 def summed(content, start, end):
-    return start, end - start, crc32c(0xFFFFFFFF, content[start:end])
+    return (
+        start,
+        end - start,
+        crc32c(0xFFFFFFFF, checksums(ChecksumType.CRC32C, content[start:end])),
+    )
 
 
 def test_what_a_group_gives_back_or_logs_is_not_summed():
     content = random.Random(1).randbytes(40 * BLOCK)
-    first = [content[10 * BLOCK : 12 * BLOCK], content[12 * BLOCK : 20 * BLOCK]]
-    direct = [(30 * BLOCK, [content[30 * BLOCK : 32 * BLOCK]]), (10 * BLOCK, first)]
     parts = [(10, 20), (30, 32)]
+    direct = {
+        low * BLOCK: checksums(ChecksumType.CRC32C, content[low * BLOCK : high * BLOCK])
+        for low, high in reversed(parts)
+    }
     assert list(_summed(direct, [], [])) == [
         summed(content, low * BLOCK, high * BLOCK) for low, high in parts
     ]
@@ -51,9 +59,10 @@ def world(marked):
     batch = Batch()
     rewrite(batch, 1 << 20, [(8192, (1 << 20) - 8192)], 4)
     batch.put(b"o", b"named")
-    data = b"new" * 10_000
+    data = b"new!" * 2 * BLOCK
     device.write(1 << 16, [data])
-    batch.put(DATA, encode_pieces([(1 << 16, len(data), crc32c(0xFFFFFFFF, data))]))
+    sums = checksums(ChecksumType.CRC32C, data)
+    batch.put(DATA, encode_pieces([(1 << 16, len(data), crc32c(0xFFFFFFFF, sums))]))
     seen = []
 
     def wait():
