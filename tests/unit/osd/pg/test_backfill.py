@@ -434,3 +434,78 @@ def test_clients_write_all_the_while_and_osds_come_and_go(client, seed):
             assert cluster.stored(osd, name) == data
     assert cluster.primary.info.stats.stats.sum.num_objects == len(model)
     assert cluster.primary.info.stats.stats.sum.num_bytes == sum(map(len, model.values()))
+
+
+# ------------------------------------------------------------------- recovery in the background
+
+
+def lagging(client, writes=12):
+    """The third OSD was away while a dozen objects changed; the log still tells all of it."""
+    cluster = started(3, osd_min_pg_log_entries=100, osd_max_pg_log_entries=100)
+    cluster.pool.min_size = 2
+    for node in cluster.nodes:
+        node.shared.options.osd_async_recovery_min_cost = 5
+    fill(cluster, client, writes)
+    cluster.nodes[2].crash()
+    cluster.new_map(up=[0, 1])
+    cluster.wait()
+    for number in range(writes):
+        cluster.ask(client, f"o{number}", append(b"missed"))
+    cluster.nodes[2].restart()
+    set_options(cluster.nodes[2], cluster.more_options)
+    cluster.new_map(up=[0, 1, 2])
+    return cluster
+
+
+def test_who_lacks_much_does_not_serve_until_it_has_it(client):
+    cluster = lagging(client)
+    run_until(cluster, lambda: cluster.primary.peering.async_recovery_targets)
+    assert cluster.maps.mapping[cluster.maps.newest].acting == [0, 1]
+    cluster.settle()
+    assert cluster.maps.mapping[cluster.maps.newest].acting == [0, 1, 2]
+    check_alike(cluster)
+
+
+def test_clients_do_not_wait_for_it(client):
+    cluster = lagging(client)
+    run_until(cluster, lambda: cluster.primary.peering.async_recovery_targets)
+    run_until(cluster, cluster.primary.is_active)
+    pg = cluster.primary
+    (target,) = pg.peering.async_recovery_targets
+    lacks = pg.peering.peer_missing[target].missing
+    free = next(hoid for hoid in reversed(lacks) if hoid not in pg.recovery.moving)
+    before = lacks[free].need
+    tid = cluster.send(client, cluster.request(free.oid, append(b"at once")))
+    run_until(cluster, lambda: client.reply(tid) is not None)
+    assert client.reply(tid).result == 0
+    cluster.settle()
+    assert before < cluster.primary.info.last_update
+    assert cluster.stored(2, free.oid).endswith(b"missedat once")
+    check_alike(cluster)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_clients_change_and_delete_what_is_recovered_in_the_background(client, seed):
+    rng = random.Random(seed)  # repeatable on purpose
+    cluster = lagging(client)
+    model = {f"o{n}": b"%d" % n * (n + 1) + b"missed" for n in range(12)}
+    run_until(cluster, cluster.primary.is_active)
+    pending = []
+    for _ in range(40):
+        name = f"o{rng.randrange(14)}"
+        if rng.random() < 0.3 and name in model:
+            pending.append(cluster.send(client, cluster.request(name, delete())))
+            del model[name]
+        else:
+            data = b"%d" % rng.randrange(1000)
+            pending.append(cluster.send(client, cluster.request(name, append(data))))
+            model[name] = model.get(name, b"") + data
+        for _ in range(rng.randrange(12)):
+            if not cluster.step():
+                cluster.clock.run_due()
+    cluster.settle()
+    check_alike(cluster)
+    assert all(client.reply(tid) is not None for tid in pending)
+    for name, data in model.items():
+        assert [cluster.stored(osd, name) for osd in range(3)] == [data] * 3
+    assert cluster.primary.info.stats.stats.sum.num_objects == len(model)

@@ -282,10 +282,12 @@ def choose_acting(
 
 def _follow_writes(pg: PG) -> None:
     """Who takes part has the log as it is here: what he told was as of the interval's beginning."""
+    pg.info.stats.stats.sum.num_objects_missing = len(pg.missing.missing)
     for shard in pg.replicas:
-        info = pg.peering.peer_info[shard]
+        info, lacks = pg.peering.peer_info[shard], pg.peering.peer_missing[shard].missing
         info.last_update, info.log_tail = pg.info.last_update, pg.info.log_tail
-        if not pg.peering.peer_missing[shard].missing:
+        info.stats.stats.sum.num_objects_missing = len(lacks)
+        if not lacks:
             info.last_complete = info.last_update
 
 
