@@ -386,13 +386,15 @@ class Objecter:
             if any(request.sent_at < late for request in session.requests.values()):
                 session.connection.send_keepalive()
                 self._want_next_map()
+        if self._homeless:
+            self._want_next_map()
         self._arm()
 
     def _arm(self) -> None:
         if (
             self._ticking is None
             and not self._stopped
-            and any(session.requests for session in self.sessions.values())
+            and (self._homeless or any(each.requests for each in self.sessions.values()))
         ):
             self._ticking = self.ports.loop.call_later(TICK_S, self._tick)
 
@@ -508,6 +510,7 @@ class Objecter:
         if target.paused or osd == NO_OSD_AT_ALL or not is_up(osdmap, osd):
             self._homeless[request.tid] = request
             self._want_next_map()
+            self._arm()
             return
         session = self.session_of(osd)
         request.session = session

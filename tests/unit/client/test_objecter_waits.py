@@ -1,0 +1,64 @@
+"""Requests that nobody serves: the objecter goes on asking for newer maps."""
+
+from __future__ import annotations
+
+from spirula.client.objecter.objecter import TICK_S, Objecter
+from spirula.client.objecter.target import Target
+from spirula.maps.osdmap import OSDMap
+from spirula.types.object_info import ObjectLocator
+from spirula.types.osd_op import OpCode, OSDOp, RequestFlag
+from spirula.types.pool import PGPool
+
+
+class Loop:
+    """Keeps timers for the test to run."""
+
+    def __init__(self):
+        self.timers = []
+
+    def time(self):
+        return 100.0
+
+    def call_later(self, delay, call, *arguments):
+        self.timers.append((delay, call, arguments))
+        return self
+
+    def cancel(self):
+        self.timers.clear()
+
+
+class Ports:
+    def __init__(self):
+        self.loop = Loop()
+        self.wanted = []
+
+    def wall(self):
+        return 1_700_000_000.0
+
+    def draw(self, count):
+        return 0
+
+    def want_map(self, start):
+        self.wanted.append(start)
+
+
+def test_a_request_without_an_osd_keeps_asking_for_a_newer_map():
+    """One question is not enough: its answer may be a map that an OSD has told of before."""
+    ports = Ports()
+    objecter = Objecter(ports)
+    objecter.maps.use(OSDMap(epoch=7, pools={1: PGPool(pg_num=1, pgp_num=1, size=3)}))
+    target = Target("it", ObjectLocator(1), RequestFlag.WRITE)
+    request = objecter.submit(target, [OSDOp.make(OpCode.CREATE)], lambda outcome: None)
+    assert not request.was_sent
+    for _ in range(3):
+        ports.wanted.clear()
+        ((delay, call, arguments),) = ports.loop.timers
+        assert delay == TICK_S
+        ports.loop.timers.clear()
+        call(*arguments)
+        assert ports.wanted == [8]
+    objecter.cancel(request)
+    ((_, call, arguments),) = ports.loop.timers
+    ports.loop.timers.clear()
+    call(*arguments)
+    assert not ports.loop.timers
