@@ -266,11 +266,11 @@ class World:
         await self.command("osd new", uuid=str(osd.fsid), id=str(osd.number))
 
     async def add_osd(self):
-        """One more OSD, started; it boots by itself."""
-        osd = OSDMachine(self, len(self.osds))
+        """One more OSD, to be started."""
+        osd = OSDMachine(self, self.osd_count)
+        self.osd_count += 1
         await self._prepare(osd)
         self.osds.append(osd)
-        await osd.start()
         return osd
 
     async def command(self, prefix, **arguments):

@@ -151,7 +151,7 @@ def main(words=None):
             print("\n".join([*result.get("trace", []), *result.get("log", [])]))
             print("\n".join(result.get("notes", [])))
             print(result["text"])
-        what = result["error"] or "ok"
+        what = result["error"].replace("\n", " ") or "ok"
         numbers = "{virtual_s:.0f} virtual s, {cpu_s:.2f} s, {steps} callbacks"
         known = numbers.format(**result) if "steps" in result else ""
         print(f"seed {result['seed']}: {known} {result.get('digest', '')} {what}", flush=True)

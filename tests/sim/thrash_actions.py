@@ -6,8 +6,6 @@ it. `ACTIONS` has them by name with how often they are drawn.
 
 from __future__ import annotations
 
-from tests.sim.cluster_world import DISK_S
-
 # --- OSDs ---
 
 
@@ -42,7 +40,7 @@ async def crash_osds(history):
 
 
 async def start(history, osd):
-    if not osd.is_running and osd not in history.removed:
+    if not osd.is_running and osd in history.world.osds:
         _start(history, osd)
 
 
@@ -84,7 +82,7 @@ async def slow_disk(history):
 
 
 async def quick_disk(history, osd):
-    osd.disk_s = DISK_S
+    osd.disk_s = history.usual_disk_s
 
 
 # --- the network ---
@@ -172,7 +170,11 @@ async def add_osd(history):
     if history.spare:
         history.spare -= 1
         history.note("an OSD is added")
-        history.background(history.world.add_osd())
+        history.background(_add(history))
+
+
+async def _add(history):
+    _start(history, await history.world.add_osd())
 
 
 async def remove_osd(history):
@@ -189,11 +191,11 @@ async def _remove(history, osd):
     number = str(osd.number)
     await history.command("osd out", ids=[number])
     await history.clean()
+    history.world.osds.remove(osd)
     if osd.is_running:
         osd.crash()
     await history.command("osd down", ids=[number])
-    await history.command("osd purge", id=number, yes_i_really_mean_it=True)
-    history.world.osds.remove(osd)
+    await history.command("osd purge-actual", id=number, yes_i_really_mean_it=True)
 
 
 async def more_pgs(history):
@@ -215,5 +217,11 @@ ACTIONS = {
     cut_link: 8,
     cut_off: 4,
     crash_monitor: 2,
+    take_out: 4,
+    reweight: 3,
+    affinity: 1,
+    add_osd: 2,
+    remove_osd: 2,
+    more_pgs: 2,
 }
 """What happens, with its weight."""

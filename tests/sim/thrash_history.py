@@ -14,7 +14,7 @@ from spirula.sim import Faults
 from tests.concurrent_clients import ConcurrentClient, Shared
 from tests.rados_model import ModelClient
 from tests.sim import thrash_actions
-from tests.sim.cluster_world import World
+from tests.sim.cluster_world import DISK_S, World
 from tests.sim.thrash_checks import check_replicas, not_clean
 
 SIZES, MAX_SIZE = (1, 10, 700, 4096, 5000, 17_000), 40_000
@@ -148,9 +148,12 @@ class History:
         self.pool = scene.locator.pool
         self.spare = 1
         self.removed = []
+        self.usual_disk_s = self.rng.choice((DISK_S, 0.005, 0.05))
+        for osd in self.world.osds:
+            osd.disk_s = self.usual_disk_s
         self.notes = []
         self._stop = asyncio.Event()
-        self._undone = set()
+        self._undone = []
         self._calm = asyncio.Event()
         self.shared = Shared([f"shared {n}" for n in range(3)])
         self.models, self.others = self._clients()
@@ -209,7 +212,7 @@ class History:
 
     def background(self, work):
         task = asyncio.ensure_future(work)
-        self._undone.add(task)
+        self._undone.append(task)
 
     # --- what happens ---
 
@@ -228,7 +231,9 @@ class History:
         await self._check()
 
     async def _end(self, working):
-        await asyncio.gather(*self._undone)
+        await self._mend_all()
+        while self._undone:
+            await self._undone.pop()
         await self._mend_all()
         self._stop.set()
         await asyncio.gather(*working)
@@ -272,9 +277,13 @@ class History:
     async def _mend_all(self):
         for osd in self.world.osds:
             await thrash_actions.start(self, osd)
-            osd.disk_s = thrash_actions.DISK_S
+            osd.disk_s = DISK_S
         for mon in self.world.mons.values():
             await thrash_actions.start_monitor(self, mon)
+        for osd in self.world.osds:
+            if osd not in self.removed:
+                await self.command("osd in", ids=[str(osd.number)])
+                await self.command("osd reweight", id=osd.number, weight=1.0)
 
     async def clean(self):
         """Wait until all PGs are active+clean."""
