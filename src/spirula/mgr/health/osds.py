@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spirula.crush.lookup import full_location
+from spirula.errors import NotFound
 from spirula.maps.state import is_down
 from spirula.mgr.health.view import View
 from spirula.types.osd_stats import PingTimes
@@ -98,7 +99,10 @@ def _slow_line(view: View, side: str, slow: _Slow) -> str:
 
 def _parents(view: View, osd: int) -> str:
     hidden = {"root", view.config.get_str("mon_osd_reporter_subtree_level")}
-    around = full_location(view.osdmap.crush, osd)
+    try:
+        around = full_location(view.osdmap.crush, osd)
+    except NotFound:
+        around = []  # it is not placed yet
     return ",".join(sorted({name for kind, name in around if kind not in hidden}))
 
 
