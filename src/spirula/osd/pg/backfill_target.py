@@ -40,13 +40,15 @@ class Room:
         return max(self.primary_bytes - self.local_bytes, 0)
 
     def note_stored(self, pg: PG, before_bytes: int, after_bytes: int) -> None:
-        """An object that was so large is so large now: while filling, what is here is counted."""
+        """An object that was so large is so large now: while filling, what is here is counted.
+
+        It is stored with what the primary tells of its progress.
+        """
         if self.primary_bytes and before_bytes != after_bytes:
             change = after_bytes - before_bytes
             self.local_bytes = max(self.local_bytes + change, 0)
             total = pg.info.stats.stats.sum
             total.num_bytes = max(total.num_bytes + change, 0)
-            pg.meta.dirty_info = True
 
 
 def reserve_space(pg: PG, primary_bytes: int, local_bytes: int) -> bool:
