@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from spirula.maps.state import OSDMapFlag
 from spirula.messages.osd_peering import MOSDPGRemove
 from spirula.messages.osd_recovery import MOSDPGPush
 from spirula.osd.ops.context import INFO_ATTR
@@ -331,6 +332,31 @@ def test_statistics_are_exact_on_the_way_and_at_the_end(client):
     total = cluster.primary.info.stats.stats.sum
     assert (total.num_objects, total.num_object_copies) == (16, 48)
     assert (total.num_objects_misplaced, total.num_objects_degraded) == (0, 0)
+    check_alike(cluster)
+
+
+@pytest.mark.parametrize("flag", [OSDMapFlag.NOBACKFILL, OSDMapFlag.NOREBALANCE])
+def test_an_operator_can_hold_it_back(client, flag):
+    cluster = started()
+    fill(cluster, client)
+    cluster.maps.current.flags |= flag
+    cluster.new_map(up=[0, 1, 3])
+    cluster.settle()
+    assert cluster.maps.mapping[cluster.maps.newest].acting == [0, 1, 2]
+    assert filled(cluster, 3).is_min
+    cluster.maps.current.flags &= ~flag
+    cluster.new_map()
+    cluster.settle()
+    check_alike(cluster)
+
+
+def test_copies_that_are_lacking_are_made_also_when_nothing_is_to_be_rebalanced(client):
+    cluster = started()
+    fill(cluster, client)
+    cluster.maps.current.flags |= OSDMapFlag.NOREBALANCE
+    cluster.nodes[2].crash()
+    cluster.new_map(up=[0, 1, 3])
+    cluster.wait()
     check_alike(cluster)
 
 
