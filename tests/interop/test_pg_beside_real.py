@@ -161,6 +161,8 @@ def test_each_takes_over_from_the_other_and_brings_it_up_to_date(cluster, tmp_pa
         told.check()
         told.put(NAMES[0], os.urandom(20_000))
         told.put(f"new-{dead}-{len(told.data)}", os.urandom(5_000_000))
+        # upstream's memstore cuts an object off where a clone that it shares as a whole ends
+        told.overwrite(NAMES[1], 10, b"different")
         told.append(NAMES[1], b"more" * dead + b"!")
         told.set(NAMES[2], f"without-{dead}")
         told.overwrite("large", 1_000_000 * len(told.snapshots) - 50_000, os.urandom(100_000))
