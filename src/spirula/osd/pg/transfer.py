@@ -177,6 +177,8 @@ def build_push(pg: PG, info: ObjectRecoveryInfo, before: ObjectRecoveryProgress)
     if before.first:
         op.omap_header = store.omap_get_header(cid, gh)
         op.attrset = store.getattrs(cid, gh)
+        if INFO_ATTR not in op.attrset:
+            raise NotFound(f"what is here of {info.soid} has no info")
         have = ObjectInfo.decode(op.attrset[INFO_ATTR]).version
         if info.version == EVersion(0, 0):
             info.version = have
@@ -304,7 +306,7 @@ def _on_pull(pg: PG, message: MOSDPGPull) -> None:
                 whole = IntervalSet([(0, info.size)] if info.size else [])
                 info.copy_subset = info.copy_subset & whole
             op = build_push(pg, info, asked.recovery_progress)
-        except CephError as error:
+        except (CephError, WireError) as error:
             pg.services.clog(LogLevel.ERROR, f"{pg.pgid} cannot give {asked.soid}: {error}")
             op = PushOp(soid=asked.soid)  # of version 0: it is not to be had here
         _send_push(pg, message.from_, op)
