@@ -535,3 +535,41 @@ def test_clients_change_and_delete_what_is_recovered_in_the_background(client, s
     for name, data in model.items():
         assert [cluster.stored(osd, name) for osd in range(3)] == [data] * 3
     assert cluster.primary.info.stats.stats.sum.num_objects == len(model)
+
+
+# ------------------------------------------------------------------------------ stopped on the way
+
+
+@pytest.mark.parametrize("event", ["backfill_revoked", "defer_backfill"])
+@pytest.mark.parametrize("steps", [0, 3, 11])
+def test_a_slot_that_is_taken_back_only_delays_it(client, event, steps):
+    cluster = started()
+    fill(cluster, client)
+    cluster.new_map(up=[0, 1, 3])
+    run_until(cluster, lambda: cluster.primary.backfill.in_flight)
+    for _ in range(steps):
+        cluster.step()
+    copied = min(object_of(f"o{n}") for n in range(10))
+    tid = cluster.send(client, cluster.request(copied.oid, append(b"!")))
+    cluster.primary.post(event, 1.0)
+    cluster.settle()
+    cluster.clock.advance(5)
+    cluster.settle()
+    assert client.reply(tid).result == 0
+    assert not cluster.primary.shared.recoveries.active
+    check_alike(cluster)
+
+
+def test_what_nobody_can_read_stops_it_and_is_told(client):
+    cluster = started()
+    fill(cluster, client)
+    for osd in (0, 1, 2):
+        damage = Transaction()
+        damage.rmattr(Coll.of(PGID), GHObject(object_of("o3")), INFO_ATTR)
+        cluster.nodes[osd].store.queue_transactions(Coll.of(PGID), [damage])
+        cluster.nodes[osd].pg.objects.forget(object_of("o3"))
+    cluster.new_map(up=[0, 1, 3])
+    cluster.settle()
+    assert "backfill_unfound" in cluster.state
+    assert cluster.maps.mapping[cluster.maps.newest].acting == [0, 1, 2]
+    assert cluster.ask(client, "o4", append(b"!")).result == 0
