@@ -121,9 +121,10 @@ async def test_pools_are_deleted_while_their_snapshots_are_trimmed(sim):
         await sim.sleep(sim.rng.choice((0.0, 0.01, 0.3, 1.1)))
         sure = {"pool2": name, "yes_i_really_really_mean_it": True}
         await world.command("osd pool delete", pool=name, **sure)
+        async with asyncio.timeout(20):  # those who share no map are told by a ping
+            await sim.settled(lambda: all(not osd.daemon.osd.pgs.by_id for osd in world.osds))
         await sim.sleep(3)
         assert not world.stopped
-        assert all(not osd.daemon.osd.pgs.by_id for osd in world.osds)
     await world.admin.close()
 
 

@@ -1,6 +1,6 @@
 """Removing snapshots from a PG: its clones are trimmed one after another, while it is clean.
 
-    idle -> waits for its turn among the OSD's PGs -> a few clones -> their writes -> a pause ...
+    idle -> waits for its turn among the OSD's PGs -> a few clones -> their writes -> a turn ...
                                                    -> waits for an object's lock ...
                                                    -> no clone left: purged, the next snapshot
 
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spirula.errors import CephError
 from spirula.maps.state import OSDMapFlag
@@ -25,6 +25,7 @@ from spirula.osd.ops.context import LockKind, ObjectContext
 from spirula.osd.ops.trim import trim_object
 from spirula.osd.pg import locks
 from spirula.osd.pg.peering.work import Work
+from spirula.osd.scheduler import Kind, Turn
 from spirula.store import snap_mapper
 from spirula.types.hobject import HObject, reverse_nibbles
 from spirula.types.interval_set import IntervalSet
@@ -78,7 +79,8 @@ class SnapTrimmer:
     in_flight: int = 0
     share: Callable[[PG, Work], None] | None = None
     """Tells the replicas what is purged (`peering.activate.share_info`)."""
-    timer: Any = None
+    turn: Turn | None = None
+    """What the next step waits for, beside clients (`scheduler`)."""
 
 
 def on_activate(pg: PG, share: Callable[[PG, Work], None]) -> None:
@@ -147,9 +149,9 @@ def _can_trim(pg: PG) -> bool:
 def _stop(pg: PG) -> None:
     """Back to idle."""
     trimmer = pg.trimmer
-    if trimmer.timer is not None:
-        trimmer.timer.cancel()
-        trimmer.timer = None
+    if trimmer.turn is not None:
+        trimmer.turn.cancel()
+        trimmer.turn = None
     if not trimmer.wanted:
         return
     trimmer.wanted, trimmer.snap, trimmer.in_flight = False, None, 0
@@ -164,19 +166,21 @@ def _begin(pg: PG) -> None:
         return
     pg.trimmer.snap = pg.trimmer.queue.range_start
     pg.set_state(on=PGState.SNAPTRIM, off=PGState.SNAPTRIM_WAIT | PGState.SNAPTRIM_ERROR)
-    _step_later(pg, 0.0)
+    _step_later(pg)
 
 
-def _step_later(pg: PG, seconds: float) -> None:
-    if pg.trimmer.timer is not None:
-        pg.trimmer.timer.cancel()
-    pg.trimmer.timer = pg.services.loop.call_later(seconds, partial(_step, pg))
+def _step_later(pg: PG) -> None:
+    """The next few clones, when it is their turn among all that the OSD does."""
+    if pg.trimmer.turn is not None:
+        pg.trimmer.turn.cancel()
+    cost = pg.services.config.get_int("osd_snap_trim_cost")
+    pg.trimmer.turn = pg.shared.scheduler.ask(Kind.SNAP_TRIM, cost, partial(_step, pg))
 
 
 def _step(pg: PG) -> None:
     """Trims a few clones of the snapshot in hand; without any, the snapshot is purged."""
     trimmer = pg.trimmer
-    trimmer.timer = None
+    trimmer.turn = None
     snap = trimmer.snap
     if snap is None or not _can_trim(pg):
         _stop(pg)
@@ -255,16 +259,14 @@ def _on_trimmed(pg: PG, obc: ObjectContext, head: ObjectContext) -> None:
     if pg.state & PGState.SNAPTRIM_ERROR or not _can_trim(pg):
         _stop(pg)
         return
-    config = pg.services.config
-    pause = config.get_float("osd_snap_trim_sleep") or config.get_float("osd_snap_trim_sleep_ssd")
-    _step_later(pg, pause)
+    _step_later(pg)
 
 
 def on_unlocked(pg: PG, obc: ObjectContext) -> None:
     """An object that trimming waited for can be locked."""
     obc.lock.snaptrimmer_write_marker = False
-    if pg.trimmer.snap is not None and pg.trimmer.timer is None and not pg.trimmer.in_flight:
-        _step_later(pg, 0.0)
+    if pg.trimmer.snap is not None and pg.trimmer.turn is None and not pg.trimmer.in_flight:
+        _step_later(pg)
 
 
 def _purged(pg: PG, snap: int) -> None:
