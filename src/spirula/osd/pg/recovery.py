@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from spirula.maps.state import OSDMapFlag
+from spirula.maps.state import OSDMapFlag, is_up
 from spirula.osd.ops.context import LockKind
 from spirula.osd.pg import backfill, backoff, locks, lost, transfer, unfound
 from spirula.osd.pg.peering.missing import NOTHING, need
@@ -108,7 +108,11 @@ def run(pg: PG, most: int) -> None:
     if not todo and not pg.recovery.moving:
         _plan(pg)
     while todo and started < most:
-        started += _recover(pg, todo.popleft())
+        hoid = todo.popleft()
+        if _has_relative_moving(pg, hoid):
+            blocked.add(hoid)
+        else:
+            started += _recover(pg, hoid)
     if started < most and pg.state & PGState.BACKFILLING and not _lacks_by_log(pg):
         started += backfill.run(pg, most - started)
     pg.shared.moved.recovery_ops.value += started
@@ -147,6 +151,12 @@ def kick(pg: PG, hoid: HObject) -> None:
     if hoid in pg.recovery.moving or hoid in pg.recovery.unfound:
         return
     _recover(pg, hoid)
+
+
+def _has_relative_moving(pg: PG, hoid: HObject) -> bool:
+    """Whether a clone or the head of the object is on its way: once there, it is of use."""
+    head = hoid.head()
+    return any(other != hoid and other.head() == head for other in pg.recovery.moving)
 
 
 def _recover(pg: PG, hoid: HObject) -> int:
@@ -290,6 +300,21 @@ def on_everywhere(pg: PG, hoid: HObject) -> None:
         resume()
     if then is not None:
         then()
+    pg.shared.recoveries.queue(pg)
+
+
+def drop_sources(pg: PG) -> None:
+    """OSDs are down that are no members: what was pulled from them is to come from others."""
+    recovery = pg.recovery
+    for hoid, pulled in list(recovery.pulls.items()):
+        if not is_up(pg.osdmap, pulled.source.osd):
+            del recovery.pulls[hoid]
+            if pulled.subsets is not None:
+                pulled.subsets.release(pg)
+            recovery.moving.pop(hoid, None)
+            pg.shared.recoveries.finished(pg)
+            recovery.todo.append(hoid)
+    unfound.locate(pg)
     pg.shared.recoveries.queue(pg)
 
 

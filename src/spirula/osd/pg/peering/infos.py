@@ -113,6 +113,22 @@ def drop_dead(pg: PG) -> bool:
     return not down
 
 
+def drop_down(pg: PG) -> bool:
+    """Forgets what OSDs told that are down now, whether there are any: back again, they tell anew.
+
+    Those of the acting set are up, or there were a new interval.
+    """
+    peering, osdmap = pg.peering, pg.osdmap
+    known = {*peering.peer_info, *peering.purged}
+    down = [shard for shard in known if not is_up(osdmap, shard.osd)]
+    for shard in down:
+        peering.peer_info.pop(shard, None)
+        peering.peer_missing.pop(shard, None)
+        peering.missing_requested.discard(shard)
+        peering.purged.discard(shard)
+    return bool(down)
+
+
 def is_dead(osdmap: OSDMap, osd: int) -> bool:
     """The map says that the process which was up last has ended."""
     return osdmap.osd_xinfo[osd].dead_epoch > osdmap.osd_info[osd].up_from

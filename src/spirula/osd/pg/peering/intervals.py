@@ -15,7 +15,7 @@ from spirula.maps.state import is_up
 from spirula.osd.ops import watch
 from spirula.osd.pg import backoff, lease, locks, recovery, snap_trim
 from spirula.osd.pg.backfill import Backfill
-from spirula.osd.pg.peering import machine
+from spirula.osd.pg.peering import infos, machine
 from spirula.osd.pg.peering.state import State
 from spirula.osd.pg.peering.work import Work, hold_back
 from spirula.osd.scrub import machine as scrubs
@@ -65,8 +65,11 @@ def advance(pg: PG, osdmap: OSDMap, mapping: PGMapping) -> None:
         take_pool(pg, pool)
     if restarts and pg.peering.state is not State.INITIAL:
         start_interval(pg, before, mapping)
-    elif pg.is_primary and pg.is_active():
-        snap_trim.on_map(pg, osdmap)
+    elif pg.is_primary:
+        if infos.drop_down(pg) and pg.is_peered:
+            recovery.drop_sources(pg)
+        if pg.is_active():
+            snap_trim.on_map(pg, osdmap)
 
 
 def take_pool(pg: PG, pool: PGPool) -> None:
