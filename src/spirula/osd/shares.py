@@ -36,6 +36,8 @@ _NO_LIMIT = 999999
 _BYTES_LIKE_AN_OP = 256 << 10
 """Under wpq: so many bytes cost as much as doing anything at all, in a process like ours."""
 _LEAST_SHARE = 1e-4
+_WITH_PROFILES = {"osd_max_backfills": "1000", "osd_recovery_max_active": "1000"}
+"""What profiles have as defaults in place of what bounds work elsewhere."""
 
 
 class Allocation(NamedTuple):
@@ -78,6 +80,8 @@ class Shares:
         self.queue = queue if queue == _MCLOCK else "wpq"
         self._read()
         self.config.observe(_OPTIONS, lambda _: self._read())
+        if self.queue == _MCLOCK:
+            self.config.apply_changes()  # others have read what profiles have other defaults of
 
     # ------------------------------------------------------------------------------ what it tells
 
@@ -151,6 +155,8 @@ class Shares:
         names = (CLIENT, _RECOVERY, _BEST_EFFORT)
         profile = _PROFILES.get(self.profile)
         if profile is not None:
+            for option, value in _WITH_PROFILES.items():
+                config.set_default(option, value)
             self._allocations = {
                 name: Allocation(reservation, weight, limit * capacity)
                 for name, (reservation, weight, limit) in zip(names, profile, strict=True)

@@ -205,6 +205,15 @@ def test_profiles_reserve_a_part(profile: str, share: float) -> None:
     assert had / (had + world.loop.ops) == pytest.approx(min(share, 0.5), rel=0.15)
 
 
+def test_profiles_alone_say_how_much_is_done_at_the_same_time() -> None:
+    config = _world(**_MCLOCK).scheduler.shares.config
+    assert config.get_int("osd_max_backfills") == config.get_int("osd_recovery_max_active") == 1000
+    config = _world(**_MCLOCK, osd_max_backfills=3).scheduler.shares.config
+    assert config.get_int("osd_max_backfills") == 3
+    config = _world().scheduler.shares.config
+    assert config.get_int("osd_max_backfills") == 1
+
+
 def test_a_bound_holds_when_nobody_else_wants_anything() -> None:
     world = _world(
         **_MCLOCK, osd_mclock_profile="custom", osd_mclock_scheduler_background_recovery_lim=50
