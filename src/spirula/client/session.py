@@ -147,7 +147,7 @@ class ClusterSession:
                 else:
                     raise InvalidArgument(f"{target!r} is not mon.NAME, osd.NUMBER or mgr")
                 message = MCommand(fsid=self.monitors.fsid, cmd=[text])
-                return await self._send(message, peer, addrs, data)
+                return await self.ask(message, peer, addrs, data)
             except TimeoutError:
                 raise TimedOut(f"no answer from {target} in {timeout_s:g} s") from None
 
@@ -159,13 +159,14 @@ class ClusterSession:
         try:
             async with asyncio.timeout(timeout_s):
                 message = MMgrCommand(fsid=self.monitors.fsid, cmd=[text])
-                return await self._send(message, EntityType.MGR, await self._mgr_addrs(), data)
+                return await self.ask(message, EntityType.MGR, await self._mgr_addrs(), data)
         except TimeoutError:
             raise TimedOut(f"no answer from the manager in {timeout_s:g} s") from None
 
-    async def _send(
-        self, message: Message, peer: EntityType, addrs: EntityAddrVec, data: bytes
+    async def ask(
+        self, message: Message, peer: EntityType, addrs: EntityAddrVec, data: bytes = b""
     ) -> Reply:
+        """Sends a command to whoever is at an address, and waits for the answer. NotConnected."""
         self._last_tid += 1
         tid = message.tid = self._last_tid
         message.data = data
@@ -295,7 +296,9 @@ class ClusterSession:
 
     def want_map(self, start: int) -> None:
         """Asks for OSD maps from this epoch on; 0: the newest."""
-        if self._wanted_map is None or start < self._wanted_map:
+        # Asked again whenever it is another one: an OSD may have sent what was asked for first, and
+        # a monitor tells nobody twice what it believes they have.
+        if start != self._wanted_map:
             self._wanted_map = start
             self.monitors.subscribe("osdmap", start, onetime=True)
 

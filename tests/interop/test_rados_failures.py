@@ -1,0 +1,198 @@
+"""What `rados` does when things fail: upstream's exception in time, or a retry that succeeds."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from spirula import rados
+from spirula.types.pool import PoolFlag
+from tests.interop.realcluster import RealCluster, real_cluster_of, why_not
+from tests.interop.spirulacluster import wait_until
+
+pytestmark = pytest.mark.timeout(60)
+KEY = "AQBZZZZfAAAAABAAq8Zq8Zq8Zq8Zq8Zq8Zq8Zg=="
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RealCluster]:
+    if reason := why_not():
+        pytest.skip(reason)
+    options = {"mon_allow_pool_delete": "true"}
+    with real_cluster_of(mons=3, osds=2, managers=False, options=options) as made:
+        made.run("ceph", "osd", "pool", "create", "pool", "8", "8")
+        yield made
+
+
+@pytest.fixture
+def ioctx(cluster: RealCluster) -> Iterator[rados.Ioctx]:
+    with rados.Rados(conffile=str(cluster.conf)) as handle, handle.open_ioctx("pool") as made:
+        yield made
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds
+
+
+def test_a_wrong_key_and_a_name_without_one(cluster: RealCluster) -> None:
+    conf = str(cluster.conf)
+    with at_most(20), pytest.raises(rados.PermissionDeniedError):
+        rados.Rados(conffile=conf, conf={"key": KEY}).connect()
+    with pytest.raises(rados.PermissionDeniedError):
+        rados.Rados(conffile=conf, rados_id="nobody").connect()
+    with pytest.raises(rados.ObjectNotFound):
+        rados.Rados(conffile=conf, conf={"keyring": "/nowhere"}).connect()
+
+
+def test_monitors_that_swallow_all_packets(cluster: RealCluster) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        conf = {"mon_host": f"v2:127.0.0.1:{port}", "client_mount_timeout": "1"}
+        with at_most(10), pytest.raises(rados.TimedOut):
+            rados.Rados(conffile=str(cluster.conf), conf=conf).connect()
+
+
+def test_a_monitor_goes(cluster: RealCluster, ioctx: rados.Ioctx) -> None:
+    handle = ioctx.rados
+    mine = handle.beneath.session.monitors.connection.peer_addrs
+    names = list(cluster.mon_ports)
+    monmap = handle.beneath.session.monitors.monmap
+    name = next(name for name in names if monmap.mon_info[name].public_addrs == mine)
+    cluster.kill(f"mon.{name}")
+    try:
+        with at_most(60):
+            ioctx.write_full("a", b"1")
+            assert handle.mon_command('{"prefix":"fsid"}', b"")[0] == 0
+            assert handle.pool_lookup("another") is None
+    finally:
+        cluster.launch(f"mon.{name}")
+
+
+def test_a_paused_cluster(cluster: RealCluster, ioctx: rados.Ioctx) -> None:
+    ioctx.write_full("p", b"1")
+    cluster.ceph("osd", "set", "pause")
+    try:
+        ioctx.rados.wait_for_latest_osdmap()
+        ioctx.rados.conf_set("rados_osd_op_timeout", "1")
+        with at_most(10), pytest.raises(rados.TimedOut) as timed_out:
+            ioctx.write_full("p", b"2")
+        assert not isinstance(timed_out.value, rados.OutcomeUnknown)
+        ioctx.rados.conf_set("rados_osd_op_timeout", "0")
+        waits = ioctx.aio_write_full("p", b"3")
+        assert not waits.is_complete()
+    finally:
+        cluster.ceph("osd", "unset", "pause")
+    with at_most(60):
+        waits.wait_for_complete()
+    assert (waits.get_return_value(), ioctx.read("p")) == (0, b"3")
+
+
+def set_ratios(cluster: RealCluster, ratios: dict[str, str]) -> None:
+    for name, value in ratios.items():
+        cluster.ceph("osd", f"set-{name}-ratio", value)
+
+
+def test_a_full_pool(cluster: RealCluster, ioctx: rados.Ioctx) -> None:
+    """OSDs count as full as soon as they hold some megabytes."""
+    handle = ioctx.rados
+    ioctx.write_full("f", bytes(16 << 20))
+    set_ratios(cluster, {"nearfull": "0.0001", "backfillfull": "0.0002", "full": "0.0003"})
+    try:
+        maps = handle.beneath.session.objecter.maps
+
+        def is_full() -> bool:
+            handle.wait_for_latest_osdmap()
+            return maps.osdmap.pools[ioctx.get_pool_id()].has_flag(PoolFlag.FULL)
+
+        wait_until(is_full)
+        handle.conf_set("rados_osd_op_timeout", "1")
+        with at_most(10), pytest.raises(rados.TimedOut) as timed_out:
+            ioctx.write_full("f", b"2")
+        assert not isinstance(timed_out.value, rados.OutcomeUnknown)
+        assert ioctx.read("f", 1) == b"\0"
+        handle.conf_set("rados_osd_op_timeout", "0")
+        ioctx.set_osdmap_full_try()
+        with at_most(10), pytest.raises(rados.NoSpace):
+            ioctx.write_full("g", b"2")
+        assert ioctx.remove_object("f")
+    finally:
+        handle.conf_set("rados_osd_op_timeout", "0")
+        set_ratios(cluster, {"full": "0.95", "backfillfull": "0.9", "nearfull": "0.85"})
+    ioctx.unset_osdmap_full_try()
+    with at_most(60):
+        ioctx.write_full("f", b"3")
+
+
+def test_an_osd_goes_while_it_writes(cluster: RealCluster, ioctx: rados.Ioctx) -> None:
+    writes = [ioctx.aio_append(f"w{n % 4}", b"%d " % n) for n in range(200)]
+    cluster.kill("osd.1")
+    try:
+        cluster.ceph("osd", "down", "1")
+        with at_most(60):
+            for one in writes:
+                one.wait_for_complete()
+        assert {one.get_return_value() for one in writes} == {0}
+        for n in range(4):
+            expected = b"".join(b"%d " % k for k in range(n, 200, 4))
+            assert ioctx.read(f"w{n}") == expected
+    finally:
+        cluster.launch("osd.1")
+
+
+def test_an_answer_that_does_not_come_leaves_the_outcome_unknown(
+    cluster: RealCluster, ioctx: rados.Ioctx
+) -> None:
+    """An OSD that stands still: the write was sent, and may still happen."""
+    ioctx.write_full("u", b"1")
+    ioctx.rados.conf_set("rados_osd_op_timeout", "1")
+    for name, daemon in cluster.daemons.items():
+        if name.startswith("osd."):
+            daemon.send_signal(signal.SIGSTOP)
+    try:
+        with at_most(10), pytest.raises(rados.OutcomeUnknown):
+            ioctx.write_full("u", b"2")
+    finally:
+        for name, daemon in cluster.daemons.items():
+            if name.startswith("osd."):
+                daemon.send_signal(signal.SIGCONT)
+    ioctx.rados.conf_set("rados_osd_op_timeout", "0")
+    with at_most(60):
+        assert ioctx.read("u") in (b"1", b"2")
+
+
+def test_the_end_of_a_handle_wakes_who_waits(cluster: RealCluster) -> None:
+    handle = rados.Rados(conffile=str(cluster.conf))
+    handle.connect()
+    ioctx = handle.open_ioctx("pool")
+    ioctx.write_full("e", b"1")
+    cluster.ceph("osd", "set", "pause")
+    try:
+        handle.wait_for_latest_osdmap()
+        raised: list[BaseException] = []
+
+        def write() -> None:
+            try:
+                ioctx.write_full("e", b"2")
+            except rados.Error as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        time.sleep(0.2)
+        with at_most(10):
+            handle.shutdown()
+            thread.join()
+        assert [type(error) for error in raised] == [rados.ConnectionShutdown]
+        with pytest.raises(rados.RadosStateError):
+            ioctx.read("e")
+    finally:
+        cluster.ceph("osd", "unset", "pause")
