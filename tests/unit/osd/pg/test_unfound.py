@@ -129,26 +129,3 @@ def test_what_only_a_stray_has_comes_from_it(client):
     assert cluster.ask(client, "a", read()).ops[0].outdata == b"1"
     check_alike(cluster)
     assert cluster.nodes[1].pg is not None
-
-
-def test_a_stray_that_ends_while_it_is_asked_for_objects_is_asked_again_when_it_is_back(client):
-    """It is no member, so no interval begins by its end (a pull from it waited for ever)."""
-    cluster = Cluster(2)
-    only_on_one(cluster, client)
-    pg = cluster.primary
-    for _ in range(2):
-        cluster.nodes[0].restart()
-        cluster.new_map(up=[1])
-        while not pg.recovery.pulls:
-            assert cluster.step() or cluster.clock.run_due()
-        cluster.nodes[0].crash()
-        cluster.new_map(up=[1])
-        cluster.wait()
-        assert not pg.recovery.pulls
-        assert len(pg.recovery.unfound) == 2
-    cluster.nodes[0].restart()
-    cluster.new_map(up=[1])
-    cluster.wait()
-    assert not pg.missing.missing
-    reply = cluster.ask(client, "new", read())
-    assert bytes(reply.ops[0].outdata) == b"only there"
