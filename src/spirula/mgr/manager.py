@@ -28,7 +28,7 @@ from spirula.messages.mgr import (
 from spirula.messages.mon_client import MConfig, MLog, MLogAck
 from spirula.messages.osd_map import MOSDMap
 from spirula.messages.osd_mon import MPGStats
-from spirula.mgr import devices, pg_num, services, statistics
+from spirula.mgr import devices, pg_num, services, standby, statistics
 from spirula.mgr.daemons import sessions
 from spirula.mgr.state import Manager, Phase
 from spirula.types.entity import EntityAddrVec
@@ -131,6 +131,7 @@ def _tick(manager: Manager) -> None:
     period = manager.config.get_float("mgr_tick_period")
     manager.call_later("tick", period, lambda: _tick(manager))
     send_beacon(manager)
+    standby.watch(manager)
     if manager.is_active:
         if manager.monmap is not None:
             manager.daemons.keep("mon", manager.monmap.mon_info)

@@ -79,6 +79,8 @@ class Manager:
     phase: Phase = Phase.STANDBY
     mgrmap: MgrMap = field(default_factory=MgrMap)
     available_in_map: bool = False
+    watching: bool = False
+    """Whether the active manager is being asked if it is there; see `standby`."""
 
     pgmap: PGMap = field(default_factory=PGMap)
     changes: Changes = field(default_factory=Changes)
