@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from spirula.client.objecter.objecter import TICK_S, Objecter
 from spirula.client.objecter.target import Target
 from spirula.maps.osdmap import OSDMap
+from spirula.messages.osd_map import MOSDMap
 from spirula.types.object_info import ObjectLocator
 from spirula.types.osd_op import OpCode, OSDOp, RequestFlag
 from spirula.types.pool import PGPool
@@ -25,6 +28,9 @@ class Loop:
 
     def cancel(self):
         self.timers.clear()
+
+    def create_future(self):
+        return asyncio.get_running_loop().create_future()
 
 
 class Ports:
@@ -62,3 +68,18 @@ def test_a_request_without_an_osd_keeps_asking_for_a_newer_map():
     ports.loop.timers.clear()
     call(*arguments)
     assert not ports.loop.timers
+
+
+def test_who_waits_for_a_map_asks_again_when_the_answer_is_an_older_one():
+    async def wait():
+        ports = Ports()
+        objecter = Objecter(ports)
+        objecter.maps.use(OSDMap(epoch=7))
+        waiting = asyncio.ensure_future(objecter.wait_for_map(9))
+        await asyncio.sleep(0)
+        assert ports.wanted == [8]
+        objecter.on_osdmap(MOSDMap(maps={}, incremental_maps={7: b"known"}))
+        assert ports.wanted == [8, 8]
+        waiting.cancel()
+
+    asyncio.run(wait())

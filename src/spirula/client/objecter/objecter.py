@@ -347,6 +347,8 @@ class Objecter:
         missing = self.maps.take(message, self.map_changed)
         if missing is not None:
             self.ports.want_map(missing)
+        elif self._waiting or self._homeless:
+            self._want_next_map()  # these maps were no answer: others had told them already
 
     def map_changed(self) -> None:
         """`maps` has another map: what is under way goes where it belongs now."""
