@@ -1,9 +1,10 @@
 """One of four OSDs is killed: when does all serve again, when is it whole, what do clients notice?
 
-Run: `python bench/recovery.py [--small 10000] [--large 512] [--only ours,real]`. The same on our
-cluster and on a real one, in turn, with upstream's client: `--small` objects of 4 KiB, then
-`--large` objects of 4 MiB, three copies of each, while four writers overwrite 4 KiB at random
+Run: `python bench/recovery.py [--small 10000] [--large 512] [--join 3000] [--only ours,real]`. The
+same on our cluster and on a real one, in turn, with upstream's client: `--small` objects of 4 KiB,
+then `--large` objects of 4 MiB, three copies of each, while four writers overwrite 4 KiB at random
 places. The killed OSD is marked out after some seconds, and its copies are made anew on the others.
+`--join`: a fourth OSD comes to three with so many objects; no more is moved than the map says.
 Budgets: all PGs active as soon as on the real one, clean within 1.5 times its time. For a quiet
 machine, with about twelve times the data free on disk.
 """
@@ -17,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +30,7 @@ from tests.interop.realcluster import RealCluster, why_not
 from tests.interop.spirulacluster import OurCluster, settings, wait_until
 
 OSDS, PGS, KILLED = 4, 32, 3
-ACTIVE_BUDGET, CLEAN_BUDGET = 1.0, 1.5
+ACTIVE_BUDGET, CLEAN_BUDGET, JOIN_BUDGET = 1.0, 1.5, 1.05
 CLIENT = Path(__file__).with_name("_recovery_client.py")
 OPTIONS = {
     "osd_pool_default_size": "3",
@@ -106,6 +108,56 @@ def measured(cluster: Any, conf: Path, size: int, count: int) -> dict[str, float
     return found
 
 
+def up_sets(cluster: Any) -> dict[str, tuple[list[int], int]]:
+    """Where the map wants each PG, and how many objects it has."""
+    rows = cluster.ceph_json("pg", "ls-by-pool", "moved")["pg_stats"]
+    return {row["pgid"]: (row["up"], row["stat_sum"]["num_objects"]) for row in rows}
+
+
+def pushes(cluster: Any) -> int:
+    """How many objects have been sent from OSD to OSD so far."""
+    dumps = [cluster.ceph_json("tell", f"osd.{osd}", "perf", "dump") for osd in range(OSDS)]
+    return sum(int(dump["osd"]["push"]) for dump in dumps)
+
+
+def joined(cluster: Any, conf: Path, count: int) -> dict[str, float]:
+    """The last OSD comes to three that have all data."""
+    cluster.ceph("osd", "out", str(KILLED))
+    cluster.ceph("osd", "pool", "create", "moved", str(PGS))
+    wait_until(lambda: all_clean(cluster), timeout_s=120)
+    if client("fill", conf, 4096, count).wait(timeout=1800):
+        raise SystemExit("the cluster cannot be filled")
+    wait_until(lambda: sum(each[1] for each in up_sets(cluster).values()) == count)
+    before, pushed, began = up_sets(cluster), -pushes(cluster), time.monotonic()
+    cluster.ceph("osd", "in", str(KILLED))
+
+    def is_done() -> bool:
+        return any(KILLED in up for up, _ in up_sets(cluster).values()) and all_clean(cluster)
+
+    wait_until(is_done, timeout_s=900, every_s=0.5)
+    took = time.monotonic() - began
+    wanted = sum(
+        len(set(up) - set(before[pgid][0])) * objects
+        for pgid, (up, objects) in up_sets(cluster).items()
+    )
+    pushed += pushes(cluster)
+    return {"wanted": wanted, "moved": pushed, "ratio": pushed / max(wanted, 1), "clean_s": took}
+
+
+def join(count: int, which: list[str]) -> None:
+    """How much is moved to a new OSD, against what the map says must be."""
+    print(f"--- an OSD joins three with {count} objects of 4096 bytes", flush=True)
+    for name in which:
+        with (
+            tempfile.TemporaryDirectory(prefix="spirula-", ignore_cleanup_errors=True) as folder,
+            {"ours": ours, "real": real}[name](Path(folder)) as (cluster, conf),
+        ):
+            seen = joined(cluster, conf, count)
+        missed = "   MISSED" if name == "ours" and not 1 <= seen["ratio"] <= JOIN_BUDGET else ""
+        shown = "  ".join(f"{what} {value:.3f}" for what, value in seen.items())
+        print(f"{name:<6}{shown}   (<= {JOIN_BUDGET}){missed}", flush=True)
+
+
 def compare(size: int, count: int, which: list[str]) -> None:
     """The same death on each cluster, and a table of both."""
     print(f"--- {count} objects of {size} bytes", flush=True)
@@ -132,6 +184,7 @@ def main() -> None:
     )
     parser.add_argument("--small", type=int, default=10_000, help="objects of 4 KiB (0: none)")
     parser.add_argument("--large", type=int, default=512, help="objects of 4 MiB (0: none)")
+    parser.add_argument("--join", type=int, default=3_000, help="objects when one joins (0: none)")
     parser.add_argument("--only", default="ours,real", help="which clusters")
     chosen = parser.parse_args()
     which = chosen.only.split(",")
@@ -142,6 +195,8 @@ def main() -> None:
     for size, count in ((4096, chosen.small), (4 << 20, chosen.large)):
         if count:
             compare(size, count, which)
+    if chosen.join:
+        join(chosen.join, which)
 
 
 if __name__ == "__main__":
