@@ -31,7 +31,7 @@ OPTIONS = {
 
 def test_a_standby_takes_over_from_one_that_was_killed():
     with our_cluster(1, *settings(OPTIONS), osds=1, mgrs=2) as ours:
-        ours.ceph("osd", "pool", "create", "data", "4", "--size", "1", "--yes-i-really-mean-it")
+        ours.ceph("osd", "pool", "create", "data", "4")
 
         def served():
             found = ours.ceph_json("mgr", "dump")
