@@ -89,7 +89,10 @@ async def test_scrubs_beside_writes_and_crashes_find_nothing_wrong(sim):
     locator = await world.make_pool("data")
     end = await busy(world, locator, 2)
     async with asyncio.timeout(2000):
-        for _ in range(3):
+        for turn in range(3):
+            if turn == 1:  # counters are estimates from here on, until a scrub counts
+                more = {"pool": "data", "var": "pg_num_actual", "val": "8"}
+                await world.command("osd pool set", **more)
             for pg in led(world):
                 if sim.rng.random() < 0.7:
                     deep, repair = sim.rng.random() < 0.6, sim.rng.random() < 0.3

@@ -50,7 +50,10 @@ def merge_log(pg: PG, work: Work, sender: PGShard, theirs: PGInfo, wire: PGLog) 
         info.log_tail = wire.tail
         changed = True
     theirs.stats.reported_seq = max(theirs.stats.reported_seq, info.stats.reported_seq)
-    if not info.last_backfill.is_min:
+    theirs.stats.reported_epoch = max(theirs.stats.reported_epoch, info.stats.reported_epoch)
+    if info.last_backfill.max:
+        info.stats = theirs.stats  # with what tells whether its counters are estimates
+    elif not info.last_backfill.is_min:
         info.stats.stats = theirs.stats.stats
     info.hit_set = theirs.hit_set
     if wire.head < log.head:
