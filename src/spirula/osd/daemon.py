@@ -253,6 +253,7 @@ def _placement_groups(osd: OSD) -> PlacementGroups:
     shared.mono = osd.mono
     scheduler = shared.scheduler
     scheduler.shares = Shares(config, _rotational(osd))
+    shared.recoveries.rotational = _rotational(osd)[0]
 
     def seen() -> Seen:
         counters = osd.counters

@@ -310,6 +310,8 @@ class Cluster:
         self.config = Config()
         self.maps = Maps()
         self.up_thru: dict[int, int] = {}
+        self.full: set[int] = set()
+        """OSDs that maps say are full."""
         self.wanted_temp: list[list[int]] = []
         self.wires: dict[tuple[int, int], deque[Any]] = {}
         self.pool = PGPool(type=PoolType.REPLICATED, size=size or osds, min_size=min_size)
@@ -357,7 +359,8 @@ class Cluster:
                 info.up_from = osdmap.epoch
             elif was and not is_up:
                 info.down_at = osdmap.epoch
-            states.append(int(OSDState.EXISTS | OSDState.UP if is_up else OSDState.EXISTS))
+            full = OSDState.FULL if osd in self.full else 0
+            states.append(int(OSDState.EXISTS | (OSDState.UP if is_up else 0) | full))
         osdmap.osd_state = states
         if acting is None:
             acting = up if noticed else old.acting  # as the monitors were asked for
