@@ -85,7 +85,7 @@ def _next(osd: OSD, removal: Removal) -> None:
         return
     cost = osd.config.get_int("osd_pg_delete_cost")
     step = partial(_remove_some, osd, removal)
-    removal.turn = osd.pgs.shared.scheduler.ask(Kind.DELETE, cost, step)
+    removal.turn = osd.pgs.shared.scheduler.ask(Kind.DELETE, cost, step, removal)
 
 
 def _remove_some(osd: OSD, removal: Removal) -> None:

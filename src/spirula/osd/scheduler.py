@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Handle
 
 
+_MANY = 100
+"""How many rests are remembered before those that are over are forgotten."""
+
+
 class Kind(StrEnum):
     """What background work there is."""
 
@@ -51,12 +55,16 @@ def _nothing_seen() -> Seen:
 
 @dataclass(slots=True, eq=False)
 class Turn:
-    """One piece of work: `cost` bytes that it reads or writes, `then` does it."""
+    """One piece of work: `cost` bytes that it reads or writes, `then` does it.
+
+    `who` rests after it; None: all work of its kind does.
+    """
 
     kind: Kind
     cost: int
     then: Callable[[], None]
     asked: float
+    who: object = None
     is_over: bool = False
     """It was given, or is not wanted any more."""
 
@@ -100,7 +108,7 @@ class Scheduler:
     given: dict[Kind, int] = field(default_factory=dict)
     """How many turns each kind was given."""
     _queues: dict[str, _Queue] = field(default_factory=dict)
-    _resting_until: dict[Kind, float] = field(default_factory=dict)
+    _resting_until: dict[tuple[Kind, object], float] = field(default_factory=dict)
     _client_virtual: float = 0.0
     _before: Seen | None = None
     """What had been seen when the pass began that is over now; None: that was no pass of ours."""
@@ -111,14 +119,15 @@ class Scheduler:
     _at: float | None = None
     """When the timer is due that is set, None if it is a pass of the loop that is waited for."""
 
-    def ask(self, kind: Kind, cost: int, then: Callable[[], None]) -> Turn:
+    def ask(self, kind: Kind, cost: int, then: Callable[[], None], who: object = None) -> Turn:
         """Has `then` called, soon: never from within this call.
 
         `cost` is about how many bytes are read or written for it, in all. What needs no disk and
         no network (a list of names in memory) needs no turn either. Turns of one class are given
-        in the order in which they were asked for.
+        in the order in which they were asked for, but for those whose `who` rests: a PG, where each
+        rests by itself; otherwise all work of the kind does.
         """
-        turn = Turn(kind, cost, then, self.loop.time())
+        turn = Turn(kind, cost, then, self.loop.time(), who)
         name = self.shares.class_of(kind)
         queue = self._queues.get(name)
         if queue is None:
@@ -188,12 +197,10 @@ class Scheduler:
         waits = False
         ready: list[tuple[_Queue, str, Turn]] = []
         for name, queue in self._queues.items():
-            turn = queue.head()
+            turn, at = self._next(queue, now)
             if turn is None:
-                continue
-            at = max(queue.limited_until, self._resting_until.get(turn.kind, 0.0))
-            if at > now:
-                soonest = at if soonest is None else min(at, soonest)
+                if at:
+                    soonest = at if soonest is None else min(at, soonest)
                 continue
             self._keep_up(queue, name, turn)
             if is_free or queue.virtual <= self._client_virtual:
@@ -213,6 +220,22 @@ class Scheduler:
         elif soonest is not None:
             self._arm_timer(soonest)
 
+    def _next(self, queue: _Queue, now: float) -> tuple[Turn | None, float]:
+        """The next turn of a class that does not rest; or when one may come (0.0: none waits)."""
+        soonest, resting = 0.0, self._resting_until
+        if queue.head() is None:
+            return None, 0.0
+        if queue.limited_until > now:
+            return None, queue.limited_until
+        for turn in queue.turns:
+            if turn.is_over:
+                continue
+            at = resting.get((turn.kind, turn.who), 0.0) if resting else 0.0
+            if at <= now:
+                return turn, 0.0
+            soonest = min(at, soonest) if soonest else at
+        return None, soonest
+
     def _charge(self, now: float, queue: _Queue, name: str, turn: Turn) -> None:
         shares = self.shares
         cost, bound = shares.scaled(turn.cost), shares.of(name).limit
@@ -221,7 +244,10 @@ class Scheduler:
         queue.virtual += cost / self._share(name)
         rest = shares.sleep_after(turn.kind)
         if rest:
-            self._resting_until[turn.kind] = now + rest
+            resting = self._resting_until
+            resting[turn.kind, turn.who] = now + rest
+            if len(resting) > _MANY:
+                self._resting_until = {key: at for key, at in resting.items() if at > now}
 
     def _keep_up(self, queue: _Queue, name: str, turn: Turn) -> None:
         """Who did nothing for a while is not owed more than a piece of work."""
@@ -234,7 +260,7 @@ class Scheduler:
         self._count += 1
         queue.last_given = self._count
         self.given[turn.kind] = self.given.get(turn.kind, 0) + 1
-        queue.turns.popleft()
+        queue.turns.remove(turn)
         turn.is_over = True
         if any(each.head() is not None for each in self._queues.values()):
             self._arm_pass()

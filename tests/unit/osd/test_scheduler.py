@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -234,6 +235,21 @@ def test_sleeps_lie_between_pieces() -> None:
     assert world.done[Kind.RECOVERY] > 180
 
 
+def test_each_of_several_may_rest_by_itself() -> None:
+    world = _world(osd_delete_sleep=1)
+    done: list[tuple[float, str]] = []
+
+    def work(name: str) -> None:
+        done.append((round(world.loop.now, 3), name))
+        world.scheduler.ask(Kind.DELETE, 1, partial(work, name), name)
+
+    for name in "abc":
+        world.scheduler.ask(Kind.DELETE, 1, partial(work, name), name)
+    world.loop.run(2.5)
+    assert [name for _, name in done] == ["a", "b", "c"] * 3
+    assert [at for at, _ in done] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
 def test_what_rested_does_not_make_up_for_it() -> None:
     """Work that may not go on for a while has no more than its share afterwards."""
     world = _world(0, osd_recovery_sleep=5.0)
@@ -250,8 +266,7 @@ def test_a_turn_that_is_not_wanted_any_more_is_not_given() -> None:
     world = _world()
     given_turns: list[str] = []
     turns: list[Turn] = [
-        world.scheduler.ask(Kind.SCRUB, 1, lambda name=name: given_turns.append(name))
-        for name in "abc"
+        world.scheduler.ask(Kind.SCRUB, 1, partial(given_turns.append, name)) for name in "abc"
     ]
     turns[1].cancel()
     assert not given_turns

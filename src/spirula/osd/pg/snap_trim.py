@@ -174,7 +174,7 @@ def _step_later(pg: PG) -> None:
     if pg.trimmer.turn is not None:
         pg.trimmer.turn.cancel()
     cost = pg.services.config.get_int("osd_snap_trim_cost")
-    pg.trimmer.turn = pg.shared.scheduler.ask(Kind.SNAP_TRIM, cost, partial(_step, pg))
+    pg.trimmer.turn = pg.shared.scheduler.ask(Kind.SNAP_TRIM, cost, partial(_step, pg), pg)
 
 
 def _step(pg: PG) -> None:
