@@ -274,6 +274,7 @@ def _placement_groups(osd: OSD) -> PlacementGroups:
     shared.is_backfill_full = lambda extra_bytes: osd.reports.would_be_full(osd, extra_bytes)
     made = PlacementGroups(osd, shared)
     shared.op_finished = made.finished
+    shared.share_map = made.share_map
     return made
 
 

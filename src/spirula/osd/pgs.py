@@ -124,6 +124,15 @@ class PlacementGroups:
         tracker.mark(request, why)
         tracker.keep(request)
 
+    def share_map(self, message: Message) -> None:
+        """Tell a client of today's map before its request, which waited, is answered by that map.
+
+        An answer like "register your watch again" would otherwise be the first that it hears.
+        """
+        session = getattr(message.connection, "priv", None)
+        if isinstance(message, MOSDOp) and isinstance(session, Session):
+            share_map(self.osd, session, message.epoch)
+
     def finished(self, request: Message, written: int, read: int) -> None:
         """A request was answered: count it."""
         osd = self.osd

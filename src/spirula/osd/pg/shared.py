@@ -81,6 +81,8 @@ class Shared:
     """Whether the OSD, with so many bytes more, is too full for copies to be filled on it."""
     op_finished: Callable[[Message, int, int], None] = _ignore
     """Called with each request that was answered, bytes written and read, for counters."""
+    share_map: Callable[[Message], None] = _ignore
+    """Called with each message whose turn has come again: its sender may not know today's map."""
     reservers: Reservers = field(init=False)
     """Slots for recovery and backfill."""
     recoveries: RecoveryQueue = field(init=False)

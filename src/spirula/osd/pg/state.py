@@ -216,6 +216,7 @@ class PG:
     def requeue(self, messages: Iterable[Message]) -> None:
         """Has messages that waited go through `dispatch` again, in their order."""
         for message in messages:
+            self.shared.share_map(message)
             self.dispatch(message)
 
     # --- for operations ---
