@@ -14,7 +14,7 @@ KERNELS := $(wildcard src/spirula/kernels/*.c)
 DEBIAN_PACKAGES := $(shell sed -e 's/\#.*//' requirements/debian.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down test quick lint format sim fuzz bench pins interop-packages clean
+.PHONY: help setup up down test quick lint format sim thrash fuzz bench pins interop-packages clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 28
@@ -44,6 +44,9 @@ format: $(VENV)/.spirula ## let ruff lay out the sources
 
 sim: $(VENV)/.spirula ## many more simulated histories than `make test` (SCALE=20 times)
 	$(PYTEST) -n $(JOBS) --scale $(SCALE) tests/sim
+
+thrash: $(VENV)/.spirula ## let daemons and links suffer under load, SCALE times as long as in `make test`
+	$(PYTEST) -s --scale $(SCALE) tests/thrash
 
 fuzz: $(VENV)/.spirula ## much more bad input than `make test`, new at each run (SCALE=20 times)
 	HYPOTHESIS_PROFILE=explore $(PYTEST) -n $(JOBS) --scale $(SCALE) tests/fuzz tests/property
