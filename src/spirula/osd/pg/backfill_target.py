@@ -21,10 +21,15 @@ from spirula.messages.osd_recovery import (
 )
 from spirula.osd.pg import backfill_scan, transfer
 from spirula.osd.pg.backfill_scan import Digest, Interval
+from spirula.osd.scheduler import Kind
 from spirula.types.transaction import Transaction
 
 if TYPE_CHECKING:
     from spirula.osd.pg.state import PG
+
+
+_LOOK_BYTES = 256
+"""About what is read to find the version of one object."""
 
 
 @dataclass(slots=True)
@@ -73,6 +78,15 @@ def on_get_digest(pg: PG, message: MOSDPGScan) -> None:
     if pg.shared.is_backfill_full(0):
         pg.services.log(1, f"{pg}: Canceling backfill: Full.")
         pg.post("backfill_too_full")
+        return
+    cost = pg.options.osd_backfill_scan_max * _LOOK_BYTES
+    then = partial(_tell_digest, pg, message, pg.osdmap.epoch)
+    pg.shared.scheduler.ask(Kind.BACKFILL, cost, then)
+
+
+def _tell_digest(pg: PG, message: MOSDPGScan, since: int) -> None:
+    """It is our turn beside clients: looks, and answers."""
+    if pg.has_reset_since(since):
         return
     found = Interval(begin=message.begin)
     backfill_scan.scan(pg, found)
