@@ -79,7 +79,9 @@ def main(argv: list[str]) -> int:
         os.execv(sys.executable, again)  # noqa: S606 - this very program, with its own words
     if reason:
         print(f"spirula mgr: {reason}", file=sys.stderr)
-    return 1 if reason else 0
+    sys.stderr.flush()
+    # Threads of modules may wait for ever for what does not come any more.
+    os._exit(1 if reason else 0)
 
 
 def _describe(config: Config) -> int:

@@ -32,7 +32,7 @@ from spirula.types.osd_superblock import OSDSuperblock
 from spirula.types.past_intervals import PastIntervals
 from spirula.types.pg import PGCreate, PGId, SPGId
 from spirula.types.pg_info import PGHistory
-from spirula.types.pg_stats import PGStat, StoreStatfs
+from spirula.types.pg_stats import EncodedPGStat, StoreStatfs
 
 MSG_OSD_BOOT, MSG_OSD_FAILURE, MSG_OSD_ALIVE = 71, 72, 73
 MSG_OSD_MARK_ME_DOWN, MSG_OSD_FULL, MSG_OSD_PGTEMP, MSG_OSD_BEACON = 74, 75, 78, 79
@@ -178,11 +178,14 @@ class MRemoveSnaps(PaxosServiceMessage):
 
 @message(MSG_PGSTATS, version=2, compat=1)
 class MPGStats(PaxosServiceMessage):
-    """An OSD's statistics: its own, those of the PGs that it leads, and space by pool."""
+    """An OSD's statistics: its own, those of the PGs that it leads, and space by pool.
+
+    Those of PGs stay encoded: most are what they were at the last report.
+    """
 
     fsid: uuid_d
     osd_stat: OSDStat
-    pg_stat: Map[PGId, PGStat]
+    pg_stat: Map[PGId, EncodedPGStat]
     epoch: u32
     had_map_for: UTime = removed()
     pool_stat: Map[s64, StoreStatfs] = since(2)

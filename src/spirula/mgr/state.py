@@ -23,6 +23,7 @@ from spirula.msgr.tcp import Messenger
 from spirula.pgmap.record import Changes, PGMap
 from spirula.types.log import LogLevel
 from spirula.types.mgr import MgrMap
+from spirula.types.pg import PGId
 from spirula.types.service import HealthCheck, ProgressEvent, ServiceMap
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class Manager:
 
     pgmap: PGMap = field(default_factory=PGMap)
     changes: Changes = field(default_factory=Changes)
+    reported_pgs: dict[PGId, bytes] = field(default_factory=dict)
+    """The last report of each PG, encoded: what has not changed is not looked at again."""
     pgmap_ready: bool = False
     reported_osds: set[int] = field(default_factory=set)
     active_since: float = 0.0

@@ -37,10 +37,13 @@ def on_pg_stats(manager: Manager, message: MPGStats) -> None:
     if not is_in(manager.osdmap, osd):
         stat = OSDStat(seq=stat.seq)
     changes.osd_stat[osd] = stat
-    for pgid, pg_stat in message.pg_stat.items():
+    for pgid, encoded in message.pg_stat.items():
         if pgid.seed >= manager.known_pg_num.get(pgid.pool, 0):
             continue
-        known = pgmap.pg_stat.get(pgid)
+        if manager.reported_pgs.get(pgid) == encoded.raw:
+            continue  # it is what it was at the last report
+        manager.reported_pgs[pgid] = encoded.raw
+        known, pg_stat = pgmap.pg_stat.get(pgid), encoded.decoded()
         version = (pg_stat.reported_epoch, pg_stat.reported_seq)
         if known is not None and (known.reported_epoch, known.reported_seq) > version:
             continue
@@ -68,6 +71,9 @@ def on_osd_map(manager: Manager) -> None:
     osdmap, now = manager.osdmap, manager.ports.wall()
     note_osd_map(manager.pgmap, osdmap, manager.changes, now)
     manager.known_pg_num = {number: pool.pg_num for number, pool in osdmap.pools.items()}
+    # What follows from the map is not what was reported: the next report counts again.
+    for pgid in (*manager.changes.pg_stat, *manager.changes.pg_gone):
+        manager.reported_pgs.pop(pgid, None)
     take_changes(manager)
     manager.pgmap.last_osdmap_epoch = osdmap.epoch
     manager.modules.notify("osd_map")

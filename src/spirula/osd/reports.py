@@ -29,7 +29,7 @@ from spirula.types.entity import EntityAddrVec
 from spirula.types.log import LogLevel
 from spirula.types.osd_stats import ObjectstorePerfStat, OSDStat
 from spirula.types.pg import PGId
-from spirula.types.pg_stats import StoreStatfs
+from spirula.types.pg_stats import EncodedPGStat, StoreStatfs
 from spirula.types.pool import PoolFlag
 from spirula.types.service import DaemonHealthMetric, DaemonMetric
 
@@ -403,7 +403,7 @@ def statistics(osd: OSD) -> MPGStats:
     reports.min_last_epoch_clean = osd.maps.epoch
     reports.led = []
     for pgid, pg_stat in osd.pgs.statistics():
-        message.pg_stat[pgid] = pg_stat
+        message.pg_stat[pgid] = EncodedPGStat.of(pg_stat)
         reports.led.append(pgid)
         reports.min_last_epoch_clean = min(reports.min_last_epoch_clean, pg_stat.last_epoch_clean)
     for pool in osd.pgs.pools():
