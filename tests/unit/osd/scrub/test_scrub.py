@@ -51,8 +51,8 @@ class Turns:
         self.waiting = []
         self.replica_ops = self.replica_bytes = 0
 
-    def ask(self, kind, cost, then):
-        turn = Turn(kind, cost, then, 0.0)
+    def ask(self, kind, cost, then, who=None):
+        turn = Turn(kind, cost, then, 0.0, who)
         self.waiting.append(turn)
         return turn
 
