@@ -13,17 +13,15 @@ import uuid
 from pathlib import Path
 from signal import SIGKILL
 
-from spirula.cluster.layout import Layout
-
 ROOT = Path(__file__).parents[2]
 
 
 class Daemons:
-    """Of one cluster directory. `prefix`: words before each command, as to enter a namespace."""
+    """Of one cluster directory. `namespaces` tells of daemons in which they are to run."""
 
-    def __init__(self, folder, prefix=()):
-        self.layout = Layout.load(folder)
-        self.prefix = prefix
+    def __init__(self, layout, namespaces=None):
+        self.layout = layout
+        self.namespaces = namespaces or {}
         self.launcher = None
         self.pids = {name: self._pid(name) for name in self.layout.daemons()}
 
@@ -33,7 +31,6 @@ class Daemons:
     async def open(self):
         """Make the launcher ready."""
         self.launcher = await asyncio.create_subprocess_exec(
-            *self.prefix,
             sys.executable,
             "-m",
             "tests.thrash.launcher",
@@ -54,7 +51,8 @@ class Daemons:
         return int(await self.launcher.stdout.readline())
 
     async def start(self, name):
-        self.pids[name] = await self._ask(name)
+        namespace = self.namespaces.get(name)
+        self.pids[name] = await self._ask(f"{name} @{namespace}" if namespace else name)
 
     async def make_osd(self, session):
         """A new OSD: its number, key and store; not started."""

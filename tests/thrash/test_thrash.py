@@ -9,6 +9,7 @@ import asyncio
 
 import pytest
 
+from spirula.cluster.layout import Layout
 from tests.interop.spirulacluster import our_cluster, settings
 from tests.thrash.daemons import Daemons
 from tests.thrash.thrasher import QUICK, Thrasher, check_stores
@@ -18,7 +19,7 @@ SECONDS = 20
 
 async def thrash(folder, seed, seconds):
     """One run; where its PGs are in the end."""
-    daemons = Daemons(folder)
+    daemons = Daemons(Layout.load(folder))
     await daemons.open()
     thrasher = Thrasher(daemons, seed)
     try:
