@@ -21,7 +21,7 @@ help: ## show this list
 
 setup: $(VENV)/.spirula ## make .venv and the command .venv/bin/spirula
 
-up: $(VENV)/.spirula ## start a cluster of three monitors and three OSDs in .cluster
+up: $(VENV)/.spirula ## start a cluster of three monitors, three OSDs and a manager in .cluster
 	$(BIN)/spirula up --dir .cluster --mons 3
 
 down: $(VENV)/.spirula ## end what `make up` started; its data stays
