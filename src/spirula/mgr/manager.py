@@ -110,6 +110,9 @@ async def start(manager: Manager) -> None:
         MLog: lambda message: on_log(manager, message),
     }
     monitors.handlers |= handlers
+    config.observe(
+        ("mgr_stats_period", "mgr_stats_threshold"), lambda _: sessions.configure_all(manager)
+    )
     await manager.session.log_in(config.get_float("client_mount_timeout"))
     await monitors.wait_rotating(config.get_int("rotating_keys_bootstrap_timeout"))
     manager.server.endpoint.name = manager.session.messenger.endpoint.name
