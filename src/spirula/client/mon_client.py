@@ -16,6 +16,7 @@ from typing import Any
 
 from spirula.auth.client import AuthClient
 from spirula.auth.handshake import AuthMethod
+from spirula.conf.config import Config
 from spirula.errors import CephError, NotConnected, SpirulaError, TimedOut
 from spirula.messages.auth import MAuth, MAuthReply
 from spirula.messages.base import Message
@@ -55,6 +56,18 @@ class MonTimings:
     hunt_interval_max_s: float = 30.0
     ping_interval_s: float = 10.0
     ping_timeout_s: float = 30.0
+
+    @classmethod
+    def of(cls, config: Config) -> MonTimings:
+        """As the options `mon_client_*` say now."""
+        hunt = config.get_float("mon_client_hunt_interval")
+        return cls(
+            hunt,
+            config.get_float("mon_client_hunt_interval_backoff"),
+            hunt * config.get_float("mon_client_hunt_interval_max_multiple"),
+            config.get_float("mon_client_ping_interval"),
+            config.get_float("mon_client_ping_timeout"),
+        )
 
 
 @dataclass(slots=True)

@@ -437,7 +437,7 @@ def make_session(
         auth,
         monitors,
         lambda addrs: addrs.sort(key=lambda _: random_bytes(4)),
-        MonTimings(),
+        MonTimings.of(config),
         {MOSDMap: session.on_osdmap, MMgrMap: session.on_mgrmap, MLog: session.on_mlog},
     )
     return session

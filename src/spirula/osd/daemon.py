@@ -167,7 +167,7 @@ def make_osd(
         auth,
         parse_mon_host(hosts, resolve) if resolve else parse_mon_host(hosts),
         lambda addrs: addrs.sort(key=lambda _: ports.random_bytes(4)),
-        MonTimings(),
+        MonTimings.of(config),
     )
     osd = OSD(whoami, ports, config, store, maps, messengers, monitors)
     table = CommandTable(on_error=lambda text: ports.log(1, text))

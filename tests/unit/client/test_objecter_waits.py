@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from spirula.client.mon_client import MonTimings
 from spirula.client.objecter.objecter import TICK_S, Objecter
 from spirula.client.objecter.target import Target
+from spirula.conf.config import Config, Source
 from spirula.maps.osdmap import OSDMap
 from spirula.messages.osd_map import MOSDMap
 from spirula.types.object_info import ObjectLocator
@@ -83,3 +85,14 @@ def test_who_waits_for_a_map_asks_again_when_the_answer_is_an_older_one():
         waiting.cancel()
 
     asyncio.run(wait())
+
+
+def test_how_long_monitors_are_waited_for_is_configured():
+    config = Config()
+    config.set("mon_client_ping_timeout", "4", Source.FILE)
+    config.set("mon_client_hunt_interval", "2", Source.FILE)
+    timings = MonTimings.of(config)
+    assert timings.ping_timeout_s == 4
+    assert timings.hunt_interval_s == 2
+    assert timings.hunt_interval_max_s == 20
+    assert MonTimings.of(Config()) == MonTimings()
