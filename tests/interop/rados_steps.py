@@ -250,7 +250,9 @@ _UNORDERED = (
 )
 
 
-def run_family(conf: Path, folder: Path, lines: str) -> list[list[object]]:
+def run_family(
+    conf: Path, folder: Path, lines: str, program: Sequence[str] = ("rados",)
+) -> list[list[object]]:
     """Every step with its exit code, its output and its complaint, and the file it wrote."""
     for name, content in FILES.items():
         (folder / name).write_bytes(content)
@@ -259,7 +261,7 @@ def run_family(conf: Path, folder: Path, lines: str) -> list[list[object]]:
         out = folder / "out"
         out.unlink(missing_ok=True)
         words = [_filled(word, folder) for word in _split(line)]
-        command = ["rados", "-c", str(conf), "-p", POOL, *words]
+        command = [*program, "-c", str(conf), "-p", POOL, *words]
         for _ in range(5):
             ended = subprocess.run(
                 command, capture_output=True, timeout=60, check=False, env=ENVIRONMENT

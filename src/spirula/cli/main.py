@@ -65,6 +65,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "osd replace": Subcommand(
         "spirula.cli.osd_replace:main", "give an OSD whose disk has died a new store"
     ),
+    "rados": Subcommand("spirula.cli.rados:main", "read, write and list objects, as rados does"),
     "status": Subcommand("spirula.cli.cluster:status", "show a cluster's daemons and its status"),
     "store": Subcommand(
         "spirula.cli.store:main", "look into the store of a stopped OSD, and move its PGs"

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Sequence
 from errno import EINVAL, ENOENT, ENOSYS
 from itertools import count
+from typing import Self
 
 from spirula.conf.args import ENTITY_TYPES, parse_argv, split_words
 from spirula.conf.config import Config, Source
@@ -44,6 +45,13 @@ class Settings:
         )
         self.config = Config(identity)
         self.started = False
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """A configuration that was made elsewhere, as by `spirula.conf.load`."""
+        made = cls(config.identity.name, config.identity.cluster)
+        made.config = config
+        return made
 
     def read_file(self, path: str | None = None) -> None:
         """Read a configuration file, or the first of the usual ones that can be read.
