@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 
 _HELD_BACK = int(PGState.DOWN | PGState.INCOMPLETE)
 _ACTIVE = int(PGState.ACTIVE)
+_REPLIES = (MOSDRepOpReply, MOSDPGUpdateLogMissingReply, MOSDPGPull)
+"""What is taken at any time: strays may have objects that nobody else has."""
 
 
 def dispatch(pg: PG, message: Message) -> None:
@@ -97,6 +99,8 @@ def _on_op(pg: PG, message: Message) -> None:
 
 def _must_wait_for_map(pg: PG, message: Message, epoch: int) -> bool:
     """Whether the message is of a newer map, or behind one that is."""
+    if epoch <= pg.osdmap.epoch and not pg.waiting.for_map:
+        return False
     sender = message.connection.peer_name
     waiting = pg.waiting.for_map.get(sender)
     if waiting is None:
@@ -122,9 +126,7 @@ def _on_backend(pg: PG, message: Message) -> None:
     sender = message.connection.peer_name.num
     if epoch < pg.last_peering_reset or not infos.has_been_up_since(pg.osdmap, sender, epoch):
         return
-    # strays may have objects that nobody else has
-    replies = isinstance(message, MOSDRepOpReply | MOSDPGUpdateLogMissingReply | MOSDPGPull)
-    if not replies and not pg.peering.serving:
+    if not pg.peering.serving and not isinstance(message, _REPLIES):
         pg.waiting.for_peered.append(message)
         return
     try:

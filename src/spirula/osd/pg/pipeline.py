@@ -120,8 +120,13 @@ def _is_ready(pg: PG, request: MOSDOp, needs: OpNeeds, session: ClientSession) -
         if known is not None:
             _on_known(pg, request, known)
             return False
-    if hobj.snap == SNAPDIR or any(op.op == _LIST_SNAPS for op in request.ops):
+    if hobj.snap == SNAPDIR:
         admission.check_snapdir(request)
+        return True
+    for op in request.ops:
+        if op.op == _LIST_SNAPS:
+            admission.check_snapdir(request)
+            break
     return True
 
 
