@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.interop.realcluster import ENVIRONMENT
@@ -250,9 +250,21 @@ _UNORDERED = (
 )
 
 
-def run_family(
-    conf: Path, folder: Path, lines: str, program: Sequence[str] = ("rados",)
-) -> list[list[object]]:
+Run = Callable[[list[str]], tuple[int, bytes, bytes]]
+"""Runs `rados` with these words; gives its exit code, output and complaints."""
+
+
+def run_debians(words: list[str]) -> tuple[int, bytes, bytes]:
+    for _ in range(5):
+        ended = subprocess.run(
+            ["rados", *words], capture_output=True, timeout=60, check=False, env=ENVIRONMENT
+        )
+        if b"Caught signal" not in ended.stderr:
+            break  # with --striper 16.2's crashes now and then, whatever it talks to
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+def run_family(conf: Path, folder: Path, lines: str, run: Run = run_debians) -> list[list[object]]:
     """Every step with its exit code, its output and its complaint, and the file it wrote."""
     for name, content in FILES.items():
         (folder / name).write_bytes(content)
@@ -261,16 +273,10 @@ def run_family(
         out = folder / "out"
         out.unlink(missing_ok=True)
         words = [_filled(word, folder) for word in _split(line)]
-        command = [*program, "-c", str(conf), "-p", POOL, *words]
-        for _ in range(5):
-            ended = subprocess.run(
-                command, capture_output=True, timeout=60, check=False, env=ENVIRONMENT
-            )
-            if b"Caught signal" not in ended.stderr:
-                break  # with --striper 16.2's crashes now and then, whatever it talks to
-        told = _told(line, ended.stdout, folder), _told(line, ended.stderr, folder)
+        code, output, complaint = run(["-c", str(conf), "-p", POOL, *words])
+        told = _told(line, output, folder), _told(line, complaint, folder)
         written = out.read_bytes() if out.exists() else b""
-        answers.append([line, ended.returncode, *told, f"{len(written)} {zlib.crc32(written):08x}"])
+        answers.append([line, code, *told, f"{len(written)} {zlib.crc32(written):08x}"])
     return answers
 
 
