@@ -48,7 +48,7 @@ def test_thrashed_clusters(shard, scale):
     calls = sum(result["calls"] + result["model_steps"] for result in results)
     print(f"{len(results)} histories of {calls} calls in {seconds:.0f} s")
     assert not wrong, {result["seed"]: result["error"] for result in wrong}
-    assert calls > 30 * len(results), "clients hardly did anything"
+    assert calls > 20 * len(results), "clients hardly did anything"
 
 
 @pytest.mark.timeout(120)

@@ -198,14 +198,40 @@ async def _remove(history, osd):
     await history.command("osd purge-actual", id=number, yes_i_really_mean_it=True)
 
 
-async def more_pgs(history):
-    count = history.rng.choice((8, 12, 16))
-    history.note(f"pg_num {count}")
-    history.background(_set_pgs(history, count))
+async def resize_pool(history):
+    """More PGs, or fewer: what a manager does once an administrator wants it."""
+    if not history.resizing:
+        history.resizing = True
+        count = history.rng.choice((5, 8, 12, 16))
+        history.note(f"pg_num {count}")
+        history.background(_resize(history, count))
 
 
-async def _set_pgs(history, count):
-    await history.command("osd pool set", pool="data", var="pg_num", val=str(count))
+async def _resize(history, to):
+    while (pool := await _pool(history))["pg_num"] < to:
+        await _set(history, "pg_num_actual", to)
+        await history.sim.sleep(1)
+    await _set(history, "pgp_num_actual", to)
+    while (count := (await _pool(history))["pg_num"]) > to:
+        await _set(history, "pg_num_actual", count - 1)
+        for _ in range(40):
+            pool = await _pool(history)
+            if pool["pg_num"] < count or pool["pg_num_pending"] == pool["pg_num"]:
+                break
+            await history.sim.sleep(0.5)
+    history.resizing = False
+
+
+async def _pool(history):
+    dump = await history.command("osd dump")
+    return next(pool for pool in dump["pools"] if pool["pool_name"] == "data")
+
+
+async def _set(history, var, value):
+    """It is refused while PGs are being made."""
+    told = {"prefix": "osd pool set", "pool": "data", "var": var, "val": str(value)}
+    while (await history.world.admin.command(told)).result != 0:
+        await history.sim.sleep(0.5)
 
 
 ACTIONS = {
@@ -222,6 +248,6 @@ ACTIONS = {
     affinity: 1,
     add_osd: 2,
     remove_osd: 2,
-    more_pgs: 2,
+    resize_pool: 3,
 }
 """What happens, with its weight."""

@@ -39,13 +39,26 @@ def not_clean(world, pool):
     return "; ".join(words)
 
 
+def led(world, pool):
+    """The PGs of a pool, at their primaries."""
+    return [
+        pg
+        for osd in world.osds
+        for pg in osd.daemon.osd.pgs.by_id.values()
+        if pg.is_primary and pg.pgid.pgid.pool == pool
+    ]
+
+
 def contents(store, coll):
-    """All objects of a PG in one store: data, attributes, omap."""
+    """All objects of a PG in one store: data, attributes, omap.
+
+    Without what a scrub that runs has found so far, which its primary keeps beside them.
+    """
     objects, _ = store.collection_list(coll, limit=100_000)
     return {
         str(oid): (store.read(coll, oid), store.getattrs(coll, oid), store.omap_get(coll, oid))
         for oid in objects
-        if not oid.is_pgmeta
+        if not oid.is_pgmeta and not (oid.hobj.pool < 0 and oid.hobj.oid.startswith("scrub_"))
     }
 
 

@@ -10,12 +10,13 @@ import asyncio
 import random
 from dataclasses import dataclass
 
+from spirula.osd.scrub import schedule
 from spirula.sim import Faults
 from tests.concurrent_clients import ConcurrentClient, Shared
 from tests.rados_model import ModelClient
 from tests.sim import thrash_actions
 from tests.sim.cluster_world import DISK_S, World
-from tests.sim.thrash_checks import check_replicas, not_clean
+from tests.sim.thrash_checks import check_replicas, led, not_clean
 
 SIZES, MAX_SIZE = (1, 10, 700, 4096, 5000, 17_000), 40_000
 PATIENCE_S = 600
@@ -29,6 +30,8 @@ QUICK = {
     "osd_recovery_max_omap_entries_per_chunk": "3",
     "osd_recovery_sleep": "0.01",
     "osd_snap_trim_sleep": "0.01",
+    "osd_max_scrubs": "3",
+    "osd_scrub_load_threshold": "1000",
 }
 """OSDs that find out soon who is dead, and that push an object in several parts."""
 
@@ -148,6 +151,7 @@ class History:
         self.pool = scene.locator.pool
         self.spare = 1
         self.removed = []
+        self.resizing = False
         self.usual_disk_s = self.rng.choice((DISK_S, 0.005, 0.05))
         for osd in self.world.osds:
             osd.disk_s = self.usual_disk_s
@@ -243,7 +247,7 @@ class History:
 
     async def _work(self, client):
         pause_s = client.rng.choice((0.1, 0.5, 1.0))
-        for _ in range(client.rng.randrange(8, 40)):
+        for _ in range(client.rng.randrange(6, 30)):
             await client.step()
             await self.sim.sleep(client.rng.expovariate(1 / pause_s))
             if self._stop.is_set():
@@ -302,6 +306,22 @@ class History:
         assert not self.world.stopped, self.world.stopped
         assert not self.world.bugs, self.world.bugs
         check_replicas(self.world, self.pool)
+        if self.rng.random() < 1 / 4:
+            await self._scrub()
+
+    async def _scrub(self):
+        """Deep scrubs of all PGs find nothing wrong."""
+        pgs = led(self.world, self.pool)
+        before = {pg.pgid: pg.info.history.last_deep_scrub_stamp for pg in pgs}
+        for pg in pgs:
+            schedule.request(pg, deep=True, repair=False)
+        async with asyncio.timeout(PATIENCE_S):
+            await self.sim.settled(
+                lambda: all(pg.info.history.last_deep_scrub_stamp != before[pg.pgid] for pg in pgs),
+                every_s=0.5,
+            )
+        wrong = {pg.pgid: pg.info.stats.stats.sum.num_scrub_errors for pg in pgs}
+        assert not any(wrong.values()), f"deep scrubs found errors: {wrong}"
 
     async def _check_tokens(self, name):
         """No append was done twice (nor is any explained away by another's being lost)."""
