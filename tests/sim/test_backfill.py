@@ -210,7 +210,7 @@ async def test_a_new_osd_gets_its_share_and_no_more_is_moved(sim):
     await settle(world, 16)
     before = {pgid: set(pg.up) for pgid, pg in leaders(world).items()}
     pushed = -pushes(world)
-    await world.add_osd()
+    await (await world.add_osd()).start()
     await world.up(4)
     await sim.sleep(5)
     await settle(world, 16)
