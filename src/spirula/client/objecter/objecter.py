@@ -37,7 +37,9 @@ objecter_timeout).
 _REOPEN_S = 0.05
 """How long a session that broke again at once is left alone; doubled each time."""
 _REOPEN_MAX_S = 2.0
-_REDIRECTED = RequestFlag.REDIRECTED | RequestFlag.IGNORE_CACHE | RequestFlag.IGNORE_OVERLAY
+_REDIRECTED = int(RequestFlag.REDIRECTED | RequestFlag.IGNORE_CACHE | RequestFlag.IGNORE_OVERLAY)
+_ALWAYS = int(RequestFlag.ONDISK | RequestFlag.KNOWN_IF_REDIRECTED)
+_READ, _WRITE = int(RequestFlag.READ), int(RequestFlag.WRITE)
 
 
 class Ports(Protocol):
@@ -240,7 +242,7 @@ class Objecter:
         """
         self._last_tid += 1
         when = None
-        if target.flags & RequestFlag.WRITE:
+        if target.flags & _WRITE:
             when = UTime.at(self.ports.wall() if mtime is None else mtime)
         request = Request(self._last_tid, target, list(ops), finish, snapc, when, reqid)
         if timeout_s:
@@ -530,7 +532,7 @@ class Objecter:
             target.hobj,
             request.ops,
             self.maps.epoch,
-            target.flags | RequestFlag.ONDISK | RequestFlag.KNOWN_IF_REDIRECTED,
+            target.flags | _ALWAYS,
             request.reqid or OSDReqId(_NOBODY, 0, self.incarnation),
             self.incarnation,
             mtime or UTime(),
@@ -614,7 +616,7 @@ def flags_of(ops: Iterable[OSDOp]) -> int:
     for op in ops:
         code = op.op
         if is_read(code) or code == OpCode.CALL:
-            flags |= RequestFlag.READ
+            flags |= _READ
         if is_write(code):
-            flags |= RequestFlag.WRITE
+            flags |= _WRITE
     return flags

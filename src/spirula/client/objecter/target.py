@@ -20,8 +20,16 @@ from spirula.types.pg import PGId, SPGId, stable_mod
 from spirula.types.pool import PGPool, PoolFlag, PoolType
 
 NO_OSD_AT_ALL = -1
-_SPREAD = RequestFlag.BALANCE_READS | RequestFlag.LOCALIZE_READS
-_INSISTS = RequestFlag.FULL_TRY | RequestFlag.FULL_FORCE
+_SPREAD = int(RequestFlag.BALANCE_READS | RequestFlag.LOCALIZE_READS)
+_INSISTS = int(RequestFlag.FULL_TRY | RequestFlag.FULL_FORCE)
+# As plain numbers: asked at each request, and an IntFlag takes its time.
+_BALANCE_READS = int(RequestFlag.BALANCE_READS)
+_IGNORE_OVERLAY = int(RequestFlag.IGNORE_OVERLAY)
+_LOCALIZE_READS = int(RequestFlag.LOCALIZE_READS)
+_READ = int(RequestFlag.READ)
+_WRITE = int(RequestFlag.WRITE)
+_PAUSERD, _PAUSEWR = int(OSDMapFlag.PAUSERD), int(OSDMapFlag.PAUSEWR)
+_MAP_FULL, _POOL_FULL = int(OSDMapFlag.FULL), int(PoolFlag.FULL)
 
 Draw = Callable[[int], int]
 """A number below its argument, at random."""
@@ -105,10 +113,10 @@ class Target:
     def _pool(self, maps: OSDMaps) -> tuple[int, PGPool | None]:
         pools, number = maps.osdmap.pools, self.locator.pool
         pool = pools.get(number)
-        if pool is not None and not self.flags & RequestFlag.IGNORE_OVERLAY:
-            if self.flags & RequestFlag.READ and pool.read_tier >= 0:
+        if pool is not None and not self.flags & _IGNORE_OVERLAY:
+            if self.flags & _READ and pool.read_tier >= 0:
                 number = pool.read_tier
-            if self.flags & RequestFlag.WRITE and pool.write_tier >= 0:
+            if self.flags & _WRITE and pool.write_tier >= 0:
                 number = pool.write_tier
             pool = pools.get(number)
         return number, pool
@@ -129,13 +137,13 @@ class Target:
 
     def _should_pause(self, flags: int, pool: PGPool) -> bool:
         mine = self.flags
-        if mine & RequestFlag.READ and flags & OSDMapFlag.PAUSERD:
+        if mine & _READ and flags & _PAUSERD:
             return True
-        if not mine & RequestFlag.WRITE:
+        if not mine & _WRITE:
             return False
-        if flags & OSDMapFlag.PAUSEWR:
+        if flags & _PAUSEWR:
             return True
-        full = flags & OSDMapFlag.FULL or pool.flags & PoolFlag.FULL
+        full = flags & _MAP_FULL or pool.flags & _POOL_FULL
         return bool(full) and not mine & _INSISTS
 
     def _settle(
@@ -158,9 +166,9 @@ class Target:
         hash = pgid.seed if self.seed is not None else raw.seed
         self.hobj = HObject(key, self.oid, self.snap, hash, False, locator.nspace, raw.pool)
         self.osd = primary
-        if self.flags & RequestFlag.WRITE or pool.type != PoolType.REPLICATED or len(acting) < 2:
+        if self.flags & _WRITE or pool.type != PoolType.REPLICATED or len(acting) < 2:
             return
-        if self.flags & RequestFlag.BALANCE_READS:
+        if self.flags & _BALANCE_READS:
             self.osd = acting[draw(len(acting))]
-        elif self.flags & RequestFlag.LOCALIZE_READS:
+        elif self.flags & _LOCALIZE_READS:
             self.osd = maps.nearest(acting)

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from spirula.rados.aio.cluster import Cluster
 
 
+_WRITE = int(RequestFlag.WRITE)
 _FLAGS = (
     (1, RequestFlag.BALANCE_READS),
     (2, RequestFlag.LOCALIZE_READS),
@@ -166,7 +167,7 @@ class Ioctx:
         if write:
             if self.read_snap != LIBRADOS_SNAP_HEAD:
                 raise make_error(EROFS, f"error writing {oid}: snapshots do not change")
-            flags |= RequestFlag.WRITE | self.extra_flags
+            flags |= _WRITE | self.extra_flags
             return Target(oid, self.locator, flags | flags_of(ops), LIBRADOS_SNAP_HEAD)
         return Target(oid, self.locator, flags | flags_of(ops), self.read_snap)
 
@@ -184,7 +185,7 @@ class Ioctx:
                 self.last_version = outcome.version
             finish(outcome)
 
-        snapc = self.snap_context if target.flags & RequestFlag.WRITE else None
+        snapc = self.snap_context if target.flags & _WRITE else None
         objecter = self.cluster.session.objecter
         timeout_s = self.cluster.op_timeout_s
         return objecter.submit(target, ops, done, snapc=snapc, mtime=mtime, timeout_s=timeout_s)
