@@ -117,7 +117,12 @@ class Thrasher:
 
     async def _work(self, client):
         while not self._stop.is_set():
-            await asyncio.wait_for(client.step(), CLEAN_S)
+            step = asyncio.ensure_future(client.step())
+            if not (await asyncio.wait([step], timeout=CLEAN_S))[0]:
+                words = self.describe()
+                step.cancel()
+                raise AssertionError(f"no answer in {CLEAN_S} s: {words}")
+            await step
             await asyncio.sleep(client.rng.expovariate(1 / 0.15))
 
     async def command(self, prefix, **arguments):
@@ -144,7 +149,7 @@ class Thrasher:
             self.out_and_in: 3,
             self.reweight: 2,
             self.kill_monitor: 2,
-            self.more_pgs: 1,
+            self.resize_pool: 2,
             self.add_or_remove_osd: 2,
         }
         while time.monotonic() < until:
@@ -225,11 +230,32 @@ class Thrasher:
         await self.daemons.end(name)
         await self._away(name)
 
-    async def more_pgs(self):
+    async def resize_pool(self):
         """More PGs, or fewer."""
-        count = self.rng.choice((4, 8, 12, 16))
+        count = self.rng.choice((6, 8, 12, 16))
         self.note(f"pg_num {count}")
-        await self.command("osd pool set", pool=self.pool, var="pg_num", val=str(count))
+        await self._resize(count)
+
+    async def _resize(self, to):
+        """What a manager does once somebody wants so many PGs. It is refused while PGs are made."""
+        deadline = time.monotonic() + CLEAN_S
+        while (now := await self._pg_num()) != to:
+            assert time.monotonic() < deadline, f"pg_num is {now}, not {to}"
+            if now < to:
+                await self._set_pool("pg_num_actual", to)
+            else:
+                await self._set_pool("pgp_num_actual", to)
+                await self._set_pool("pg_num_actual", now - 1)
+            await asyncio.sleep(1)
+        await self._set_pool("pgp_num_actual", to)
+
+    async def _set_pool(self, var, value):
+        told = {"prefix": "osd pool set", "pool": self.pool, "var": var, "val": str(value)}
+        await self.session.command(told, timeout_s=CLEAN_S)
+
+    async def _pg_num(self):
+        pools = json.loads(await self.command("osd dump"))["pools"]
+        return next(pool["pg_num"] for pool in pools if pool["pool_name"] == self.pool)
 
     async def add_or_remove_osd(self):
         if not self.added:
