@@ -286,6 +286,8 @@ class CopyOp:
         if info.flags & ObjectFlag.WHITEOUT:
             info.flags &= ~int(ObjectFlag.WHITEOUT)
             delta.num_whiteouts -= 1
+        # Also if an omap goes and none comes: a copy that is behind has to drop its own, too.
+        ctx.omap_dirty |= bool(info.flags & ObjectFlag.OMAP)
         info.flags &= ~int(ObjectFlag.OMAP)
         if self.omap or self.omap_header:
             info.flags |= int(ObjectFlag.OMAP)
