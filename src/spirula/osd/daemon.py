@@ -44,7 +44,7 @@ from spirula.osd.op_tracker import OpTracker
 from spirula.osd.perf import OSDPerf
 from spirula.osd.pg.shared import Shared
 from spirula.osd.pgs import PlacementGroups
-from spirula.osd.remote import RemoteReads
+from spirula.osd.remote import RemoteOps
 from spirula.osd.reports import Reports
 from spirula.osd.scheduler import Seen
 from spirula.osd.services import Services
@@ -223,7 +223,7 @@ def _equip(osd: OSD, name: PrincipalName, table: CommandTable) -> None:
         want_up_thru=lambda epoch: reports.want_up_thru(osd, epoch),
         want_map=lambda epoch: peers.want_map(osd, epoch),
     )
-    osd.remote = RemoteReads(osd)
+    osd.remote = RemoteOps(osd)
     osd.pgs = _placement_groups(osd)
     osd.commands = TellCommands(osd, table)
     for module in (status, bench, testing, pg_commands, scrubs):
@@ -249,7 +249,7 @@ def _placement_groups(osd: OSD) -> PlacementGroups:
     def store_failed(error: Exception) -> None:
         osd.ports.stop(f"the store failed: {error}")
 
-    shared = Shared.of(osd.services, classes, osd.remote.read)
+    shared = Shared.of(osd.services, classes, osd.remote.submit)
     shared.mono = osd.mono
     scheduler = shared.scheduler
     scheduler.shares = Shares(config, _rotational(osd))

@@ -1,7 +1,8 @@
-"""An OSD as a client of other OSDs: reads objects that its own operations need (copy-from).
+"""An OSD as a client of other OSDs: reads objects that its own operations need
+(copy-from), and passes on what concerns objects that stand for others.
 
 An objecter of its own, over a messenger of its own, that follows the OSD's maps. Operations call
-`read`; `advance` tells of new maps. Upstream: `OSDService::objecter`, `ms_objecter`.
+`submit`; `advance` tells of new maps. Upstream: `OSDService::objecter`, `ms_objecter`.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from spirula.messages.osd_op import MOSDOpReply
 from spirula.msgr.connection import Connection
 from spirula.osd.state import OSD, subscribe_maps
 from spirula.types.entity import EntityAddrVec, EntityType
-from spirula.types.hobject import HObject
+from spirula.types.hobject import NOSNAP, HObject
 from spirula.types.object_info import ObjectLocator
-from spirula.types.osd_op import OSDOp
+from spirula.types.osd_op import OSDOp, RequestFlag
 
 if TYPE_CHECKING:
-    from spirula.osd.ops.context import ReadDone
+    from spirula.osd.ops.context import ReadDone, RemoteWrite
 
 
-class RemoteReads:
+class RemoteOps:
     """The objecter of one OSD, what it is lent, and the dispatcher of its messenger."""
 
     def __init__(self, osd: OSD) -> None:
@@ -35,21 +36,34 @@ class RemoteReads:
         self.loop: AbstractEventLoop = osd.ports.loop
         self.objecter = Objecter(self)
 
-    def read(
-        self, target: HObject, ops: list[OSDOp], flags: int, done: ReadDone
+    def submit(
+        self,
+        target: HObject,
+        ops: list[OSDOp],
+        flags: int,
+        done: ReadDone,
+        write: RemoteWrite | None = None,
     ) -> Callable[[], None]:
-        """Have an object's OSD carry out operations that read; returns what cancels that."""
+        """Have an object's OSD carry out operations; returns what cancels that.
+
+        With `write` they count as changing the object, whatever their codes say.
+        """
         where = Target(
             target.oid,
             ObjectLocator(target.pool, target.key, target.nspace),
-            flags | flags_of(ops),
-            target.snap,
+            flags | flags_of(ops) | (0 if write is None else RequestFlag.WRITE),
+            target.snap if write is None else NOSNAP,
         )
 
         def finish(outcome: Outcome) -> None:
             done(outcome.result, outcome.ops, outcome.version)
 
-        request = self.objecter.submit(where, ops, finish)
+        if write is None:
+            request = self.objecter.submit(where, ops, finish)
+        else:
+            snapc, mtime, reqid = write
+            when = float(mtime)
+            request = self.objecter.submit(where, ops, finish, snapc=snapc, mtime=when, reqid=reqid)
         return lambda: self.objecter.cancel(request)
 
     def follow(self) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from spirula.osd.op_tracker import OpTracker
     from spirula.osd.perf import OSDPerf
     from spirula.osd.pgs import PlacementGroups
-    from spirula.osd.remote import RemoteReads
+    from spirula.osd.remote import RemoteOps
     from spirula.osd.reports import Reports
     from spirula.osd.services import Services
     from spirula.types.entity import EntityAddrVec
@@ -131,7 +131,7 @@ class OSD:
     reports: Reports = field(init=False)
     services: Services = field(init=False)
     pgs: PlacementGroups = field(init=False)
-    remote: RemoteReads = field(init=False)
+    remote: RemoteOps = field(init=False)
     manager: MgrClient = field(init=False)
     clog_client: LogClient = field(init=False)
     tracker: OpTracker = field(init=False)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from spirula.types.base import EVersion, UTime
 from spirula.types.hobject import NO_GEN, GHObject, HObject
@@ -250,6 +250,7 @@ class OpContext:
         "ops",
         "pg",
         "processed",
+        "put_refs",
         "reqid",
         "request",
         "result",
@@ -312,7 +313,7 @@ class OpContext:
         obc, needs = self.obc, self.needs
         self.user_at_version = obc.info.user_version
         # a method may try to write without having declared it
-        changes = needs.may_write or needs.classes
+        changes = needs.may_write or needs.classes or needs.may_cache
         self.info = copy_info(obc.info) if changes else obc.info
         self.exists = obc.exists
         self.mtime = UTime(0, 0) if self.request is None else self.request.mtime
@@ -335,6 +336,8 @@ class OpContext:
         self.watch_disconnects: list[tuple[int, EntityName, bool]] | None = None
         self.notifies: list[NotifyRequest] | None = None
         self.notify_acks: list[NotifyAck] | None = None
+        self.put_refs: list[HObject] | None = None
+        """Chunks, and other targets, to which the object refers no more once this is on disk."""
 
     def own_snapset(self) -> SnapSet:
         """The object's clones, to be changed: a copy from the first call on."""
@@ -405,6 +408,17 @@ OPTIONS = {
 
 ReadDone = Callable[[int, "list[OSDOp]", int], None]
 """Gets a result, the operations with what they answered, and the object's user version."""
+
+
+class RemoteWrite(NamedTuple):
+    """What a write on another OSD is sent with: as whose request, when, under which snapshots.
+
+    Without a `reqid` it is a request of this OSD's own.
+    """
+
+    snapc: SnapContext
+    mtime: UTime
+    reqid: OSDReqId | None = None
 
 
 class ScrubFindings(Protocol):
@@ -484,8 +498,13 @@ class OpsPG(Protocol):
         """A new id of a notification: the map's epoch above, a counter of the OSD below."""
         ...
 
-    def remote_read(
-        self, target: HObject, ops: list[OSDOp], flags: int, done: ReadDone
+    def remote_op(
+        self,
+        target: HObject,
+        ops: list[OSDOp],
+        flags: int,
+        done: ReadDone,
+        write: RemoteWrite | None = None,
     ) -> Callable[[], None]:
         """Asks the OSD that has `target`, as a client of the cluster; returns what cancels it."""
         ...

@@ -184,7 +184,7 @@ class CopyOp:
         for mine, theirs in _READ_FLAGS.items():
             if self.flags & mine:
                 flags |= theirs
-        self.cancel = pg.remote_read(self.src, ops, flags, self._on_part)
+        self.cancel = pg.remote_op(self.src, ops, flags, self._on_part)
 
     def _on_part(self, result: int, ops: list[OSDOp], version: int) -> None:
         """A part came: takes it in, and asks for the next or has the request run again."""
@@ -325,7 +325,7 @@ def copy_from(ctx: OpContext, op: OSDOp) -> int:
     finishers = ctx.finishers
     if finishers is not None and ctx.op_index in finishers:
         return finishers[ctx.op_index].execute(ctx, op)
-    src = _source(ctx.pg, name, locator, snapid)
+    src = named_object(ctx.pg, name, locator, snapid)
     if src == ctx.soid:
         return -errno.EINVAL
     if finishers is None:
@@ -336,8 +336,8 @@ def copy_from(ctx: OpContext, op: OSDOp) -> int:
     return -errno.EINPROGRESS
 
 
-def _source(pg: OpsPG, name: str, locator: ObjectLocator, snapid: int) -> HObject:
-    """The full name of the object to copy; NotFound if its pool is not there."""
+def named_object(pg: OpsPG, name: str, locator: ObjectLocator, snapid: int) -> HObject:
+    """The full name of an object, as clients name it; NotFound if its pool is not there."""
     pool = pg.osdmap.pools.get(locator.pool)
     if pool is None:
         raise NotFound(f"there is no pool {locator.pool}")

@@ -24,12 +24,13 @@ from spirula.osd.ops import (
     writes,
     xattrs,
 )
+from spirula.osd.ops.chunks import drop_changed_chunks
 from spirula.osd.ops.context import INFO_ATTR, SNAPSET_ATTR, SnapSetContext
 from spirula.osd.ops.execute import run
 from spirula.types.base import UTime
 from spirula.types.entity import EntityType
 from spirula.types.hobject import NOSNAP
-from spirula.types.object_info import ObjectInfo
+from spirula.types.object_info import ObjectFlag, ObjectInfo
 from spirula.types.osd_op import RequestFlag
 from spirula.types.pg_log import LogOp, LogOpReturn, ObjectCleanRegions, PGLogEntry
 from spirula.types.pool import PoolFlag
@@ -54,6 +55,7 @@ FAMILIES: Final = (
 )
 """Who registers handlers of operations."""
 
+_MANIFEST: Final = int(ObjectFlag.MANIFEST)
 _FULL: Final = int(PoolFlag.FULL)
 _DATA_ONLY: Final = (LogOp.MODIFY, LogOp.PROMOTE, LogOp.CLEAN)
 
@@ -111,6 +113,8 @@ def finish(ctx: OpContext, log_op: int, result: int) -> None:
     if ctx.user_modify:
         user_version = max(pg.info.last_user_version, info.user_version) + 1
         ctx.user_at_version = info.user_version = max(user_version, version.version)
+    if ctx.info.flags & _MANIFEST and log_op == LogOp.MODIFY and not ctx.cache_operation:
+        drop_changed_chunks(ctx)
     ctx.bytes_written = sum(len(op.data) for op in ctx.transaction.ops)
     old_version = obc.info.version
     if ctx.exists:

@@ -19,7 +19,7 @@ from spirula.types.base import EVersion
 from spirula.types.hobject import GHObject, HObject
 from spirula.types.interval_set import IntervalSet
 from spirula.types.log import LogLevel
-from spirula.types.object_info import ObjectFlag, ObjectInfo, OSDReqId
+from spirula.types.object_info import ManifestType, ObjectFlag, ObjectInfo, OSDReqId
 from spirula.types.osd_op import OpCode
 from spirula.types.pg_log import LogOp, PGLogEntry
 from spirula.types.snap import NOSNAP, CloneInfo, ListSnapsResponse, SnapSet
@@ -33,6 +33,10 @@ _DIRTY: Final = int(ObjectFlag.DIRTY)
 _OMAP: Final = int(ObjectFlag.OMAP)
 _OF_CONTENT: Final = int(ObjectFlag.DATA_DIGEST | ObjectFlag.OMAP_DIGEST | ObjectFlag.OMAP)
 _PINNED: Final = int(ObjectFlag.CACHE_PIN)
+_MANIFEST: Final = int(ObjectFlag.MANIFEST)
+_OF_HEAD: Final = int(ObjectFlag.MANIFEST | ObjectFlag.REDIRECT_HAS_REFERENCE)
+"""A clone has its bytes itself, so only heads refer to chunks; it refers to what a head stood for
+without a reference of its own."""
 _WHITEOUT: Final = int(ObjectFlag.WHITEOUT)
 _OCTOPUS: Final = 15
 
@@ -112,6 +116,7 @@ def _make_clone(ctx: OpContext, snaps: list[int]) -> None:
     delta.num_objects_dirty += bool(clone.flags & _DIRTY)
     delta.num_objects_omap += bool(clone.flags & _OMAP)
     delta.num_objects_pinned += bool(clone.flags & _PINNED)
+    delta.num_objects_manifest += bool(clone.flags & _MANIFEST)
     snapset = ctx.own_snapset()
     snapset.clones.append(coid.snap)
     snapset.clone_size[coid.snap] = old.size
@@ -135,7 +140,10 @@ def clone_info(head: ObjectInfo, coid: HObject) -> ObjectInfo:
     made.size, made.mtime, made.local_mtime = head.size, head.mtime, head.local_mtime
     made.last_reqid, made.user_version = head.last_reqid, head.user_version
     made.truncate_seq, made.truncate_size = head.truncate_seq, head.truncate_size
-    made.flags = head.flags
+    made.flags = head.flags & ~_OF_HEAD
+    if head.manifest.type == ManifestType.REDIRECT:
+        made.flags |= _MANIFEST
+        made.manifest = head.manifest
     made.data_digest, made.omap_digest = head.data_digest, head.omap_digest
     return made
 

@@ -86,6 +86,7 @@ def _uncount(delta: StatDelta, info: ObjectInfo) -> None:
     delta.num_objects_omap -= bool(flags & _OMAP)
     delta.num_whiteouts -= bool(flags & _WHITEOUT)
     delta.num_objects_pinned -= bool(flags & _PINNED)
+    delta.num_objects_manifest -= bool(flags & ObjectFlag.MANIFEST)
 
 
 def _remove_clone(ctx: OpContext, snapset: SnapSet) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from spirula.errors import CephError
 from spirula.kernels.crc32c import crc32c
+from spirula.osd.ops.chunks import drop_manifest
 from spirula.osd.ops.execute import EXTENT, extent_of, handles, run_one
 from spirula.types.hobject import NOSNAP
 from spirula.types.object_info import NO_DIGEST, ObjectFlag
@@ -108,6 +109,7 @@ def delete_object(ctx: OpContext, *, no_whiteout: bool, try_no_whiteout: bool) -
         gone = [(cookie, entity, True) for cookie, entity in sorted(info.watchers)]
         ctx.watch_disconnects = [*(ctx.watch_disconnects or ()), *gone]
         info.watchers.clear()
+    drop_manifest(ctx)
     if whiteout:
         info.flags |= _WHITEOUT
         delta.num_whiteouts += 1

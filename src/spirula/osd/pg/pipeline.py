@@ -17,9 +17,18 @@ from typing import TYPE_CHECKING
 
 from spirula.errors import CephError, InvariantBroken, NotFound, WireError
 from spirula.messages.osd_op import MOSDOpReply
-from spirula.osd.ops import caps, copy, listing, prepare, watch
+from spirula.osd.ops import caps, chunks, copy, listing, prepare, watch
 from spirula.osd.ops.context import LockKind, ObjectContext, OpContext
-from spirula.osd.pg import admission, availability, backoff, lease, locks, recovery, snap_trim
+from spirula.osd.pg import (
+    admission,
+    availability,
+    backoff,
+    lease,
+    locks,
+    manifests,
+    recovery,
+    snap_trim,
+)
 from spirula.osd.pg.admission import Refused
 from spirula.osd.pg.objects import MissingObject
 from spirula.osd.pg.repop import RepGather
@@ -55,6 +64,7 @@ _PARALLELEXEC = int(RequestFlag.PARALLELEXEC)
 _SKIPRWLOCKS = int(RequestFlag.SKIPRWLOCKS)
 _FAILOK = int(OpFlag.FAILOK)
 _LOST = int(ObjectFlag.LOST)
+_MANIFEST = int(ObjectFlag.MANIFEST)
 _WHITEOUT = int(ObjectFlag.WHITEOUT)
 _COPY_GET = int(OpCode.COPY_GET)
 _POOL_SNAPS = int(PoolFlag.POOL_SNAPS)
@@ -115,7 +125,7 @@ def _is_ready(pg: PG, request: MOSDOp, needs: OpNeeds, session: ClientSession) -
         if pg.state & _NOT_READABLE:
             pg.waiting.for_readable.appendleft(request)
             return False
-    if needs.may_write:
+    if needs.may_write or needs.may_cache:
         known = pg.log.find_request(request.request_id(session.name))
         if known is not None:
             _on_known(pg, request, known)
@@ -177,6 +187,8 @@ def _do_object_op(pg: PG, request: MOSDOp, needs: OpNeeds, session: ClientSessio
         return
     if not pg.is_primary and availability.is_unreadable(pg, obc.soid):
         raise Refused("the object is not here", errno=EAGAIN)
+    if obc.info.flags & _MANIFEST and manifests.take(pg, request, needs, session, obc):
+        return
     ctx = OpContext(
         pg,
         obc,
@@ -216,7 +228,7 @@ def execute_ctx(ctx: OpContext) -> None:
     if request is None:
         raise InvariantBroken("only a client's request is executed")
     needs = ctx.needs
-    if needs.may_write:
+    if needs.may_write or needs.may_cache:
         ctx.snapc = _snap_context(pg, request)
         newest = 0 if ctx.snapset is None else ctx.snapset.seq
         if request.flags & _ORDERSNAP and ctx.snapc.seq < newest:
@@ -341,6 +353,8 @@ def on_all_committed(repop: RepGather) -> None:
         done = pg.repops.popleft()
         if done.ctx is not None:
             watch.effects(done.ctx)
+            if done.ctx.put_refs:
+                chunks.put_refs(done.ctx)
             _release(done.ctx)
         if done.then is not None:
             done.then()

@@ -25,14 +25,16 @@ from spirula.osd.shares import Shares
 if TYPE_CHECKING:
     from spirula.classes.registry import ClassRegistry
     from spirula.messages.base import Message
-    from spirula.osd.ops.context import ReadDone
+    from spirula.osd.ops.context import ReadDone, RemoteWrite
     from spirula.osd.pg.state import PG
     from spirula.osd.services import Services
     from spirula.types.hobject import HObject
     from spirula.types.osd_op import OSDOp
     from spirula.types.pg import PGId
 
-    RemoteRead = Callable[[HObject, "list[OSDOp]", int, ReadDone], Callable[[], None]]
+    RemoteOp = Callable[
+        [HObject, "list[OSDOp]", int, ReadDone, RemoteWrite | None], Callable[[], None]
+    ]
 
 
 def _ignore(*_: object) -> None:
@@ -56,7 +58,7 @@ class Shared:
 
     Functions are the OSD's: `requeue` has a message dispatched anew behind what is going on,
     `stats_changed` notes that a PG is to be reported, `store_failed` ends the OSD, for nothing is
-    durable any more; `remote_read` see `ops.context.OpsPG`. `pg_created` tells the monitors that
+    durable any more; `remote_op` see `ops.context.OpsPG`. `pg_created` tells the monitors that
     a PG of a new pool is there; `want_pg_temp` asks them to let others serve a PG meanwhile (an
     empty list: no longer). `scheduler` gives background work its turns. `mono` is the clock by
     which heartbeats compare OSDs, in seconds, and `clock_delta` what they found: bounds of another
@@ -67,7 +69,7 @@ class Shared:
     options: Settings
     op_settings: OpSettings
     classes: ClassRegistry
-    remote_read: RemoteRead
+    remote_op: RemoteOp
     mono: Callable[[], float]
     scheduler: Scheduler
     clock_delta: Callable[[int], tuple[float | None, float | None]] = _unknown
@@ -100,7 +102,7 @@ class Shared:
     _notify_id: int = field(default=0)
 
     @classmethod
-    def of(cls, services: Services, classes: ClassRegistry, remote_read: RemoteRead) -> Shared:
+    def of(cls, services: Services, classes: ClassRegistry, remote_op: RemoteOp) -> Shared:
         """With the options of the OSD's configuration, now and whenever they change."""
         config = services.config
         made = cls(
@@ -108,7 +110,7 @@ class Shared:
             Settings.watch(config),
             OpSettings.from_config(config),
             classes,
-            remote_read,
+            remote_op,
             services.loop.time,
             Scheduler(services.loop, Shares(config)),
         )

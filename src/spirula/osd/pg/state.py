@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from spirula.classes.registry import ClassRegistry
     from spirula.maps.osdmap import OSDMap
     from spirula.messages.base import Message
-    from spirula.osd.ops.context import ObjectContext, OpContext, OpSettings, ReadDone
+    from spirula.osd.ops.context import ObjectContext, OpContext, OpSettings, ReadDone, RemoteWrite
     from spirula.osd.pg.backend import Backend
     from spirula.osd.pg.backoff import Backoff
     from spirula.osd.pg.log import Log
@@ -269,8 +269,13 @@ class PG:
         """A new id of a notification."""
         return self.shared.next_notify_id(self.osdmap.epoch)
 
-    def remote_read(
-        self, target: HObject, ops: list[OSDOp], flags: int, done: ReadDone
+    def remote_op(
+        self,
+        target: HObject,
+        ops: list[OSDOp],
+        flags: int,
+        done: ReadDone,
+        write: RemoteWrite | None = None,
     ) -> Callable[[], None]:
         """Asks the OSD that has `target`, as a client of the cluster; returns what cancels it."""
-        return self.shared.remote_read(target, ops, flags, done)
+        return self.shared.remote_op(target, ops, flags, done, write)

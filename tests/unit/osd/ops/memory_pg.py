@@ -258,7 +258,11 @@ class MemoryPG:
     def log_entries_of(self, hoid: HObject) -> Iterator[PGLogEntry]:
         return (entry for entry in reversed(self.log) if entry.soid == hoid)
 
-    def remote_read(self, target: HObject, ops: list[OSDOp], flags: int, done: Any) -> Any:
+    def remote_op(
+        self, target: HObject, ops: list[OSDOp], flags: int, done: Any, write: Any = None
+    ) -> Any:
+        del write
+
         def answer() -> None:
             found = self.ask(target.oid, *ops, flags=flags, snap=target.snap)
             done(found.result, found.ops, found.user_version)

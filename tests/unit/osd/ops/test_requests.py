@@ -218,7 +218,7 @@ def test_large_objects_are_copied_in_parts():
 def test_a_source_that_changes_in_between_is_not_mixed(pg):
     pg.settings.copyfrom_max_chunk = 100
     pg.ask("source", full(b"old" * 100))
-    asked = pg.remote_read
+    asked = pg.remote_op
     calls = []
 
     def interfere(target, ops, flags, done):
@@ -227,7 +227,7 @@ def test_a_source_that_changes_in_between_is_not_mixed(pg):
             pg.ask("source", full(b"new" * 100))
         return asked(target, ops, flags, done)
 
-    pg.remote_read = interfere
+    pg.remote_op = interfere
     assert pg.ask("copy", copy("source")).result == -errno.ERANGE
     assert pg.ask("copy", stat()).result == -errno.ENOENT
 
