@@ -525,9 +525,7 @@ def _by_number(numbers: dict[_T, int]) -> dict[_T, int]:
     return ordered
 
 
-def _put_table(
-    out: bytearray, numbers: Mapping[Any, int], kind: type[_Colls | _Objects]
-) -> None:
+def _put_table(out: bytearray, numbers: Mapping[Any, int], kind: type[_Colls | _Objects]) -> None:
     """Appends a table; most are of one entry."""
     if len(numbers) != 1:
         kind(numbers)._enc(out, 0)
