@@ -15,7 +15,12 @@ from pathlib import Path
 from tests.interop.realcluster import ENVIRONMENT
 
 POOL, OTHER = "first", "second"
-FILES = {"empty": b"", "small": b"a few bytes\n", "large": bytes(range(256)) * 40_000}
+FILES = {
+    "empty": b"",
+    "small": b"a few bytes\n",
+    "twelve": b"TWELVE BYTES",
+    "large": bytes(range(256)) * 40_000,
+}
 """Contents of files; `large` is 10 MB, more than `rados` puts at once."""
 
 OBJECTS = """
@@ -221,11 +226,84 @@ cleanup
 ls
 """
 
+MANIFESTS = """
+put a {small}
+setxattr a color red
+setomapval a key value
+-p second put target {large}
+-p second setxattr target shape round
+-p second setomapval target key2 value2
+set-redirect a --target-pool second none --with-reference
+set-redirect a --target-pool first a
+set-redirect none --target-pool second target
+set-redirect a --target-pool second target
+get a {out}
+listxattr a
+listomapvals a
+append a {small}
+setxattr a more 1
+-p second stat target
+-p second get target {out}
+-p second listxattr target
+tier-flush a
+unset-manifest a
+unset-manifest a
+get a {out}
+listxattr a
+listomapkeys a
+set-redirect a --target-pool second target
+tier-promote a
+get a {out}
+listxattr a
+listomapvals a
+rm a
+-p second ls
+put b {small}
+set-redirect b --target-pool second target --with-reference
+set-redirect b --target-pool second target --with-reference
+rm b
+-p second ls
+get b -
+ls
+put c {twelve}
+-p second put one {small}
+-p second put two {twelve}
+set-chunk c 0 6 --target-pool second one 0 --with-reference
+set-chunk c 3 6 --target-pool second two 0 --with-reference
+set-chunk c 6 60 --target-pool second two 0 --with-reference
+set-chunk c 6 6 --target-pool second none 0 --with-reference
+tier-evict a
+tier-flush c
+tier-evict c
+get c -
+set-chunk c 6 6 --target-pool second two 6 --with-reference
+-p second listxattr two
+get c -
+tier-evict c
+get c -
+tier-evict c
+tier-promote c
+tier-evict c
+truncate c 8
+get c -
+-p second ls
+unset-manifest c
+get c -
+-p second ls
+put d {twelve}
+-p second put one {small}
+set-chunk d 0 6 --target-pool second one 6 --with-reference
+rm d
+get d -
+-p second ls
+"""
+
 FAMILIES = {
     "objects": OBJECTS,
     "attributes": ATTRIBUTES,
     "snapshots": SNAPSHOTS,
     "locks": LOCKS,
+    "manifests": MANIFESTS,
     "pools": POOLS,
 }
 
