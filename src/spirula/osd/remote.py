@@ -25,7 +25,7 @@ from spirula.types.object_info import ObjectLocator
 from spirula.types.osd_op import OSDOp, RequestFlag
 
 if TYPE_CHECKING:
-    from spirula.osd.ops.context import ReadDone, RemoteWrite
+    from spirula.osd.ops.context import ReadDone, SentAs
 
 
 class RemoteOps:
@@ -42,28 +42,32 @@ class RemoteOps:
         ops: list[OSDOp],
         flags: int,
         done: ReadDone,
-        write: RemoteWrite | None = None,
+        sent_as: SentAs | None = None,
     ) -> Callable[[], None]:
         """Have an object's OSD carry out operations; returns what cancels that.
 
-        With `write` they count as changing the object, whatever their codes say.
+        With `sent_as.snapc` they count as changing the object, whatever their codes say.
         """
+        writes = sent_as is not None and sent_as.snapc is not None
         where = Target(
             target.oid,
             ObjectLocator(target.pool, target.key, target.nspace),
-            flags | flags_of(ops) | (0 if write is None else RequestFlag.WRITE),
-            target.snap if write is None else NOSNAP,
+            flags | flags_of(ops) | (RequestFlag.WRITE if writes else 0),
+            NOSNAP if writes else target.snap,
         )
 
         def finish(outcome: Outcome) -> None:
             done(outcome.result, outcome.ops, outcome.version)
 
-        if write is None:
-            request = self.objecter.submit(where, ops, finish)
-        else:
-            snapc, mtime, reqid = write
-            when = float(mtime)
-            request = self.objecter.submit(where, ops, finish, snapc=snapc, mtime=when, reqid=reqid)
+        snapc, mtime, reqid = sent_as or (None, None, None)
+        request = self.objecter.submit(
+            where,
+            ops,
+            finish,
+            snapc=snapc,
+            mtime=None if mtime is None else float(mtime),
+            reqid=reqid,
+        )
         return lambda: self.objecter.cancel(request)
 
     def follow(self) -> None:

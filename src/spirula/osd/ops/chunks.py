@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from spirula.osd.ops.context import RemoteWrite
+from spirula.osd.ops.context import SentAs
 from spirula.types.cls.cas import GetRefOp, PutRefOp
 from spirula.types.object_info import (
     ChunkFlag,
@@ -79,8 +79,8 @@ def put_refs(ctx: OpContext) -> None:
         ctx.pg.remote_op(target, [call], REMOTE_FLAGS, _ignore, _as_own(ctx))
 
 
-def _as_own(ctx: OpContext) -> RemoteWrite:
-    return RemoteWrite(SnapContext(), ctx.obc.info.mtime)
+def _as_own(ctx: OpContext) -> SentAs:
+    return SentAs(SnapContext(), ctx.obc.info.mtime)
 
 
 def _ignore(result: int, ops: list[OSDOp], version: int) -> None:

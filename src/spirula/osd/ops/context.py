@@ -410,13 +410,13 @@ ReadDone = Callable[[int, "list[OSDOp]", int], None]
 """Gets a result, the operations with what they answered, and the object's user version."""
 
 
-class RemoteWrite(NamedTuple):
-    """What a write on another OSD is sent with: as whose request, when, under which snapshots.
+class SentAs(NamedTuple):
+    """As what a request is sent to another OSD: a write of when, under which snapshots, and whose.
 
-    Without a `reqid` it is a request of this OSD's own.
+    Without `snapc` it only reads; without `reqid` it is a request of this OSD's own.
     """
 
-    snapc: SnapContext
+    snapc: SnapContext | None
     mtime: UTime
     reqid: OSDReqId | None = None
 
@@ -504,7 +504,7 @@ class OpsPG(Protocol):
         ops: list[OSDOp],
         flags: int,
         done: ReadDone,
-        write: RemoteWrite | None = None,
+        sent_as: SentAs | None = None,
     ) -> Callable[[], None]:
         """Asks the OSD that has `target`, as a client of the cluster; returns what cancels it."""
         ...

@@ -15,7 +15,7 @@ from spirula.errors import InvariantBroken
 from spirula.messages.osd_op import MOSDOpReply
 from spirula.osd.ops import chunks, prepare
 from spirula.osd.ops.caps import WRITE, OpNeeds
-from spirula.osd.ops.context import LockKind, OpContext, RemoteWrite
+from spirula.osd.ops.context import LockKind, OpContext, SentAs
 from spirula.osd.pg import availability, locks, pipeline
 from spirula.osd.pg.admission import Refused
 from spirula.osd.scrub import machine as scrubs
@@ -92,7 +92,7 @@ def _pass_on(
         raise Refused("watchers of a redirected object would not be told", errno=EOPNOTSUPP)
     reqid = request.request_id(session.name)
     if session.name.type == EntityType.OSD and any(
-        each.reqid == reqid and each.request is not request for each in pg.waiting.in_progress
+        each.reqid == reqid and each.soid == obc.soid for each in pg.waiting.in_progress
     ):
         raise Refused(f"{obc.soid} stands for itself, by way of others", errno=ELOOP)
     ctx = OpContext(pg, obc, request.ops, needs, request=request, session=session, reqid=reqid)
@@ -112,13 +112,12 @@ def _pass_on(
         flags |= RequestFlag.RETURNVEC
     ops = [OSDOp(op.op, op.flags, op.raw, indata=bytes(op.indata)) for op in request.ops]
     target = obc.info.manifest.redirect_target
-    write = None
+    snapc = None
     if needs.may_write:
         snapc = SnapContext(request.snap_seq, request.snaps)
-        write = RemoteWrite(snapc, request.mtime, reqid)
     elif request.hobj.snap != target.snap:
         target = target.at_snap(request.hobj.snap)
-    pg.remote_op(target, ops, flags, done, write)
+    pg.remote_op(target, ops, flags, done, SentAs(snapc, request.mtime, reqid))
 
 
 def _answer(pg: PG, request: MOSDOp, result: int, ops: list[OSDOp], version: int) -> None:

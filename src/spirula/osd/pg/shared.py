@@ -25,16 +25,14 @@ from spirula.osd.shares import Shares
 if TYPE_CHECKING:
     from spirula.classes.registry import ClassRegistry
     from spirula.messages.base import Message
-    from spirula.osd.ops.context import ReadDone, RemoteWrite
+    from spirula.osd.ops.context import ReadDone, SentAs
     from spirula.osd.pg.state import PG
     from spirula.osd.services import Services
     from spirula.types.hobject import HObject
     from spirula.types.osd_op import OSDOp
     from spirula.types.pg import PGId
 
-    RemoteOp = Callable[
-        [HObject, "list[OSDOp]", int, ReadDone, RemoteWrite | None], Callable[[], None]
-    ]
+    RemoteOp = Callable[[HObject, "list[OSDOp]", int, ReadDone, SentAs | None], Callable[[], None]]
 
 
 def _ignore(*_: object) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from spirula.classes.registry import ClassRegistry
     from spirula.maps.osdmap import OSDMap
     from spirula.messages.base import Message
-    from spirula.osd.ops.context import ObjectContext, OpContext, OpSettings, ReadDone, RemoteWrite
+    from spirula.osd.ops.context import ObjectContext, OpContext, OpSettings, ReadDone, SentAs
     from spirula.osd.pg.backend import Backend
     from spirula.osd.pg.backoff import Backoff
     from spirula.osd.pg.log import Log
@@ -275,7 +275,7 @@ class PG:
         ops: list[OSDOp],
         flags: int,
         done: ReadDone,
-        write: RemoteWrite | None = None,
+        sent_as: SentAs | None = None,
     ) -> Callable[[], None]:
         """Asks the OSD that has `target`, as a client of the cluster; returns what cancels it."""
-        return self.shared.remote_op(target, ops, flags, done, write)
+        return self.shared.remote_op(target, ops, flags, done, sent_as)

@@ -259,9 +259,9 @@ class MemoryPG:
         return (entry for entry in reversed(self.log) if entry.soid == hoid)
 
     def remote_op(
-        self, target: HObject, ops: list[OSDOp], flags: int, done: Any, write: Any = None
+        self, target: HObject, ops: list[OSDOp], flags: int, done: Any, sent_as: Any = None
     ) -> Any:
-        del write
+        del sent_as
 
         def answer() -> None:
             found = self.ask(target.oid, *ops, flags=flags, snap=target.snap)
