@@ -101,6 +101,8 @@ def _remove_clone(ctx: OpContext, snapset: SnapSet) -> None:
         snapset.clone_overlap[older] &= snapset.clone_overlap[clone]
         delta.num_bytes += snapset.clone_bytes(older)
     _uncount(delta, obc.info)
+    if obc.info.flags & ObjectFlag.REDIRECT_HAS_REFERENCE:
+        ctx.put_refs = [obc.info.manifest.redirect_target]
     delta.num_object_clones -= 1
     del snapset.clones[at]
     for table in (snapset.clone_overlap, snapset.clone_size, snapset.clone_snaps):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from spirula.osd.ops.trim import trim_object
 from spirula.types.entity import EntityName, EntityType
 from spirula.types.hobject import NOSNAP
 from spirula.types.object_info import ObjectFlag, ObjectLocator
@@ -266,3 +267,36 @@ def test_chunks_are_refused(cluster):
     assert cluster.do("a", EVICT, delete()) == -errno.EINVAL
     assert cluster.do("a", delete()) == 0
     assert cluster.data("one") == -errno.ENOENT
+
+
+def test_snapshots_show_what_the_object_stood_for(cluster):
+    chunked(cluster)
+    cluster.do("b", write_full(b"its"))
+    cluster.do("c", write_full(b"old"))
+    cluster.do("c", redirect("b", REFERRING))
+    manifests = cluster.count()
+    for name, op in (("a", write_full(b"new")), ("c", UNSET)):
+        request = cluster.request(name, op)
+        request.snap_seq, request.snaps = 5, [5]
+        tid = cluster.send(cluster.client, request)
+        cluster.settle()
+        assert cluster.client.reply(tid).result == 0
+    assert manifests == 2
+    assert cluster.count() == 1  # the clone of the redirected one
+    assert cluster.data("a") == b"new"
+    assert cluster.data("c") == b""
+    assert cluster.data("one") == -errno.ENOENT
+    for name, expected in (("a", b"ONE!TWO!"), ("c", b"its")):
+        request = cluster.request(name, read())
+        request.hobj = request.hobj.at_snap(5)
+        tid = cluster.send(cluster.client, request)
+        cluster.settle()
+        assert cluster.client.reply(tid).ops[0].outdata == expected
+    pg = cluster.primary
+    head, clone = (
+        pg.get_object_context(each, can_create=True)
+        for each in (object_of("c"), object_of("c").at_snap(5))
+    )
+    pg.simple_submit(trim_object(pg, clone, head, 5))
+    cluster.settle()
+    assert cluster.data("b") == -errno.ENOENT  # with the last that stood for it
