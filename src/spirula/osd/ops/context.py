@@ -14,6 +14,7 @@ from enum import IntEnum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from spirula.errors import TryAgain
 from spirula.types.base import EVersion, UTime
 from spirula.types.hobject import NO_GEN, GHObject, HObject
 from spirula.types.object_info import ObjectInfo, OSDReqId, WatchInfo
@@ -46,6 +47,14 @@ INFO_ATTR, SNAPSET_ATTR = "_", "snapset"
 """Store attributes of an object's info and, beside a head, its snapshots (OI_ATTR, SS_ATTR)."""
 USER_ATTR_PREFIX = "_"
 """What stands before the name of a client's attribute in the store."""
+
+
+class MissingObject(TryAgain):
+    """The object exists, but not here yet: `hoid` is to be waited for."""
+
+    def __init__(self, hoid: HObject) -> None:
+        super().__init__(f"{hoid} is missing")
+        self.hoid = hoid
 
 
 class LockKind(IntEnum):

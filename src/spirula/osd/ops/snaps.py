@@ -12,7 +12,7 @@ import struct as _struct
 from typing import TYPE_CHECKING, Final
 
 from spirula.errors import NotFound
-from spirula.osd.ops.context import INFO_ATTR, SNAPSET_ATTR
+from spirula.osd.ops.context import INFO_ATTR, SNAPSET_ATTR, MissingObject
 from spirula.osd.ops.execute import handles
 from spirula.osd.ops.writes import create_if_missing, delete_object, drop_changes
 from spirula.types.base import EVersion
@@ -34,10 +34,9 @@ _OMAP: Final = int(ObjectFlag.OMAP)
 _OF_CONTENT: Final = int(ObjectFlag.DATA_DIGEST | ObjectFlag.OMAP_DIGEST | ObjectFlag.OMAP)
 _PINNED: Final = int(ObjectFlag.CACHE_PIN)
 _MANIFEST: Final = int(ObjectFlag.MANIFEST)
-_HAS_REFERENCE: Final = int(ObjectFlag.REDIRECT_HAS_REFERENCE)
-_OF_HEAD: Final = _MANIFEST | _HAS_REFERENCE
-"""A clone has its bytes itself, so only heads refer to chunks; it stands for what its head stood
-for, and has that one's reference if the head gave it up."""
+_OF_HEAD: Final = int(ObjectFlag.MANIFEST | ObjectFlag.REDIRECT_HAS_REFERENCE)
+"""A clone has its bytes itself, so only heads refer to chunks; it refers to what a head stood for
+without a reference of its own."""
 _WHITEOUT: Final = int(ObjectFlag.WHITEOUT)
 _OCTOPUS: Final = 15
 
@@ -104,9 +103,6 @@ def _make_clone(ctx: OpContext, snaps: list[int]) -> None:
     coid = ctx.soid.at_snap(snapc.seq)
     clone = clone_info(old, coid)
     clone.version, clone.prior_version = ctx.at_version, old.version
-    if ctx.put_refs and old.flags & _HAS_REFERENCE:
-        clone.flags |= _HAS_REFERENCE
-        ctx.put_refs.remove(old.manifest.redirect_target)
     made = pg.get_object_context(coid, can_create=True)
     if made is not None:
         made.info, made.exists, made.ssc = clone, True, obc.ssc
@@ -179,10 +175,18 @@ def rollback(ctx: OpContext, op: OSDOp) -> int:
     ctx.num_write += 1
     snapid = op.args.snapid
     pg = ctx.pg
+
+    def resume() -> None:
+        if ctx.resume:
+            ctx.resume()
+
     try:
         found = pg.find_object_context(ctx.soid.at_snap(snapid), can_create=False)
     except NotFound:
         found = None
+    except MissingObject as missing:
+        pg.wait_writable(missing.hoid, resume)
+        return -errno.EINPROGRESS
     if found is None or found.info.flags & _WHITEOUT:
         if ctx.obc.info.watchers:
             return -errno.EBUSY
@@ -192,7 +196,7 @@ def rollback(ctx: OpContext, op: OSDOp) -> int:
         # nothing was written since the snapshot
         ctx.modify = True
         return 0
-    if not pg.wait_writable(found.soid, lambda: ctx.resume() if ctx.resume else None):
+    if not pg.wait_writable(found.soid, resume):
         return -errno.EINPROGRESS
     _roll_back_to(ctx, found, snapid)
     return 0

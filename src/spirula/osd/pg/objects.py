@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from spirula.errors import CephError, NotFound, TryAgain
+from spirula.errors import CephError, NotFound
 from spirula.osd.ops import watch
 from spirula.osd.ops.context import (
     INFO_ATTR,
     SNAPSET_ATTR,
     LockKind,
+    MissingObject,
     ObjectContext,
     SnapSetContext,
 )
@@ -25,14 +26,6 @@ from spirula.types.snap import SnapSet
 
 if TYPE_CHECKING:
     from spirula.osd.pg.state import PG
-
-
-class MissingObject(TryAgain):
-    """The object exists, but not here yet: `hoid` is to be waited for."""
-
-    def __init__(self, hoid: HObject) -> None:
-        super().__init__(f"{hoid} is missing")
-        self.hoid = hoid
 
 
 KEPT_BY_OSD = 4096

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from spirula.errors import CephError, InvariantBroken, NotFound, WireError
 from spirula.messages.osd_op import MOSDOpReply
 from spirula.osd.ops import caps, chunks, copy, listing, prepare, watch
-from spirula.osd.ops.context import LockKind, ObjectContext, OpContext
+from spirula.osd.ops.context import LockKind, MissingObject, ObjectContext, OpContext
 from spirula.osd.pg import (
     admission,
     availability,
@@ -30,7 +30,6 @@ from spirula.osd.pg import (
     snap_trim,
 )
 from spirula.osd.pg.admission import Refused
-from spirula.osd.pg.objects import MissingObject
 from spirula.osd.pg.repop import RepGather
 from spirula.osd.pg.waiting import WaitingDup
 from spirula.osd.scrub import machine as scrubs

@@ -26,6 +26,7 @@ from spirula.osd.ops.caps import op_needs
 from spirula.osd.ops.context import (
     INFO_ATTR,
     SNAPSET_ATTR,
+    MissingObject,
     ObjectContext,
     OpContext,
     OpSettings,
@@ -182,6 +183,7 @@ class MemoryPG:
         self.active = True
         self.deferred: list[Callable[[], None]] = []
         self.unwritable: dict[HObject, list[Callable[[], None]]] = {}
+        self.missing_here: set[HObject] = set()
         self.blocklisted: set[EntityAddr] = set()
 
     # --- what operations ask of it ---
@@ -247,6 +249,8 @@ class MemoryPG:
             if clone is None or hoid.snap not in ssc.snapset.clone_snaps[clone]:
                 raise NotFound
             target = hoid.at_snap(clone)
+        if target in self.missing_here:
+            raise MissingObject(target)
         found = self.get_object_context(target, can_create=False)
         if found is None or not found.exists:
             raise NotFound

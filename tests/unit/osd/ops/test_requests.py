@@ -43,6 +43,7 @@ from tests.unit.osd.ops.scripts import (
     omap_set,
     omap_vals,
     read,
+    rollback,
     setxattr,
     stat,
     truncate,
@@ -67,6 +68,22 @@ def test_every_operation_of_clients_is_handled():
         if code & (MODE_READ | MODE_WRITE | 0x8000) and code & TYPE_MASK != TYPE_PG
     }
     assert wanted - handled() == _ABSENT
+
+
+def test_a_rollback_waits_for_a_clone_that_is_missing_at_the_primary(pg):
+    pg.ask("o", full(b"at 1"), snapc=SnapContext(1, [1]))
+    pg.ask("o", full(b"later"), snapc=SnapContext(2, [2, 1]))
+    (clone,) = (hoid for hoid in pg.contexts if hoid.snap == 2)
+    pg.missing_here.add(clone)
+    pg.unwritable[clone] = []
+    waiting = pg.ask("o", rollback(2), snapc=SnapContext(2, [2, 1]))
+    assert waiting.result == -errno.EINPROGRESS
+    assert not waiting.dropped
+    pg.missing_here.clear()
+    (resume,) = pg.unwritable.pop(clone)
+    resume()
+    assert waiting.result == 0
+    assert pg.ask("o", read()).ops[0].outdata == b"at 1"
 
 
 # --- full pools ---
