@@ -59,3 +59,9 @@ def test_a_seed_is_the_same_in_every_process():
     assert [[result[key] for key in told] for result in first] == [
         [result[key] for key in told] for result in sorted(second, key=lambda each: each["seed"])
     ]
+
+
+@pytest.mark.timeout(120)
+def test_an_osd_marked_up_and_down_in_maps_that_come_together_boots_again():
+    (result,) = run("30365")
+    assert not result["error"], result["text"]

@@ -102,6 +102,9 @@ def committed(osd: OSD, first: int, last: int, came: _Came) -> None:
         again = False
         reports.cancel_failures(osd)
         reports.send_beacon(osd)
+    elif osd.phase is Phase.BOOTING and osd.up_epoch and not is_up(osd.maps.current, osd.whoami):
+        # up and down again within these maps: nobody will answer our question a second time
+        osd.phase = Phase.ACTIVE
     if osd.is_active:
         again |= _check_own_state(osd)
     if osd.is_stopping:
