@@ -34,9 +34,10 @@ _OMAP: Final = int(ObjectFlag.OMAP)
 _OF_CONTENT: Final = int(ObjectFlag.DATA_DIGEST | ObjectFlag.OMAP_DIGEST | ObjectFlag.OMAP)
 _PINNED: Final = int(ObjectFlag.CACHE_PIN)
 _MANIFEST: Final = int(ObjectFlag.MANIFEST)
-_OF_HEAD: Final = int(ObjectFlag.MANIFEST | ObjectFlag.REDIRECT_HAS_REFERENCE)
-"""A clone has its bytes itself, so only heads refer to chunks; it refers to what a head stood for
-without a reference of its own."""
+_HAS_REFERENCE: Final = int(ObjectFlag.REDIRECT_HAS_REFERENCE)
+_OF_HEAD: Final = _MANIFEST | _HAS_REFERENCE
+"""A clone has its bytes itself, so only heads refer to chunks; it stands for what its head stood
+for, and has that one's reference if the head gave it up."""
 _WHITEOUT: Final = int(ObjectFlag.WHITEOUT)
 _OCTOPUS: Final = 15
 
@@ -103,6 +104,9 @@ def _make_clone(ctx: OpContext, snaps: list[int]) -> None:
     coid = ctx.soid.at_snap(snapc.seq)
     clone = clone_info(old, coid)
     clone.version, clone.prior_version = ctx.at_version, old.version
+    if ctx.put_refs and old.flags & _HAS_REFERENCE:
+        clone.flags |= _HAS_REFERENCE
+        ctx.put_refs.remove(old.manifest.redirect_target)
     made = pg.get_object_context(coid, can_create=True)
     if made is not None:
         made.info, made.exists, made.ssc = clone, True, obc.ssc
