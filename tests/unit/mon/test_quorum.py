@@ -452,7 +452,8 @@ def test_an_empty_monitor_copies_everything_while_commits_go_on():
 def test_a_copy_that_was_broken_off_is_cleared_at_the_next_start():
     store = MemoryKeyValueStore(lambda land: land())
     half = Transaction().put("mon_sync", "in_sync", 1).put("svc", "half", b"")
-    half.put("paxos", "last_committed", 9).put("paxos", "accepted_pn", 302).put("other", "k", b"")
+    half.put("paxos", "first_committed", 41).put("paxos", "last_committed", 9)
+    half.put("paxos", "accepted_pn", 302).put("other", "k", b"")
     store.stage(half.put("mon_sync", "last_committed_floor", 7).value)
     bench = Bench(1, 3, store)
     bench.start()

@@ -44,7 +44,7 @@ from spirula.mon.quorum.state import (
     Stopped,
 )
 from spirula.mon.quorum.status import connection_scores
-from spirula.mon.quorum.sync import Sync
+from spirula.mon.quorum.sync import Sync, clear_unfinished
 from spirula.mon.quorum.timecheck import TimeCheck
 from spirula.mon.store import MON_SYNC, MONITOR, MONMAP, Transaction, get_number
 from spirula.store.keyvalue import KeyValueStore
@@ -69,6 +69,7 @@ class Member:
         self.state = QuorumState(name, addrs, monmap, store, settings or Settings(), self)
         self.state.rank = monmap.rank_of(name)
         self.state.has_ever_joined = get_number(store, MONITOR, "joined") != 0
+        clear_unfinished(self.state)
         self.paxos = Paxos(self.state)
         self.sync = Sync(self.state, self.paxos)
         self.elector = Elector(self.state)

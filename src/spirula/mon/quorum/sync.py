@@ -40,6 +40,25 @@ class Provided:
     keys_done: bool = False
 
 
+def clear_unfinished(q: QuorumState) -> None:
+    """Clears the store of a monitor that starts, if it holds part of a copy, or is to be copied.
+
+    To be called before anything is read from it: what part of a copy says is in no order.
+    """
+    store = q.store
+    if store.get(MON_SYNC, "in_sync") is not None or get_number(store, MON_SYNC, "force_sync"):
+        _clear_store(q)
+
+
+def _clear_store(q: QuorumState) -> None:
+    transaction = Transaction()
+    for prefix in q.settings.sync_prefixes:
+        for key, _ in q.store.items(prefix):
+            if prefix != PAXOS or key not in _OWN:
+                transaction.erase(prefix, key)
+    q.persist(transaction)
+
+
 class Sync:
     """One monitor's part in synchronisations, as requester and as provider."""
 
@@ -52,11 +71,7 @@ class Sync:
         self.cookie = 0
         self._full = False
         self.start_version = 0
-        store = state.store
-        if store.get(MON_SYNC, "in_sync") is not None or get_number(store, MON_SYNC, "force_sync"):
-            self._clear_store()
-            self.paxos.load()
-        self.floor = get_number(store, MON_SYNC, "last_committed_floor")
+        self.floor = get_number(state.store, MON_SYNC, "last_committed_floor")
 
     def provided(self) -> list[tuple[int, Provided]]:
         """Stores that are being copied from here, by cookie."""
@@ -66,14 +81,6 @@ class Sync:
         """Clear the store and copy it anew when this monitor is started the next time."""
         transaction = Transaction().put(MON_SYNC, "latest_monmap", self._latest_monmap())
         self.q.persist(transaction.put(MON_SYNC, "force_sync", 1))
-
-    def _clear_store(self) -> None:
-        transaction = Transaction()
-        for prefix in self.q.settings.sync_prefixes:
-            for key, _ in self.q.store.items(prefix):
-                if prefix != PAXOS or key not in _OWN:
-                    transaction.erase(prefix, key)
-        self.q.persist(transaction)
 
     # --- the requester
 
@@ -90,7 +97,7 @@ class Sync:
             transaction = Transaction().put(MON_SYNC, "latest_monmap", self._latest_monmap())
             transaction.put(MON_SYNC, "in_sync", 1)
             q.persist(transaction.put(MON_SYNC, "last_committed_floor", self.floor))
-            self._clear_store()
+            _clear_store(q)
             self.paxos.load()
         ask = SyncOp.GET_COOKIE_FULL if full else SyncOp.GET_COOKIE_RECENT
         last = 0 if full else self.paxos.last_committed
