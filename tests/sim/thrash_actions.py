@@ -63,8 +63,12 @@ async def stop_osd(history):
     osd = history.rng.choice(running(history) or history.world.osds)
     if osd.is_running and osd.daemon.osd.monitors is not None:
         history.note(f"{osd.name} stops")
-        history.background(osd.stop())
-        history.later(history.rng.expovariate(1 / 4), start, history, osd)
+        history.background(_stop(history, osd, history.rng.expovariate(1 / 4)))
+
+
+async def _stop(history, osd, away):
+    await osd.stop()
+    history.later(away, start, history, osd)
 
 
 async def mark_down(history):
