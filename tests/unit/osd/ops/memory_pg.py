@@ -185,6 +185,7 @@ class MemoryPG:
         self.unwritable: dict[HObject, list[Callable[[], None]]] = {}
         self.missing_here: set[HObject] = set()
         self.blocklisted: set[EntityAddr] = set()
+        self.scrub_findings = None
 
     # --- what operations ask of it ---
 
