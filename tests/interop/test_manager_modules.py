@@ -40,8 +40,10 @@ def cluster():
     with our_cluster(1, *settings(OPTIONS), osds=3, mgrs=1) as ours:
         ours.ceph("config", "set", "mgr", "mgr/prometheus/server_port", str(PORT), "--force")
         ours.ceph("config", "set", "mgr", "mgr/prometheus/server_addr", "127.0.0.1", "--force")
+        ours.ceph("config", "set", "mgr", "mgr/pg_autoscaler/sleep_interval", "1", "--force")
+        # modules read their options when the manager begins anew
         ours.ceph("mgr", "module", "enable", "prometheus", "--force")
-        ours.ceph("osd", "pool", "create", "data", "8")
+        ours.ceph("osd", "pool", "create", "data", "8", "--autoscale-mode", "off")
         ours.run("rados", "-p", "data", "bench", "1", "write", "-b", "4096", "--no-cleanup")
         yield ours
 
@@ -106,6 +108,19 @@ def test_crashes_are_kept(cluster):
 def test_devices_and_progress_answer(cluster):
     assert cluster.ceph("device", "check-health") == ""
     assert isinstance(cluster.ceph_json("progress", "json"), dict)
+
+
+def test_progress_shows_what_the_autoscaler_does(cluster):
+    cluster.ceph("osd", "pool", "create", "large", "8", "--bulk")
+
+    def done():
+        ended = cluster.ceph_json("progress", "json")["completed"]
+        return [one["message"] for one in ended if "autoscaler" in one["message"]]
+
+    (message, *_) = wait_until(done, 90)
+    assert re.match(r"PG autoscaler increasing pool \d+ PGs from 8 to \d+", message)
+    checks = cluster.ceph_json("health")["checks"]
+    assert not {code for code in checks if code.startswith("MGR_MODULE")}, checks
 
 
 def metrics(port):

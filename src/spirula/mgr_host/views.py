@@ -21,7 +21,9 @@ from spirula.pgmap import services, show, usage
 from spirula.pgmap.digest import make_digest
 from spirula.pgmap.summary import document as summary_document
 from spirula.printing import Unquoted
-from spirula.types.pg import pg_state_text
+from spirula.types.pg import PGState, pg_state_text
+
+_ACTIVE_CLEAN = int(PGState.ACTIVE | PGState.CLEAN)
 
 
 def plain(value: Any) -> Any:
@@ -76,6 +78,35 @@ def _pg_dump(manager: Manager) -> dict[str, Any]:
     return dict(pgs.dump_document(manager.pgmap, {"all"})["pg_map"])
 
 
+def _active_clean_pgs(manager: Manager) -> dict[str, Any]:
+    pg_stat = manager.pgmap.pg_stat
+    serving = [
+        {
+            "pgid": str(pgid),
+            "state": pg_state_text(stat.state),
+            "reported_epoch": stat.reported_epoch,
+        }
+        for pgid, stat in pg_stat.items()
+        if stat.state & _ACTIVE_CLEAN == _ACTIVE_CLEAN
+    ]
+    return {"pg_stats": serving, "total_num_pgs": len(pg_stat)}
+
+
+def _pg_progress(manager: Manager) -> dict[str, Any]:
+    return {
+        "pgs": {
+            str(pgid): {
+                "num_bytes_recovered": stat.stats.sum.num_bytes_recovered,
+                "num_bytes": stat.stats.sum.num_bytes,
+                "reported_epoch": stat.reported_epoch,
+                "state": pg_state_text(stat.state),
+            }
+            for pgid, stat in manager.pgmap.pg_stat.items()
+        },
+        "pg_ready": manager.pgmap_ready,
+    }
+
+
 def _part(name: str) -> Callable[[Manager], dict[str, Any]]:
     return lambda manager: pgs.dump_document(manager.pgmap, {name})
 
@@ -109,6 +140,8 @@ _VIEWS: dict[str, Callable[[Manager], Any]] = {
     "pg_status": lambda manager: summary_document(make_digest(manager.pgmap, manager.osdmap)),
     "pg_dump": _pg_dump,
     "pg_stats": _part("pgs"),
+    "pg_progress": _pg_progress,
+    "active_clean_pgs": _active_clean_pgs,
     "pool_stats": _part("pools"),
     "osd_stats": _part("osds"),
     "io_rate": lambda manager: pgs.delta_document(manager.pgmap),
