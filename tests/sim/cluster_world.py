@@ -8,6 +8,7 @@ memory and keep, when their host crashes or loses its power, what was committed.
 from __future__ import annotations
 
 import json
+import random
 import uuid
 
 from spirula.auth.crypto import KeyType, generate_key
@@ -29,6 +30,7 @@ from spirula.types.base import UTime
 from spirula.types.entity import EntityAddrVec
 from spirula.types.mon import MonInfo, MonMap
 from spirula.types.object_info import ObjectLocator
+from tests.rados_model import ModelClient
 
 FSID = uuid.UUID("5b1c0e0a-4a4b-4c8e-9f3a-2b6f0d1c7e88")
 ADMIN, MON = PrincipalName.parse("client.admin"), PrincipalName.parse("mon.")
@@ -305,3 +307,19 @@ class World:
             log=machine.log,
         )
         return await host.start(opening)
+
+
+def model_clients(world, locator, count):
+    """Clients that know what they wrote, each with objects of its own."""
+    rng = random.Random(world.sim.seed)
+    return [
+        ModelClient(
+            world.admin.objecter,
+            locator,
+            random.Random(rng.random()),
+            f"client {n}",
+            monitors=world.admin.monitors,
+            copies=False,
+        )
+        for n in range(count)
+    ]

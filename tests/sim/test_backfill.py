@@ -6,13 +6,11 @@ Logs are so short that nothing is brought up to date by them alone.
 from __future__ import annotations
 
 import asyncio
-import random
 
 from spirula.sim.histories import histories
 from spirula.store.objectstore import list_all
 from spirula.types.pg import PGState, pg_state_text
-from tests.rados_model import ModelClient
-from tests.sim.cluster_world import World
+from tests.sim.cluster_world import World, model_clients
 
 SHORT_LOGS = {
     "osd_min_pg_log_entries": "4",
@@ -82,20 +80,9 @@ class Load:
     """Clients with a model of what they wrote, at work until told to stop."""
 
     def __init__(self, world, locator, count):
-        rng = random.Random(world.sim.seed)
         self.sim = world.sim
         self.stop = asyncio.Event()
-        self.clients = [
-            ModelClient(
-                world.admin.objecter,
-                locator,
-                random.Random(rng.random()),
-                f"client {number}",
-                monitors=world.admin.monitors,
-                copies=False,
-            )
-            for number in range(count)
-        ]
+        self.clients = model_clients(world, locator, count)
         self.working = [asyncio.create_task(self._work(client)) for client in self.clients]
 
     async def _work(self, client):

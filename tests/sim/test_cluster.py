@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
 
 from spirula.sim.histories import histories
-from tests.rados_model import ModelClient, run_clients
-from tests.sim.cluster_world import World
+from tests.rados_model import run_clients
+from tests.sim.cluster_world import World, model_clients
 
 
 @histories(seeds=3)
@@ -30,37 +29,11 @@ async def test_osds_boot_and_keep_what_clients_write(sim):
     world = World(sim, mons=1, osds=3)
     await world.start()
     locator = await world.make_pool("data")
-    rng = random.Random(sim.seed)
-    clients = [
-        ModelClient(
-            world.admin.objecter,
-            locator,
-            random.Random(rng.random()),
-            f"client {n}",
-            monitors=world.admin.monitors,
-            copies=False,
-        )
-        for n in range(3)
-    ]
+    clients = model_clients(world, locator, 3)
     async with asyncio.timeout(300):
         await run_clients(clients, 30)
     assert not world.stopped
     await world.admin.close()
-
-
-def model_clients(world, locator, count):
-    rng = random.Random(world.sim.seed)
-    return [
-        ModelClient(
-            world.admin.objecter,
-            locator,
-            random.Random(rng.random()),
-            f"client {n}",
-            monitors=world.admin.monitors,
-            copies=False,
-        )
-        for n in range(count)
-    ]
 
 
 @histories(seeds=2)

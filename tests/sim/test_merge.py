@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import random
 
 from spirula.sim.histories import histories
 from spirula.types.pg import PGState, pg_state_text
-from tests.rados_model import ModelClient
-from tests.sim.cluster_world import World
-
-
-def _clients(world, locator, count=3):
-    rng = random.Random(world.sim.seed)
-    return [
-        ModelClient(
-            world.admin.objecter,
-            locator,
-            random.Random(rng.random()),
-            f"client {n}",
-            monitors=world.admin.monitors,
-            copies=False,
-        )
-        for n in range(count)
-    ]
+from tests.sim.cluster_world import World, model_clients
 
 
 class _Load:
     """Clients at work, until `end` has them stop and look whether all is as it should be."""
 
     def __init__(self, world, locator):
-        self.clients = _clients(world, locator)
+        self.clients = model_clients(world, locator, 3)
         self._stop = asyncio.Event()
         self._working = [asyncio.create_task(self._work(world, client)) for client in self.clients]
 
