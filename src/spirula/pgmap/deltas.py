@@ -40,9 +40,5 @@ class Rate:
             self.total.sub(change)
             self.seconds -= span
 
-    def per_second(self, counter: str) -> float:
-        """How fast a counter of ObjectStatSum grows; one that shrinks does not."""
-        return max(int(getattr(self.total, counter)), 0) / self.seconds if self.seconds > 0 else 0.0
-
 
 _NOTHING = ObjectStatSum()

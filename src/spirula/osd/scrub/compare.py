@@ -544,8 +544,3 @@ def info_text(oi: ObjectInfo) -> str:
         parts.append(f"od {oi.omap_digest:x}")
     hint = f"{oi.expected_object_size} {oi.expected_write_size} {oi.alloc_hint_flags}"
     return " ".join([*parts, f"alloc_hint [{hint}])"])
-
-
-def large_omaps(objects: Mapping[HObject, ScrubObject]) -> list[tuple[HObject, ScrubObject]]:
-    """Objects whose omap is larger than it should be."""
-    return [(hoid, each) for hoid, each in objects.items() if each.large_omap_object_found]

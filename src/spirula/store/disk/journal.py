@@ -67,10 +67,6 @@ class Journal:
         self._store = store.bytes
         self.segment_size = device.size // SEGMENTS // _ALIGNMENT * _ALIGNMENT
 
-    def segment_of(self, place: Place) -> int:
-        """The number of the segment that has a record."""
-        return place.offset // self.segment_size
-
     def encode(self, number: int, batch: Batch) -> bytes:
         """The record of a batch, padded to where the next one may begin."""
         changes, ranges = batch.changes, list(chain.from_iterable(batch.ranges))
