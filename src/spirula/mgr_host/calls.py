@@ -14,7 +14,8 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from spirula.conf import version
-from spirula.errors import SpirulaError
+from spirula.errors import NotSupported, SpirulaError
+from spirula.maps.osdmap import OSDMap
 from spirula.maps.state import Release
 from spirula.mgr.daemons.index import DaemonKey, DaemonState
 from spirula.mgr.devices import keep_notes
@@ -94,6 +95,14 @@ class Calls:
         return reply.result, reply.output.decode("utf-8", "replace"), reply.status
 
     # ------------------------------------------------------------------------------- the cluster
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self.manager.ports.wall()
+
+    def osd_map(self) -> OSDMap:
+        """The newest OSD map itself."""
+        return self.manager.osdmap
 
     def get(self, what: str) -> Any:
         """A document by its name (see `views`)."""
@@ -366,6 +375,15 @@ class Calls:
     ) -> Any:
         """Calls a method of another module. ImportError where it does not run."""
         return self.host.call_module(module, method, args, kwargs)
+
+    def rados(self) -> Any:
+        """A new, connected handle of the cluster, as this manager."""
+        if self.host.rados is None:
+            raise NotSupported("this manager gives its modules no rados")
+        made = self.host.rados.Rados(context=self)
+        made.connect()
+        self.register_client(made.get_addrs())
+        return made
 
     def register_client(self, addrs: str) -> None:
         """The module has a RADOS client: it is blocklisted with the manager."""

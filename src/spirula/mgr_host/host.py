@@ -154,7 +154,7 @@ class ThreadedHost:
         """The thread of a module: makes it, and lets it serve."""
         name = running.loaded.name
         try:
-            running.instance = running.loaded.module_class(name, self, running.calls)
+            running.instance = running.loaded.make(self, running.calls)
             running.instance.serve()
         except NotImplementedError:
             return  # it has nothing to do by itself

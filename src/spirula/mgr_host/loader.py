@@ -19,7 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from spirula.mgr_host import ceph_module
+from spirula.mgr_host import ceph_module, own
+from spirula.mgr_modules.module import Module
 from spirula.types.mgr import ModuleInfo, ModuleOption
 from spirula.types.mon import MonCommand
 
@@ -42,6 +43,13 @@ class Loaded:
     can_run: bool = True
     options: dict[str, ModuleOption] = field(default_factory=dict)
     commands: list[MonCommand] = field(default_factory=list)
+    is_own: bool = False
+    """Whether the class is of our own kind (`mgr_modules.Module`), not of upstream's."""
+
+    def make(self, host: object, calls: object) -> Any:
+        """An instance of its class."""
+        given = (calls,) if self.is_own else (host, calls)
+        return self.module_class(self.name, *given)
 
     def info(self) -> ModuleInfo:
         """What beacons say of it."""
@@ -49,9 +57,17 @@ class Loaded:
 
 
 def find_modules(folders: list[str]) -> dict[str, str]:
-    """Names of modules and the folders that they are in; the first folder that has one counts."""
+    """Names of modules and the folders that they are in; the first folder that has one counts.
+
+    The word `spirula` among the folders stands for our own modules, which have `package:Class` in
+    the place of a folder; they come last where it is not said.
+    """
     found: dict[str, str] = {}
-    for folder in folders:
+    for folder in folders if own.OWN in folders else [*folders, own.OWN]:
+        if folder == own.OWN:
+            for name, where in own.own_modules().items():
+                found.setdefault(name, where)
+            continue
         root = Path(folder)
         for path in sorted(root.iterdir()) if root.is_dir() else ():
             if (path / "module.py").exists() or (path / "__init__.py").exists():
@@ -142,9 +158,16 @@ def load(name: str, folder: str, rados: ModuleType | None, log: Callable[[str], 
     """Imports a module; what keeps it from running is in `error`."""
     loaded = Loaded(name)
     try:
+        if ":" in folder:
+            _describe_own(loaded, own.import_class(folder))
+            return loaded
         _use_own_distutils()
         with _alone(name, folder, rados):
             imported = importlib.import_module(name)
+            ours = own.class_in(imported)
+            if ours is not None:
+                _describe_own(loaded, ours)
+                return loaded
             # A package may leave its classes to `module.py`.
             if _subclass(imported, "MgrModule") is None:
                 imported = importlib.import_module(f"{name}.module")
@@ -171,6 +194,13 @@ def _subclass(imported: ModuleType, base: str) -> Any:
             if base in bases:
                 return one
     return None
+
+
+def _describe_own(loaded: Loaded, made: type[Module]) -> None:
+    """What a class of our own kind declares; whether it can run."""
+    loaded.is_own, loaded.module_class = True, made
+    loaded.commands, loaded.options = own.commands_of(made), own.options_of(made)
+    loaded.can_run, loaded.error = made.can_run()
 
 
 def _describe(loaded: Loaded) -> None:

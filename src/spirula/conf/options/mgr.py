@@ -58,7 +58,13 @@ OPTIONS = (
         "PGs by which the manager changes a pool at once",
         services="mgr",
     ),
-    opt("mgr_module_path", STR, "/usr/share/ceph/mgr", "Folder of manager modules", services="mgr"),
+    opt(
+        "mgr_module_path",
+        STR,
+        "/usr/share/ceph/mgr",
+        "Folders of manager modules; `spirula` stands for our own",
+        services="mgr",
+    ),
     opt("mgr_standby_modules", BOOL, True, "Run modules in standby managers too"),
     opt(
         "mgr_disabled_modules",
