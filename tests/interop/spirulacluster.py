@@ -101,10 +101,21 @@ def settings(options: dict[str, str]) -> list[str]:
 @contextlib.contextmanager
 def our_cluster(mons: int = 1, *words: str, osds: int = 0, mgrs: int = 0):
     """A fresh cluster of ours, ended afterwards; with OSDs and managers if they are asked for."""
-    with tempfile.TemporaryDirectory(prefix="spirula-") as folder:
-        cluster = OurCluster(Path(folder) / "c", mons)
+    with tempfile.TemporaryDirectory(prefix="spirula-") as folder, _warden(folder):
+        cluster = OurCluster(Path(folder) / "cluster", mons)
         cluster.up("--mons", str(mons), "--osds", str(osds), "--mgrs", str(mgrs), *words)
         try:
             yield cluster
         finally:
             cluster.down()
+
+
+@contextlib.contextmanager
+def _warden(folder: str):
+    """Have the cluster in a folder ended even if this process is killed: daemons would go on."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "spirula.testing.warden", folder],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    ):
+        yield
