@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from spirula.crush.hash import hash32_2, hash32_3, hash32_4
 from spirula.crush.knobs import Knobs, knobs_of, set_knob
-from spirula.crush.ln import LN
+from spirula.crush.ln import ln_table
 from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap, Rule, RuleOp
 from spirula.crush.msr import is_msr, map_msr, parse_msr
 from spirula.crush.sound import check_sound
+from spirula.kernels.hash32 import hash32_2, hash32_3, hash32_4
 
 ITEM_UNDEF = 0x7FFFFFFE
 ITEM_NONE = 0x7FFFFFFF
@@ -293,10 +293,11 @@ class Mapper:
             if arg.weight_sets:
                 weights = arg.weight_sets[min(position, len(arg.weight_sets) - 1)]
             ids = arg.ids or ids
+        ln = ln_table()
         best, high = 0, _NO_DRAW
         for index, weight in enumerate(weights):
             # rounds towards zero, as C does; the logarithm is never positive
-            draw = -(-LN[hash32_3(x, ids[index], r) & 0xFFFF] // weight) if weight else _NO_DRAW
+            draw = -(-ln[hash32_3(x, ids[index], r) & 0xFFFF] // weight) if weight else _NO_DRAW
             if draw > high:
                 best, high = index, draw
         return bucket.items[best]

@@ -1,4 +1,4 @@
-/* The compiled twins of straw2.py and names.py: what placement spends its time on.
+/* The compiled twins of straw2.py, hash32.py and names.py: what placement spends its time on.
  *
  * The arguments are those of the twins, which are the ones to read first. Everything comes in as
  * contiguous buffers, is checked once, and is worked on without the interpreter's lock. Built by
@@ -166,6 +166,68 @@ end:
     return result;
 }
 
+/* ------------------------------------------------------------------------------------ one number */
+
+/* The low 32 bits of each of `count` whole numbers; -1 with an exception if they are none. */
+static int
+low_words(PyObject *const *from, Py_ssize_t given, uint32_t *words, Py_ssize_t count)
+{
+    if (given != count) {
+        PyErr_Format(PyExc_TypeError, "%zd numbers given, %zd needed", given, count);
+        return -1;
+    }
+    for (Py_ssize_t k = 0; k < count; k++) {
+        words[k] = (uint32_t)PyLong_AsUnsignedLongMask(from[k]);
+        if (words[k] == UINT32_MAX && PyErr_Occurred())
+            return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+hash32_2(PyObject *module, PyObject *const *from, Py_ssize_t given)
+{
+    uint32_t n[2], p = 231232, q = 1232;
+    if (low_words(from, given, n, 2) < 0)
+        return NULL;
+    uint32_t h = 1315423911u ^ n[0] ^ n[1];
+    MIX(n[0], n[1], h);
+    MIX(p, n[0], h);
+    MIX(n[1], q, h);
+    return PyLong_FromUnsignedLong(h);
+}
+
+static PyObject *
+hash32_3(PyObject *module, PyObject *const *from, Py_ssize_t given)
+{
+    uint32_t n[3], p = 231232, q = 1232;
+    if (low_words(from, given, n, 3) < 0)
+        return NULL;
+    uint32_t h = 1315423911u ^ n[0] ^ n[1] ^ n[2];
+    MIX(n[0], n[1], h);
+    MIX(n[2], p, h);
+    MIX(q, n[0], h);
+    MIX(n[1], p, h);
+    MIX(q, n[2], h);
+    return PyLong_FromUnsignedLong(h);
+}
+
+static PyObject *
+hash32_4(PyObject *module, PyObject *const *from, Py_ssize_t given)
+{
+    uint32_t n[4], p = 231232, q = 1232;
+    if (low_words(from, given, n, 4) < 0)
+        return NULL;
+    uint32_t h = 1315423911u ^ n[0] ^ n[1] ^ n[2] ^ n[3];
+    MIX(n[0], n[1], h);
+    MIX(n[2], n[3], h);
+    MIX(n[0], p, h);
+    MIX(q, n[1], h);
+    MIX(n[2], p, h);
+    MIX(q, n[3], h);
+    return PyLong_FromUnsignedLong(h);
+}
+
 /* ----------------------------------------------------------------------------------------- names */
 
 static uint32_t
@@ -204,6 +266,9 @@ rjenkins(PyObject *module, PyObject *name)
 
 static PyMethodDef methods[] = {
     {"choose_straw2", choose_straw2, METH_VARARGS, "See spirula.kernels.straw2."},
+    {"hash32_2", (PyCFunction)(void (*)(void))hash32_2, METH_FASTCALL, "See spirula.kernels.hash32."},
+    {"hash32_3", (PyCFunction)(void (*)(void))hash32_3, METH_FASTCALL, "See spirula.kernels.hash32."},
+    {"hash32_4", (PyCFunction)(void (*)(void))hash32_4, METH_FASTCALL, "See spirula.kernels.hash32."},
     {"rjenkins", rjenkins, METH_O, "See spirula.kernels.names."},
     {NULL, NULL, 0, NULL},
 };

@@ -1,6 +1,6 @@
 """Jenkins' mix over arrays of unsigned 32-bit numbers, without making new arrays on the way.
 
-The twin of `spirula.crush.hash` for many; called for blocks that fit the processor's cache, by
+The twin of `spirula.kernels.hash32` for many; called for blocks that fit the processor's cache, by
 the vector mapper and the maps of placements.
 """
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from spirula.crush.hash import hash32_2
 from spirula.crush.map import ChooseArg, CrushMap
 from spirula.crush.mapper import Mapper
 from spirula.crush.msr import MSR_FIRSTN, MSR_INDEP
 from spirula.errors import NotFound
+from spirula.kernels.hash32 import hash32_2
 from spirula.maps.osdmap import OSDMap
 from spirula.maps.state import DEFAULT_PRIMARY_AFFINITY, OSDState, check_sizes
 from spirula.maps.strhash import str_hash

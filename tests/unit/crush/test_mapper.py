@@ -9,13 +9,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from spirula.crush.hash import hash32, hash32_2, hash32_3, hash32_4, hash32_5
-from spirula.crush.ln import LN, crush_ln
+from spirula.crush.ln import crush_ln, ln_table
 from spirula.crush.map import Bucket, BucketAlg, Rule, RuleOp, Step, Tunables
 from spirula.crush.mapper import ITEM_NONE, Mapper, is_out
 from spirula.crush.msr import MSR_FIRSTN, MSR_INDEP
 from spirula.crush.vector import VectorMapper
 from spirula.crush.wire import CrushWrapper
+from spirula.kernels import hash32
 from spirula.kernels.jenkins import Hasher
 from tests.unit.crush.random_maps import random_map, random_msr_map, random_reweights
 
@@ -29,25 +29,36 @@ def flat_map(weights: list[int], *, alg: int = BucketAlg.STRAW2) -> CrushWrapper
     return CrushWrapper([root], [Rule(steps)], len(weights), tunables=tunables)
 
 
-def test_vector_and_plain_hash_agree() -> None:
+def test_the_hashes_of_many_in_c_and_in_python_agree() -> None:
     rng = np.random.default_rng(1)
     a, b, c, d = rng.integers(0, 1 << 32, (4, 500), np.uint32)
     hasher = Hasher(500)
     rows = [tuple(map(int, row)) for row in zip(a, b, c, d, strict=True)]
-    assert hasher.hash2(a, b).tolist() == [hash32_2(*row[:2]) for row in rows]
-    assert hasher.hash3(a, b, c).tolist() == [hash32_3(*row[:3]) for row in rows]
-    assert hasher.hash4(a, b, c, d).tolist() == [hash32_4(*row) for row in rows]
+    for count, expected, native, pure in (
+        (2, hasher.hash2(a, b).tolist(), hash32.hash32_2, hash32.pure_hash32_2),
+        (3, hasher.hash3(a, b, c).tolist(), hash32.hash32_3, hash32.pure_hash32_3),
+        (4, hasher.hash4(a, b, c, d).tolist(), hash32.hash32_4, hash32.pure_hash32_4),
+    ):
+        assert [native(*row[:count]) for row in rows] == expected
+        assert [pure(*row[:count]) for row in rows] == expected
 
 
 def test_negative_numbers_hash_as_their_complement() -> None:
-    for function, count in (
-        (hash32, 1),
-        (hash32_2, 2),
-        (hash32_3, 3),
-        (hash32_4, 4),
-        (hash32_5, 5),
+    for count, functions in (
+        (2, (hash32.hash32_2, hash32.pure_hash32_2)),
+        (3, (hash32.hash32_3, hash32.pure_hash32_3)),
+        (4, (hash32.hash32_4, hash32.pure_hash32_4)),
     ):
-        assert function(*[-3] * count) == function(*[0xFFFFFFFD] * count)
+        for function in functions:
+            assert function(*[-3] * count) == function(*[0xFFFFFFFD] * count)
+            assert function(*[-1] * count) == function(*[(1 << 40) - 1] * count)
+
+
+@pytest.mark.skipif(hash32.IMPLEMENTATION == "pure", reason="was not compiled")
+@pytest.mark.parametrize("arguments", [(1, 2), (1, 2, 3, 4), (1, 2, "x"), (1, 2, 1.5)])
+def test_the_compiled_hash_takes_whole_numbers_only(arguments: tuple[int, ...]) -> None:
+    with pytest.raises(TypeError):
+        hash32.hash32_3(*arguments)
 
 
 def test_the_logarithm_is_one_and_never_falls_by_much() -> None:
@@ -55,7 +66,7 @@ def test_the_logarithm_is_one_and_never_falls_by_much() -> None:
     assert crush_ln(0xFFFF) == 0xFFFFF0000000
     for x in range(0, 0x10000, 97):
         assert math.isclose(crush_ln(x) / 2**44, math.log2(x + 1), abs_tol=2e-4)
-    assert max(LN) < 0
+    assert max(ln_table()) < 0
 
 
 def test_shares_follow_weights() -> None:

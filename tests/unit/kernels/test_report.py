@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from spirula.kernels import blocks, names, report, straw2
+from spirula.kernels import blocks, hash32, names, report, straw2
 
 WITHOUT = """
 import sys
@@ -22,6 +22,7 @@ def test_it_tells_what_is_in_use():
     assert report.implementations() == {
         "blocks": blocks.IMPLEMENTATION,
         "crc32c": "native",
+        "hash32": hash32.IMPLEMENTATION,
         "names": names.IMPLEMENTATION,
         "straw2": straw2.IMPLEMENTATION,
     }
@@ -32,6 +33,6 @@ def test_without_the_compiled_module_the_twins_serve():
         [sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == [
-        "{'blocks': 'pure', 'crc32c': 'native', 'names': 'pure', 'straw2': 'pure'}",
+        "{'blocks': 'pure', 'crc32c': 'native', 'hash32': 'pure', 'names': 'pure', 'straw2': 'pure'}",
         f"True {0x7FC1F406}",
     ]

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spirula.crush.hash import hash32_3
 from spirula.crush.vector.tables import NEGATED_LN
 from spirula.kernels import names, straw2
+from spirula.kernels.hash32 import hash32_3
 
 COMPILER = shutil.which("cc") and Path(sysconfig.get_paths()["include"], "Python.h").exists()
 native = pytest.mark.skipif(straw2.IMPLEMENTATION != "native", reason="no compiler: not built")
