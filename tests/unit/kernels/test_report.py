@@ -33,6 +33,7 @@ def test_without_the_compiled_module_the_twins_serve():
         [sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == [
-        "{'blocks': 'pure', 'crc32c': 'native', 'hash32': 'pure', 'names': 'pure', 'straw2': 'pure'}",
+        "{'blocks': 'pure', 'crc32c': 'native', 'hash32': 'pure', 'names': 'pure', "
+        "'straw2': 'pure'}",
         f"True {0x7FC1F406}",
     ]
