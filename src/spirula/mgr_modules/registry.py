@@ -2,5 +2,12 @@
 
 from __future__ import annotations
 
-MODULES: dict[str, str] = {}
+_HERE = "spirula.mgr_modules"
+
+MODULES: dict[str, str] = {
+    "crash": f"{_HERE}.crash:Crashes",
+    "iostat": f"{_HERE}.iostat:Iostat",
+    "progress": f"{_HERE}.progress.module:Progress",
+    "status": f"{_HERE}.status:Status",
+}
 """Where the class of each module is: `package.module:Class`. It is imported when it is to run."""

@@ -1,0 +1,1 @@
+"""The manager module `progress`: `events` is what it tells of, `module` what follows them."""
