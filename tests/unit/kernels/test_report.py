@@ -32,8 +32,6 @@ def test_without_the_compiled_module_the_twins_serve():
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines() == [
-        "{'blocks': 'pure', 'crc32c': 'native', 'hash32': 'pure', 'names': 'pure', "
-        "'straw2': 'pure'}",
-        f"True {0x7FC1F406}",
-    ]
+    kernels = ("blocks", "crc32c", "hash32", "names", "straw2")
+    found = {kernel: "native" if kernel == "crc32c" else "pure" for kernel in kernels}
+    assert done.stdout.splitlines() == [str(found), f"True {0x7FC1F406}"]
