@@ -100,8 +100,9 @@ class Commits:
         self._applied = free.sequence
         self._synced = free.sequence
         self._behind = SyncBehind(device)
-        # Freed space that a log may overwrite, and that which can be released.
+        # Freed space: what is to be looked at, blocks that a log may overwrite, what is released.
         self._kept_back: list[Extent] = []
+        self._freed_logged: set[int] = set()
         self._released: list[Extent] = []
         self._to_report: list[dict[int, bytes]] = []
 
@@ -404,16 +405,19 @@ class Commits:
 
     def _forget_log(self, trimmed: int) -> None:
         """The engine has no log of these groups any more."""
-        log, logged = self._log, self._logged
+        log, logged, freed = self._log, self._logged, self._freed_logged
         while log and log[0][0] <= trimmed:
             sequence, size, blocks = log.popleft()
             self._log_bytes -= size
             for block in blocks:
                 if logged.get(block) == sequence:
                     del logged[block]
+                    if block in freed:
+                        freed.remove(block)
+                        self._kept_back.append((block * BLOCK_SIZE, BLOCK_SIZE))
 
     def _not_logged(self, extents: list[Extent]) -> list[Extent]:
-        """Of freed space what no log would overwrite; the rest is kept back."""
+        """Of freed space what no log would overwrite; the rest waits for its log to go."""
         logged = self._logged
         if not logged:
             return extents
@@ -425,7 +429,7 @@ class Commits:
                 if block in logged:
                     if block > at:
                         free.append((at * BLOCK_SIZE, (block - at) * BLOCK_SIZE))
-                    self._kept_back.append((block * BLOCK_SIZE, BLOCK_SIZE))
+                    self._freed_logged.add(block)
                     at = block + 1
             if stop > at:
                 free.append((at * BLOCK_SIZE, (stop - at) * BLOCK_SIZE))
