@@ -25,6 +25,7 @@ from spirula.crush.weights import (
 from spirula.crush.wire import CrushWrapper
 from spirula.maps.apply import apply_incremental, pending_incremental
 from spirula.maps.balance.upmaps import calc_pg_upmaps
+from spirula.maps.dump.changes import balance_document
 from spirula.maps.dump.document import osdmap_document
 from spirula.maps.osdmap import Incremental, OSDMap
 from spirula.maps.placement import Placement
@@ -126,25 +127,7 @@ class BasePyOSDMapIncremental:
         return self.inc.epoch
 
     def _dump(self) -> Any:
-        inc = self.inc
-        return {
-            "epoch": inc.epoch,
-            "new_pg_upmap": [
-                {"pgid": str(pg), "osds": list(osds)} for pg, osds in inc.new_pg_upmap.items()
-            ],
-            "old_pg_upmap": [str(pg) for pg in inc.old_pg_upmap],
-            "new_pg_upmap_items": [
-                {
-                    "pgid": str(pg),
-                    "mappings": [{"from": origin, "to": to} for origin, to in pairs],
-                }
-                for pg, pairs in inc.new_pg_upmap_items.items()
-            ],
-            "old_pg_upmap_items": [str(pg) for pg in inc.old_pg_upmap_items],
-            "new_weight": [
-                {"osd": osd, "weight": weight / _FULL} for osd, weight in inc.new_weight.items()
-            ],
-        }
+        return plain(balance_document(self.inc))
 
     def _set_osd_reweights(self, weights: dict[int, float]) -> None:
         for osd, weight in weights.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 _HERE = "spirula.mgr_modules"
 
 MODULES: dict[str, str] = {
+    "balancer": f"{_HERE}.balancer.module:Balancer",
     "crash": f"{_HERE}.crash:Crashes",
     "iostat": f"{_HERE}.iostat:Iostat",
     "progress": f"{_HERE}.progress.module:Progress",
