@@ -7,6 +7,8 @@ Two tables make it up, as every Ceph has them (upstream `src/crush/mapper.c`, cr
 
 from __future__ import annotations
 
+import functools
+
 _ONE = 1 << 48
 
 
@@ -91,5 +93,7 @@ def crush_ln(x: int) -> int:
     return (exponent << 44) + (LOG_COARSE[k] + LOG_FINE[fine] >> 4)
 
 
-LN = tuple(crush_ln(x) - _ONE for x in range(0x10000))
-"""The same less 2**48, for all 65,536 inputs: never positive."""
+@functools.cache
+def ln_table() -> tuple[int, ...]:
+    """The same less 2**48, for all 65,536 inputs: never positive. Made when first asked for."""
+    return tuple(crush_ln(x) - _ONE for x in range(0x10000))

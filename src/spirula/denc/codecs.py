@@ -189,7 +189,9 @@ class StructCodec(Codec):
             self.arity = sum(codec.arity for _, codec in self.fields)
         # Values that are keys are not changed: one of them does for all fields that are absent.
         parameters = getattr(cls, "__dataclass_params__", None)
-        self._shared = bool(parameters and parameters.unsafe_hash)
+        self._shared = bool(
+            getattr(cls, "_denc_key", False) or (parameters and parameters.unsafe_hash)
+        )
         self._zero: Any = None
 
     def zero(self) -> Any:

@@ -17,10 +17,11 @@ import dataclasses
 import functools
 import inspect
 import struct as _struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Self, TypeVar
 
 from spirula.denc import features as feature_bits
+from spirula.denc.classes import Attribute, make_class
 from spirula.denc.codecs import Codec, StructCodec, codec_of
 from spirula.denc.compiler import Field, Header, compile_decode, compile_encode, locate
 from spirula.errors import Truncated, WireError
@@ -42,6 +43,9 @@ class Struct:
     _denc_min_size: ClassVar[int] = 0
     _denc_name: ClassVar[str] = ""
     _denc_compile: ClassVar[Callable[[], None] | None] = None
+    _denc_declaration: ClassVar[_Declaration]
+    _denc_newest: ClassVar[int] = 0
+    _denc_key: ClassVar[bool] = False
 
     @classmethod
     def _denc_compiled(cls) -> None:
@@ -137,6 +141,11 @@ class _Spec:
     def __init__(self, value: Any = dataclasses.MISSING, **rules: Any) -> None:
         self.value, self.rules = value, rules
 
+    @property
+    def versions(self) -> tuple[int, int]:
+        """The struct versions that brought the field and removed it; 0 if none."""
+        return self.rules.get("since", 0), self.rules.get("until", 0)
+
 
 def default(value: Any) -> Any:
     """A field whose default is not its format's zero."""
@@ -203,26 +212,15 @@ def struct(
     def declare(cls: type[_T]) -> type[_T]:
         header = _header(version, compat, by_feature, legacy, bare_version, external)
         header.raised = (raised,) if raised else ()
-        made, fields = _make_dataclass(cls, frozen=frozen)
-        header.reads = max([header.reads, *(f.since for f in fields), *(f.until for f in fields)])
-        made._denc_fields = tuple(fields)
-        made._denc_min_size = _min_size(header, fields)
-        if (
-            header.kind == "none"
-            and fields
-            and all(f.unconditional and f.codec.fmt for f in fields)
-        ):
-            made._denc_fixed = [(f.name, f.codec) for f in fields]
-        else:
-            made._denc_fixed = None
-        _compile_when_used(made, fields, header)
+        made = _make(cls, header, frozen=frozen)
+        _compile_when_used(made)
         _register(made, names)
         return made
 
     return declare if cls is None else declare(cls)
 
 
-def _compile_when_used(made: type[Struct], fields: list[Field], header: Header) -> None:
+def _compile_when_used(made: type[Struct]) -> None:
     """Gives the class its `_enc` and `_dec` at their first call.
 
     A process uses few of the types that it imports, and compiling takes most of the time of an
@@ -231,6 +229,7 @@ def _compile_when_used(made: type[Struct], fields: list[Field], header: Header) 
 
     def compile_now() -> None:
         made._denc_compile = None
+        fields, header = list(made._denc_fields), made._denc_declaration.header
         # What Struct declares gets its body here, once per class.
         made._enc = compile_encode(made.__name__, fields, header)  # type: ignore[method-assign]
         decode = compile_decode(made.__name__, made, fields, header)
@@ -293,44 +292,113 @@ def _header(
     return Header("envelope", versions, reads)
 
 
-def _min_size(header: Header, fields: list[Field]) -> int:
+def _min_size(header: Header, fields: Iterable[Field]) -> int:
     before = {"envelope": 6, "legacy": 1, "version": _struct.calcsize("<" + header.code)}
     return before.get(header.kind, 0) + sum(f.codec.min_size for f in fields if f.unconditional)
 
 
-def _make_dataclass(cls: type[_T], *, frozen: bool) -> tuple[type[_T], list[Field]]:
-    """The class as a slots dataclass, and its fields in wire order (a base's first)."""
+class _Declaration:
+    """What a class declares, worked out when somebody asks: its annotations are evaluated then.
+
+    `newest` is the newest version that a field names. The rest is what the class has by the same
+    name behind `_denc_`.
+    """
+
+    def __init__(self, cls: type[Struct], specs: dict[str, _Spec], header: Header) -> None:
+        self._cls, self._specs = cls, specs
+        self._bases = [base.__dict__.get("_denc_declaration") for base in reversed(cls.__mro__[1:])]
+        self.own = tuple(specs)
+        rules = [rule for spec in specs.values() for rule in spec.versions]
+        self.newest: int = max([0, *rules, *(base.newest for base in self._bases if base)])
+        self.header = header
+        header.reads = max(header.reads, self.newest)
+
+    @functools.cached_property
+    def by_name(self) -> dict[str, tuple[Field, Attribute]]:
+        """The fields by name in wire order (a base's first), each with how the class sees it."""
+        found = {name: each for base in self._bases if base for name, each in base.by_name.items()}
+        annotations = inspect.get_annotations(self._cls, eval_str=True)
+        for name, spec in self._specs.items():
+            codec = codec_of(annotations[name])
+            factory = codec.zero if spec.value is dataclasses.MISSING else _constant(spec.value)
+            field = Field(name, codec, factory, **spec.rules)
+            found[name] = field, _attribute(name, codec, spec.value, factory)
+        return found
+
+    @functools.cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """All fields in wire order."""
+        return tuple(field for field, _ in self.by_name.values())
+
+    @functools.cached_property
+    def fixed(self) -> list[tuple[str, Codec]] | None:
+        """Names and codecs of a type that is nothing but fields of fixed size, else None."""
+        plain = self.header.kind == "none" and bool(self.fields)
+        if plain and all(f.unconditional and f.codec.fmt for f in self.fields):
+            return [(f.name, f.codec) for f in self.fields]
+        return None
+
+    @functools.cached_property
+    def min_size(self) -> int:
+        """The least number of bytes that a value takes."""
+        return _min_size(self.header, self.fields)
+
+    def attributes(self) -> list[Attribute]:
+        """The fields as `make_class` wants them."""
+        return [attribute for _, attribute in self.by_name.values()]
+
+
+class _Declared:
+    """A class attribute that is what the class's declaration says."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, value: object, cls: Any) -> Any:
+        return getattr(cls._denc_declaration, self._name)
+
+
+def _make(cls: type[_T], header: Header, *, frozen: bool) -> type[_T]:
+    """The class with slots and methods, and what it declares where others look for it."""
     if not issubclass(cls, Struct):
         raise TypeError(f"{cls.__name__} must derive from Struct")
-    inherited = {
-        f.name: f for base in reversed(cls.__mro__[1:]) for f in getattr(base, "_denc_fields", ())
-    }
-    fields = list(inherited.values())
-    for name, annotation in inspect.get_annotations(cls, eval_str=True).items():
-        if getattr(annotation, "__origin__", None) is ClassVar:
-            continue
-        spec = cls.__dict__.get(name, _Spec())
-        if not isinstance(spec, _Spec):
-            spec = _Spec(spec)
-        codec = codec_of(annotation)
-        factory = codec.zero if spec.value is dataclasses.MISSING else _constant(spec.value)
-        fields.append(Field(name, codec, factory, **spec.rules))
-        made: Any = dataclasses.field(default_factory=factory)
-        if spec.value is not dataclasses.MISSING and _immutable(spec.value):
-            made = dataclasses.field(default=spec.value)
-        elif _immutable(codec_zero(codec, factory)):
-            made = dataclasses.field(default=factory())
-        setattr(cls, name, made)
     if "__init__" in cls.__dict__:
         raise TypeError(f"{cls.__name__}: a declared type has no __init__ of its own")
-    order = frozen and "__lt__" not in cls.__dict__
-    hashed = frozen and "__hash__" not in cls.__dict__
-    return dataclasses.dataclass(cls, slots=True, unsafe_hash=hashed, order=order), fields
+    specs: dict[str, _Spec] = {}
+    for name, annotation in inspect.get_annotations(cls).items():
+        text = annotation if isinstance(annotation, str) else repr(annotation)
+        if not text.removeprefix("typing.").startswith("ClassVar"):
+            spec = cls.__dict__.get(name, _Spec())
+            specs[name] = spec if isinstance(spec, _Spec) else _Spec(spec)
+    declaration = _Declaration(cls, specs, header)
+    inherited = (name for base in reversed(cls.__mro__[1:]) for name in _own_fields(base))
+    made: Any = make_class(
+        cls,
+        tuple(dict.fromkeys([*inherited, *specs])),
+        declaration.attributes,
+        hashed=frozen and "__hash__" not in cls.__dict__,
+        ordered=frozen and "__lt__" not in cls.__dict__,
+    )
+    made._denc_declaration, made._denc_key = declaration, frozen
+    made._denc_fields, made._denc_fixed = _Declared("fields"), _Declared("fixed")
+    made._denc_min_size, made._denc_newest = _Declared("min_size"), declaration.newest
+    returned: type[_T] = made
+    return returned
 
 
-def codec_zero(codec: Codec, factory: Callable[[], Any]) -> Any:
-    """The default that `factory` makes; a struct's own is not made (it is mutable anyway)."""
-    return [] if isinstance(codec, StructCodec) else factory()
+def _own_fields(base: type[Any]) -> Iterable[str]:
+    declaration = base.__dict__.get("_denc_declaration")
+    return declaration.own if isinstance(declaration, _Declaration) else ()
+
+
+def _attribute(name: str, codec: Codec, value: Any, factory: Callable[[], Any]) -> Attribute:
+    """How the class makes the field's default: values that cannot change are shared."""
+    if value is dataclasses.MISSING:
+        value = None if isinstance(codec, StructCodec) else factory()
+        shared = not isinstance(codec, StructCodec) and _immutable(value)
+    else:
+        shared = _immutable(value)
+    return Attribute(name, shared, value, factory)
 
 
 def _immutable(value: Any) -> bool:

@@ -8,25 +8,44 @@ and after. Called by the messenger for every frame, by the stores and by types t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-try:
-    from crc32c import crc32c as _inverting
-
-    IMPLEMENTATION = "native"
-except ImportError:  # no wheel for this platform: slow, but everything works
-    IMPLEMENTATION = "pure"
+import functools
+import importlib.util
+from importlib.machinery import PathFinder
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from typing_extensions import Buffer
 
+
+def _load_native() -> Callable[[Buffer, int], int] | None:
+    """The function of the package `crc32c`, or None where it has no wheel (slow, but all works).
+
+    Its compiled module alone: the package around it reads its own metadata with
+    `importlib.metadata` and `email`, which is a good part of what importing `spirula.rados` takes.
+    """
+    package = importlib.util.find_spec("crc32c")
+    if package is None:
+        return None
+    spec = PathFinder.find_spec("_crc32c", package.submodule_search_locations)
+    if spec is None or spec.loader is None:
+        return None
+    module: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    function: Callable[[Buffer, int], int] = module.crc32c
+    return function
+
+
+_inverting: Any = _load_native()
+IMPLEMENTATION = "pure" if _inverting is None else "native"
+
 _INVERT = 0xFFFFFFFF
 _POLYNOMIAL_REFLECTED = 0x82F63B78
 
 
-def _make_tables() -> list[list[int]]:
+@functools.cache
+def _tables() -> list[list[int]]:
     """Eight tables: `tables[k][b]` is what byte `b` does to the register `k` bytes later."""
     first = []
     for byte in range(256):
@@ -41,12 +60,9 @@ def _make_tables() -> list[list[int]]:
     return tables
 
 
-_TABLES = _make_tables()
-
-
 def pure_crc32c(seed: int, data: Buffer) -> int:
     """The twin in Python: same arguments, same results, about 10 MB/s."""
-    t0, t1, t2, t3, t4, t5, t6, t7 = _TABLES
+    t0, t1, t2, t3, t4, t5, t6, t7 = _tables()
     view = memoryview(data).cast("B")
     register = seed
     whole = len(view) & ~7
@@ -64,7 +80,8 @@ def pure_crc32c(seed: int, data: Buffer) -> int:
 
 def native_crc32c(seed: int, data: Buffer) -> int:
     """The processor's instruction, through the `crc32c` package: tens of GB/s, 0.1 us a call."""
-    return _inverting(data, seed ^ _INVERT) ^ _INVERT
+    register: int = _inverting(data, seed ^ _INVERT) ^ _INVERT
+    return register
 
 
 crc32c: Callable[[int, Buffer], int] = native_crc32c if IMPLEMENTATION == "native" else pure_crc32c

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct as _struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Self
 
 from spirula.crush.wire import CrushWrapper
@@ -259,35 +259,41 @@ def _values(*values: Any) -> tuple[Any, ...]:
     return values
 
 
-@dataclass(slots=True, frozen=True)
-class _Parts:
-    """The compiled halves of a two-part type."""
-
-    encode_client: Callable[..., None]
-    encode_osd: Callable[..., None]
-    decode_client: Callable[..., tuple[tuple[Any, ...], int]]
-    decode_osd: Callable[..., tuple[tuple[Any, ...], int]]
-
-
 _Versions = tuple[tuple[int, int, int], ...]
 
 
-def _compile_parts(
-    kind: type[Struct], client: type[Struct], outside: int, headers: tuple[Header, Header]
-) -> _Parts:
-    """Compiles the clients' fields (those of `client`) and the rest, less the last `outside`
-    (CRCs).
+class _Parts:
+    """The halves of a two-part type, each compiled when it is first used: the clients' fields
+    (those of `client`) and the rest of `kind`'s, less the last `outside` (CRCs).
     """
-    fields = list(kind._denc_fields)
-    count = len(client._denc_fields)
-    mine, theirs = fields[:count], fields[count : len(fields) - outside]
-    name = "OSDMap" if kind is _MapFields else "Incremental"
-    return _Parts(
-        compile_encode(name, mine, headers[0]),
-        compile_encode(name, theirs, headers[1]),
-        compile_decode(name, _values, mine, headers[0]),
-        compile_decode(name, _values, theirs, headers[1]),
-    )
+
+    def __init__(
+        self,
+        kind: type[Struct],
+        client: type[Struct],
+        outside: int,
+        headers: tuple[Header, Header],
+    ) -> None:
+        fields, count = list(kind._denc_fields), len(client._denc_fields)
+        self._client, self._osd = fields[:count], fields[count : len(fields) - outside]
+        self._headers = headers
+        self._name = "OSDMap" if kind is _MapFields else "Incremental"
+
+    @cached_property
+    def encode_client(self) -> Callable[..., None]:
+        return compile_encode(self._name, self._client, self._headers[0])
+
+    @cached_property
+    def encode_osd(self) -> Callable[..., None]:
+        return compile_encode(self._name, self._osd, self._headers[1])
+
+    @cached_property
+    def decode_client(self) -> Callable[..., tuple[tuple[Any, ...], int]]:
+        return compile_decode(self._name, _values, self._client, self._headers[0])
+
+    @cached_property
+    def decode_osd(self) -> Callable[..., tuple[tuple[Any, ...], int]]:
+        return compile_decode(self._name, _values, self._osd, self._headers[1])
 
 
 def _header(versions: _Versions, reads: int, *raised: tuple[str, int, int]) -> Header:
@@ -295,7 +301,7 @@ def _header(versions: _Versions, reads: int, *raised: tuple[str, int, int]) -> H
 
 
 # What only newer peers understand raises the version, but not for peers that want an older one.
-_MAP = _compile_parts(
+_MAP = _Parts(
     _MapFields,
     _ClientPart,
     1,
@@ -313,7 +319,7 @@ _MAP = _compile_parts(
         ),
     ),
 )
-_CHANGE = _compile_parts(
+_CHANGE = _Parts(
     _ChangeFields,
     _ClientChange,
     2,

@@ -166,8 +166,7 @@ def message(
         made.TYPE, made.VERSION, made.COMPAT = number, version, compat
         made.VERSIONS, made.PRIORITY = by_feature, priority
         newest = [v for _, v, _ in by_feature]
-        newest += [max(f.since, f.until) for f in made._denc_fields]
-        made.READS = reads or max(version, *newest, 0)
+        made.READS = reads or max(version, made._denc_newest, *newest)
         if number in MESSAGES and MESSAGES[number].__qualname__ != made.__qualname__:
             raise TypeError(f"message {number} is declared twice: {MESSAGES[number]!r}, {made!r}")
         MESSAGES[number] = made

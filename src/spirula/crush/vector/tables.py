@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spirula.crush.ln import LN
+from spirula.crush.ln import ln_table
 from spirula.crush.map import BucketAlg, ChooseArg, CrushMap
 
 I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
 
-NEGATED_LN: F64 = 0.25 - np.array(LN, np.float64)
+NEGATED_LN: F64 = 0.25 - np.array(ln_table(), np.float64)
 """Minus the logarithm for each 16-bit draw, plus a quarter.
 
 Times 1 / weight and rounded down this is the quotient that straw2 compares, exactly: the logarithm
