@@ -1,31 +1,25 @@
-"""Finds modules and imports them: each with copies of its own of the files that they share.
+"""Finds modules and imports them, each in a world of its own (see `world`).
 
-Upstream gives every module an interpreter of its own, and its `mgr_module` relies on that: what it
-keeps in classes (commands, defaults of options) would be everybody's. So, while a module is being
-imported, everything under the modules' folder is imported anew, and `logging` is a view in which
-the root is the module's own logger. Upstream: `src/mgr/PyModule.cc`.
+Upstream: `src/mgr/PyModule.cc`.
 """
 
 from __future__ import annotations
 
-import importlib
-import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from spirula.mgr_host import ceph_module, own
+from spirula.mgr_host.libraries import find_system_packages, libraries_for
+from spirula.mgr_host.world import World
 from spirula.mgr_modules.module import Module
 from spirula.types.mgr import ModuleInfo, ModuleOption
 from spirula.types.mon import MonCommand
 
-DEBIAN_PACKAGES = "/usr/lib/python3/dist-packages"
-"""Where Debian puts what upstream's modules import (ceph_argparse, yaml, cherrypy ...)."""
 _TYPES = ("uint", "int", "str", "float", "bool", "addr", "addrvec", "uuid", "size", "secs")
 _TYPE_STR = _TYPES.index("str")
 _RUNTIME = 1
@@ -72,81 +66,9 @@ def find_modules(folders: list[str]) -> dict[str, str]:
         for path in sorted(root.iterdir()) if root.is_dir() else ():
             if (path / "module.py").exists() or (path / "__init__.py").exists():
                 name = path.name
-                if not name.startswith(("_", "test")) and name != "tests":
+                if not name.startswith("_") and name != "tests":
                     found.setdefault(name, folder)
     return found
-
-
-class _OwnLogging(ModuleType):
-    """`logging` with a module's own logger in the place of the root."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__("logging")
-        self._own = f"mgr.{name}"
-        own = logging.getLogger(self._own)
-        own.propagate = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(logging, name)
-
-    def getLogger(self, name: str | None = None) -> logging.Logger:  # noqa: N802 - as in logging
-        """A logger below the module's own."""
-        return logging.getLogger(f"{self._own}.{name}" if name else self._own)
-
-
-class _NotThere(ModuleType):
-    """A library that modules import and few use, and that cannot be had beside our `rados`.
-
-    Whatever is taken from it is a class that says so when it is made.
-    """
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-
-        def refuse(*_: object, **__: object) -> None:
-            raise ImportError(f"{self.__name__}.{name}: the library {self.__name__} is not here")
-
-        made = type(name, (Exception,), {"__init__": refuse})
-        setattr(self, name, made)
-        return made
-
-
-_OF_RADOS = ("cephfs", "rbd")
-"""Libraries in C that want the `rados` that they were built with."""
-
-
-@contextmanager
-def _alone(name: str, folder: str, rados: ModuleType | None) -> Iterator[None]:
-    """Imports everything below `folder` anew, and forgets it again for the next module."""
-    kept = {key: one for key, one in sys.modules.items() if _is_below(one, folder)}
-    for key in kept:
-        del sys.modules[key]
-    before = sys.modules.get("logging")
-    path = list(sys.path)
-    sys.path.insert(0, folder)
-    if DEBIAN_PACKAGES not in sys.path and Path(DEBIAN_PACKAGES).is_dir():
-        sys.path.append(DEBIAN_PACKAGES)
-    sys.modules["ceph_module"] = ceph_module
-    if rados is not None:
-        sys.modules["rados"] = rados
-        for other in _OF_RADOS:
-            sys.modules.setdefault(other, _NotThere(other))
-    sys.modules["logging"] = _OwnLogging(name)
-    try:
-        yield
-    finally:
-        if before is not None:
-            sys.modules["logging"] = before
-        sys.path[:] = [*path, *(one for one in sys.path[-1:] if one not in path)]
-        for key in [key for key, one in sys.modules.items() if _is_below(one, folder)]:
-            del sys.modules[key]
-        sys.modules.update(kept)
-
-
-def _is_below(module: ModuleType, folder: str) -> bool:
-    where = getattr(module, "__file__", None) or ""
-    return bool(where) and where.startswith(folder.rstrip("/") + "/")
 
 
 def _use_own_distutils() -> None:
@@ -162,20 +84,22 @@ def load(name: str, folder: str, rados: ModuleType | None, log: Callable[[str], 
             _describe_own(loaded, own.import_class(folder))
             return loaded
         _use_own_distutils()
-        with _alone(name, folder, rados):
-            imported = importlib.import_module(name)
-            ours = own.class_in(imported)
-            if ours is not None:
-                _describe_own(loaded, ours)
-                return loaded
-            # A package may leave its classes to `module.py`.
-            if _subclass(imported, "MgrModule") is None:
-                imported = importlib.import_module(f"{name}.module")
-            loaded.module_class = _subclass(imported, "MgrModule")
-            loaded.standby_class = _subclass(imported, "MgrStandbyModule")
-            if loaded.module_class is None:
-                raise ImportError(f"no subclass of MgrModule in {name}")
-            _describe(loaded)
+        find_system_packages()
+        libraries = libraries_for(name, folder, rados)
+        world = World(name, folder, {"ceph_module": ceph_module, **libraries})
+        imported = world.import_module(name)
+        ours = own.class_in(imported)
+        if ours is not None:
+            _describe_own(loaded, ours)
+            return loaded
+        # A package may leave its classes to `module.py`.
+        if _subclass(imported, "MgrModule") is None:
+            imported = world.import_module(f"{name}.module")
+        loaded.module_class = _subclass(imported, "MgrModule")
+        loaded.standby_class = _subclass(imported, "MgrStandbyModule")
+        if loaded.module_class is None:
+            raise ImportError(f"no subclass of MgrModule in {name}")
+        _describe(loaded)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
