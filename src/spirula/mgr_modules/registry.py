@@ -8,6 +8,7 @@ MODULES: dict[str, str] = {
     "balancer": f"{_HERE}.balancer.module:Balancer",
     "crash": f"{_HERE}.crash:Crashes",
     "iostat": f"{_HERE}.iostat:Iostat",
+    "pg_autoscaler": f"{_HERE}.pg_autoscaler.module:PGAutoscaler",
     "progress": f"{_HERE}.progress.module:Progress",
     "status": f"{_HERE}.status:Status",
 }
