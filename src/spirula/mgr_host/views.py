@@ -41,7 +41,7 @@ def get(manager: Manager, what: str) -> Any:
     """A document by its name; None for a name that nobody knows."""
     if what.startswith("device "):
         device = all_devices(manager).get(what.removeprefix("device "))
-        return plain(device.document()) if device else {}
+        return {"device": plain(device.document())} if device else {}
     view = _VIEWS.get(what)
     return plain(view(manager)) if view else None
 
