@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Mapping
 from errno import EINVAL, ETIMEDOUT
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from spirula.commands.reply import Reply
 from spirula.commands.table import Commands, CommandTable
@@ -20,6 +20,9 @@ from spirula.errors import CephError, InvalidArgument
 from spirula.mgr.commands.dispatch import Request
 from spirula.mgr_modules.host import Host
 from spirula.mgr_modules.options import COMMON, Option
+
+if TYPE_CHECKING:
+    from spirula.rados import Rados
 
 
 class Outcome(NamedTuple):
@@ -73,6 +76,7 @@ class Module:
         self.lock = threading.RLock()
         self.log = _logger(self)
         self._ending = False
+        self._rados: Any = None
         self._woken = threading.Event()
         self._declared = {one.name: one for one in (*COMMON, *self.OPTIONS)}
         self._table = CommandTable()
@@ -101,6 +105,8 @@ class Module:
         """The manager ends."""
         self._ending = True
         self.wake()
+        if self._rados is not None:
+            self._rados.shutdown()
 
     # --------------------------------------------------------------------------------- for modules
 
@@ -161,6 +167,14 @@ class Module:
         answer.event.wait(timeout_s)
         where = f"{kind}.{name}" if name else kind
         return answer.outcome or Outcome(-ETIMEDOUT, "", f"{where} does not answer {prefix!r}")
+
+    def cluster(self) -> Rados:
+        """A connected handle of the cluster as the manager, for objects; made at first use."""
+        with self.lock:
+            if self._rados is None:
+                self._rados = self.host.rados()
+            made: Rados = self._rados
+            return made
 
     def remote(self, module: str, method: str, *args: Any, **kwargs: Any) -> Any:
         """Calls a method of another module. ImportError where it does not run."""

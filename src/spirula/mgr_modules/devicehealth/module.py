@@ -55,7 +55,6 @@ class DeviceHealth(Module):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._rados: Any = None
         self._pool_is_made = False
 
     def serve(self) -> None:
@@ -75,12 +74,6 @@ class DeviceHealth(Module):
         """OSDs have come: there may be enough for the pool now."""
         if not self._pool_is_made and self.option("enable_monitoring"):
             self._make_pool()
-
-    def shutdown(self) -> None:
-        """Lets go of the cluster."""
-        super().shutdown()
-        if self._rados is not None:
-            self._rados.shutdown()
 
     def _next_scrape(self) -> float:
         last = samples.time_of(self.host.store_get(_LAST) or "")
@@ -121,9 +114,7 @@ class DeviceHealth(Module):
     def _pool(self) -> Iterator[Ioctx]:
         """The pool. InputOutput where the cluster refuses what is done with it."""
         try:
-            if self._rados is None:
-                self._rados = self.host.rados()
-            with self._rados.open_ioctx(self.option("pool_name")) as ioctx:
+            with self.cluster().open_ioctx(self.option("pool_name")) as ioctx:
                 yield ioctx
         except rados.Error as error:
             raise InputOutput(f"pool {self.option('pool_name')}: {error}") from None

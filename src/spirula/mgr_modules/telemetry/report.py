@@ -161,14 +161,11 @@ def _images(module: Module, osd_map: Document) -> Document:
     """How many block images pools have, and which pools are mirrored."""
     names = [one["pool_name"] for one in osd_map["pools"] if "rbd" in one["application_metadata"]]
     images, mirrored = [], []
-    if names:
-        with module.host.rados() as cluster:
-            for name in names:
-                with cluster.open_ioctx(name) as ioctx:
-                    directory = _omap(ioctx, "rbd_directory", _IMAGE)
-                    mirroring = _omap(ioctx, "rbd_mirroring", "mirror_mode")
-                    images.append(len(directory))
-                    mirrored.append(any(any(mode) for mode in mirroring.values()))
+    for name in names:
+        with module.cluster().open_ioctx(name) as ioctx:
+            images.append(len(_omap(ioctx, "rbd_directory", _IMAGE)))
+            mirroring = _omap(ioctx, "rbd_mirroring", "mirror_mode")
+            mirrored.append(any(any(mode) for mode in mirroring.values()))
     return {
         "num_pools": len(names),
         "num_images_by_pool": images,
