@@ -20,6 +20,7 @@ from spirula.mgr.state import Manager
 from spirula.pgmap import services, show, usage
 from spirula.pgmap.digest import make_digest
 from spirula.pgmap.summary import document as summary_document
+from spirula.pgmap.summary import states_by_pool
 from spirula.printing import Unquoted
 from spirula.types.pg import PGState, pg_state_text
 
@@ -111,6 +112,11 @@ def _part(name: str) -> Callable[[Manager], dict[str, Any]]:
     return lambda manager: pgs.dump_document(manager.pgmap, {name})
 
 
+def _pg_status(manager: Manager) -> dict[str, Any]:
+    digest = make_digest(manager.pgmap, manager.osdmap)
+    return {**states_by_pool(manager.pgmap), **summary_document(digest)}
+
+
 def _df(manager: Manager) -> dict[str, Any]:
     digest = make_digest(manager.pgmap, manager.osdmap)
     return usage.document(digest, manager.osdmap, detail=True)
@@ -137,7 +143,7 @@ _VIEWS: dict[str, Callable[[Manager], Any]] = {
     "mds_metadata": _metadata("mds"),
     "mon_metadata": _metadata("mon"),
     "pg_summary": _pg_summary,
-    "pg_status": lambda manager: summary_document(make_digest(manager.pgmap, manager.osdmap)),
+    "pg_status": _pg_status,
     "pg_dump": _pg_dump,
     "pg_stats": _part("pgs"),
     "pg_progress": _pg_progress,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from spirula.pgmap.record import PGMap
 from spirula.pgmap.traffic import Traffic, trouble_numbers, trouble_texts
 from spirula.printing import Items, as_f32, count_text, size_text
 from spirula.types.pg import pg_state_text
@@ -84,6 +85,22 @@ def _shares(digest: PGMapDigest) -> Iterator[str]:
     for count, what in ((digest.num_pg_unknown, "unknown"), (_inactive(digest), "not active")):
         if count > 0:
             yield f"{_share(count, digest.num_pg) * 100.0:.3f}% pgs {what}"
+
+
+def states_by_pool(pgmap: PGMap) -> dict[str, object]:
+    """How many PGs of each pool are in each state, as modules of managers see it."""
+    return {
+        "pgs_by_pool_state": [
+            {
+                "pool_id": pool,
+                "pg_state_counts": [
+                    {"state_name": pg_state_text(state), "count": count}
+                    for state, count in states.items()
+                ],
+            }
+            for pool, states in sorted(pgmap.num_pg_by_pool_state.items())
+        ]
+    }
 
 
 def traffic_of(digest: PGMapDigest) -> Traffic:
