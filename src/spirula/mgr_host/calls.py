@@ -11,6 +11,7 @@ import concurrent.futures
 import json
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from spirula.conf import version
@@ -83,6 +84,11 @@ class Calls:
 
         self.manager.ports.loop.call_soon_threadsafe(run)
         return future.result()
+
+    def _soon(self, call: Callable[..., None], *args: Any) -> None:
+        """Has a call made on the manager's loop, unless the manager has ended."""
+        with suppress(RuntimeError):
+            self.manager.ports.loop.call_soon_threadsafe(call, *args)
 
     def _await(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self.manager.ports.loop).result()
@@ -337,12 +343,12 @@ class Calls:
 
     def log(self, text: str) -> None:
         """A line for the manager's own log."""
-        self.manager.ports.loop.call_soon_threadsafe(self.manager.log, 0, text)
+        self._soon(self.manager.log, 0, text)
 
     def cluster_log(self, channel: str, priority: int, text: str) -> None:
         """A line for the cluster log."""
         level = _PRIORITIES[priority] if 0 <= priority < len(_PRIORITIES) else LogLevel.INFO
-        self.manager.ports.loop.call_soon_threadsafe(self.manager.clog, level, text, channel)
+        self._soon(self.manager.clog, level, text, channel)
 
     def set_uri(self, uri: str) -> None:
         """Where the module serves; monitors tell people (`mgr services`)."""
@@ -370,11 +376,15 @@ class Calls:
         """Nothing long goes on."""
         self._on_loop(self.manager.progress.clear)
 
+    def remote_method(self, module: str, method: str) -> Callable[..., Any]:
+        """A method of another module. ImportError where that does not run, NameError without it."""
+        return self.host.method_of(module, method)
+
     def remote(
         self, module: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Calls a method of another module. ImportError where it does not run."""
-        return self.host.call_module(module, method, args, kwargs)
+        """Calls a method of another module; raises what it raises."""
+        return self.remote_method(module, method)(*args, **kwargs)
 
     def rados(self) -> Any:
         """A new, connected handle of the cluster, as this manager."""
@@ -414,6 +424,9 @@ def _server(hostname: str, daemons: list[DaemonState]) -> dict[str, Any]:
     versions = [one.metadata.get("ceph_version", "") for one in daemons]
     return {
         "hostname": hostname,
-        "services": [{"type": one.key.kind, "id": one.key.name} for one in daemons],
+        "services": [
+            {"type": one.key.kind, "id": one.key.name, "ceph_version": version}
+            for one, version in zip(daemons, versions, strict=True)
+        ],
         "ceph_version": versions[-1] if versions else "",
     }

@@ -6,6 +6,7 @@ for goes there. Names and arguments: upstream `src/mgr/BaseMgrModule.cc`, `PyOSD
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 from spirula.mgr_host.calls import Calls
@@ -167,7 +168,13 @@ class BaseMgrModule:
     def _ceph_dispatch_remote(
         self, module: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        return self._calls.remote(module, method, args, kwargs)
+        call = self._calls.remote_method(module, method)
+        try:
+            return call(*args, **kwargs)
+        except Exception as error:
+            # Whoever catches it cannot know the other module's classes.
+            text = f"Remote method threw exception: {traceback.format_exc()}"
+            raise RuntimeError(text) from error
 
     def _ceph_register_client(self, addrs: str) -> None:
         self._calls.register_client(addrs)

@@ -256,14 +256,15 @@ class ThreadedHost:
             return Reply(traceback.format_exc(), rc=-22)
         return Reply(status or "", (out or "").encode("utf-8", "surrogateescape"), int(r))
 
-    def call_module(
-        self, module: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """Calls a method of another module. ImportError where it does not run."""
+    def method_of(self, module: str, method: str) -> Callable[..., Any]:
+        """A method of a module that runs. ImportError, NameError as upstream's."""
         running = self._running.get(module)
         if running is None or running.instance is None or running.failed:
-            raise ImportError(f"Module not found: {module}")
-        return getattr(running.instance, method)(*args, **kwargs)
+            raise ImportError("Module not found")
+        found: Callable[..., Any] | None = getattr(running.instance, method, None)
+        if found is None:
+            raise NameError("Method not found")
+        return found
 
     def wrap_osdmap(self, module: str, osdmap: OSDMap) -> Any:
         """A map as the module's own class of views."""

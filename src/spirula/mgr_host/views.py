@@ -12,6 +12,7 @@ from typing import Any
 
 from spirula.commands.mgr_map import document as mgr_map_document
 from spirula.crush.dump import dump as dump_crush
+from spirula.crush.text.decompiler import decompile_map
 from spirula.maps.dump.document import osdmap_document
 from spirula.maps.dump.tree import tree_document
 from spirula.mgr.commands import pgs, pools
@@ -22,8 +23,11 @@ from spirula.pgmap.digest import make_digest
 from spirula.pgmap.summary import document as summary_document
 from spirula.pgmap.summary import states_by_pool
 from spirula.printing import Unquoted
+from spirula.types import fsmap
+from spirula.types.fsmap import EmptyFSMap
 from spirula.types.pg import PGState, pg_state_text
 
+_FAMILIES = ("osd_map", "config")
 _ACTIVE_CLEAN = int(PGState.ACTIVE | PGState.CLEAN)
 
 
@@ -39,12 +43,18 @@ def plain(value: Any) -> Any:
 
 
 def get(manager: Manager, what: str) -> Any:
-    """A document by its name; None for a name that nobody knows."""
+    """A document by its name.
+
+    For a name that nobody knows None, or nothing in particular where upstream asks for the
+    beginning of the name only.
+    """
     if what.startswith("device "):
         device = all_devices(manager).get(what.removeprefix("device "))
         return {"device": plain(device.document())} if device else {}
     view = _VIEWS.get(what)
-    return plain(view(manager)) if view else None
+    if view is None:
+        return {} if what.startswith(_FAMILIES) else None
+    return plain(view(manager))
 
 
 def _pg_summary(manager: Manager) -> dict[str, Any]:
@@ -73,10 +83,6 @@ def _metadata(kind: str) -> Callable[[Manager], dict[str, Any]]:
         }
 
     return view
-
-
-def _pg_dump(manager: Manager) -> dict[str, Any]:
-    return dict(pgs.dump_document(manager.pgmap, {"all"})["pg_map"])
 
 
 def _active_clean_pgs(manager: Manager) -> dict[str, Any]:
@@ -112,6 +118,30 @@ def _part(name: str) -> Callable[[Manager], dict[str, Any]]:
     return lambda manager: pgs.dump_document(manager.pgmap, {name})
 
 
+def _pg_dump(manager: Manager) -> dict[str, Any]:
+    return _without_pings(dict(pgs.dump_document(manager.pgmap, {"all"})["pg_map"]))
+
+
+def _osd_stats(manager: Manager) -> dict[str, Any]:
+    return _without_pings(pgs.dump_document(manager.pgmap, {"osds"}))
+
+
+def _without_pings(document: dict[str, Any]) -> dict[str, Any]:
+    """Modules that want the times of pings ask for them."""
+    for stat in document["osd_stats"]:
+        stat.pop("network_ping_times", None)
+    return document
+
+
+def _fs_map(manager: Manager) -> dict[str, Any]:
+    told = manager.fsmap
+    return fsmap.document(EmptyFSMap.decode(told.fsmap.encode()) if told else EmptyFSMap())
+
+
+def _config_options(manager: Manager) -> dict[str, Any]:
+    return {"options": [option.as_dict() for option in manager.config.schema.values()]}
+
+
 def _pg_status(manager: Manager) -> dict[str, Any]:
     digest = make_digest(manager.pgmap, manager.osdmap)
     return {**states_by_pool(manager.pgmap), **summary_document(digest)}
@@ -137,7 +167,8 @@ _VIEWS: dict[str, Callable[[Manager], Any]] = {
     "osd_map_crush": lambda manager: dump_crush(manager.osdmap.crush),
     "mon_map": _mon_map,
     "mgr_map": lambda manager: mgr_map_document(manager.mgrmap),
-    "fs_map": lambda manager: {"epoch": 0, "filesystems": [], "standbys": []},
+    "osdmap_crush_map_text": lambda manager: decompile_map(manager.osdmap.crush),
+    "fs_map": _fs_map,
     "service_map": lambda manager: services.document(manager.service_map),
     "osd_metadata": _metadata("osd"),
     "mds_metadata": _metadata("mds"),
@@ -149,7 +180,7 @@ _VIEWS: dict[str, Callable[[Manager], Any]] = {
     "pg_progress": _pg_progress,
     "active_clean_pgs": _active_clean_pgs,
     "pool_stats": _part("pools"),
-    "osd_stats": _part("osds"),
+    "osd_stats": _osd_stats,
     "io_rate": lambda manager: pgs.delta_document(manager.pgmap),
     "pg_ready": lambda manager: {"pg_ready": manager.pgmap_ready},
     "df": _df,
@@ -167,7 +198,7 @@ _VIEWS: dict[str, Callable[[Manager], Any]] = {
     "health": lambda manager: {"json": manager.health.decode()},
     "mon_status": lambda manager: {"json": manager.mon_status.decode()},
     "config": lambda manager: manager.config.show(),
-    "config_options": lambda manager: {"options": sorted(manager.config.show())},
+    "config_options": _config_options,
     "modified_config_options": _modified,
     "have_local_config_map": lambda manager: {"have_local_config_map": True},
 }

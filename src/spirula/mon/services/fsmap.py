@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from spirula.commands.arguments import text
 from spirula.commands.reply import Reply, lines, said
 from spirula.commands.table import Commands
-from spirula.denc import Struct, Vec, boolean, default, s32, s64, string, struct, u32
 from spirula.messages.fsmap import Enveloped, MFSMap, MFSMapUser
 from spirula.mon.services.base import PaxosService
+from spirula.types.fsmap import INCOMPAT, EmptyFSMap, FSMapUser, document
 from spirula.types.mon import CompatSet, FeatureSet
 
 if TYPE_CHECKING:
@@ -26,57 +26,6 @@ if TYPE_CHECKING:
     from spirula.mon.store import Transaction
 
 commands = Commands("mds")
-
-_NO_FILE_SYSTEM = -1
-_INCOMPAT = {
-    1: "base v0.20",
-    2: "client writeable ranges",
-    3: "default file layouts on dirs",
-    4: "dir inode in separate object",
-    5: "mds uses versioned encoding",
-    6: "dirfrag is stored in omap",
-    8: "no anchor table",
-    9: "file layout v2",
-    10: "snaprealm v2",
-}
-"""What a metadata server of 16.2 must know of to join a file system."""
-
-
-@struct(version=7, compat=6, name="EmptyFSMap")
-class EmptyFSMap(Struct):
-    """A map of no file systems and no metadata servers (upstream FSMap).
-
-    The three counts are those of file systems, of roles and standbys, and of their epochs; more
-    than 0 would be followed by as many elements.
-    """
-
-    epoch: u32
-    next_filesystem_id: s64 = default(1)
-    legacy_client_fscid: s32 = default(_NO_FILE_SYSTEM)
-    compat: CompatSet
-    enable_multiple: boolean = default(True)
-    filesystems: u32
-    mds_roles: u32
-    standby_daemons: u32
-    standby_epochs: u32
-    ever_enabled_multiple: boolean = default(True)
-
-
-@struct(version=1, compat=1, name="FSMapUser::fs_info_t")
-class FSInfo(Struct):
-    """Number and name of a file system."""
-
-    cid: s32
-    name: string
-
-
-@struct(version=1, compat=1, name="FSMapUser")
-class FSMapUser(Struct):
-    """What clients need to know of file systems."""
-
-    epoch: u32
-    legacy_client_fscid: s32 = default(_NO_FILE_SYSTEM)
-    filesystems: Vec[FSInfo]
 
 
 @commands.add(
@@ -112,7 +61,7 @@ class FSMapService(PaxosService):
 
     def create_initial(self) -> None:
         self.pending = EmptyFSMap(1)
-        self.pending.compat = CompatSet(FeatureSet(), FeatureSet(), FeatureSet.of(_INCOMPAT))
+        self.pending.compat = CompatSet(FeatureSet(), FeatureSet(), FeatureSet.of(INCOMPAT))
 
     def update(self) -> None:
         if self.last_committed == self.fsmap.epoch:
@@ -132,26 +81,7 @@ class FSMapService(PaxosService):
 
     def whole_document(self) -> dict[str, object]:
         """What `ceph report` says of it."""
-        compat = self.fsmap.compat
-        sets = {
-            "compat": compat.compat,
-            "ro_compat": compat.ro_compat,
-            "incompat": compat.incompat,
-        }
-        return {
-            "epoch": self.fsmap.epoch,
-            "default_fscid": self.fsmap.legacy_client_fscid,
-            "compat": {
-                kind: {f"feature_{n}": name for n, name in sorted(one.names.items())}
-                for kind, one in sets.items()
-            },
-            "feature_flags": {
-                "enable_multiple": self.fsmap.enable_multiple,
-                "ever_enabled_multiple": self.fsmap.ever_enabled_multiple,
-            },
-            "standbys": [],
-            "filesystems": [],
-        }
+        return document(self.fsmap)
 
     def check_subscription(self, session: MonSession, subscription: Subscription) -> None:
         epoch = self.fsmap.epoch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spirula.messages.fsmap import MFSMap, MFSMapUser
-from spirula.mon.services.fsmap import EmptyFSMap, FSMapUser
+from spirula.types.fsmap import EmptyFSMap, FSMapUser
 from tests.unit.mon.harness import HarnessMonitor
 
 
