@@ -127,8 +127,10 @@ class Watcher:
         )
 
     async def begin(self):
+        # Segments between two slow hosts take up to minutes (seed 61489): a shorter timeout may
+        # well be over before a ping arrives, and then the watch is rightly lost.
         self.watch = await self.session.lingers.watch(
-            "watched", self.locator, self._on_notify, self.lost.append, timeout_s=60
+            "watched", self.locator, self._on_notify, self.lost.append, timeout_s=600
         )
 
     def _on_notify(self, notify_id, notifier, payload):
