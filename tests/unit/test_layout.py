@@ -33,6 +33,8 @@ LIMITS = (ROOT / "docs" / "LIMITS.md").read_text()
 # Functions that may import: what they import costs start-up time that most calls do not need.
 LAZY_IMPORTS = {
     "cli/main.py": {"_unknown", "_top_level"},
+    "maps/osdmap.py": {"_classic"},
+    "rados/aio/cluster.py": {"register_service"},
     "testing/plugin.py": {"ceph_cluster"},
 }
 

@@ -16,7 +16,8 @@ from spirula.conf.config import Config
 from spirula.conf.perf import U64, Counter, CounterType, PerfCollection, Time, TimeAvg, U64Avg
 from spirula.denc import Map, Struct, s32, string, struct
 from spirula.messages.base import Message
-from spirula.messages.mgr import MMgrConfigure, MMgrMap, MMgrOpen, MMgrReport
+from spirula.messages.mgr import MMgrConfigure, MMgrOpen, MMgrReport
+from spirula.messages.mgr_map import MMgrMap
 from spirula.msgr.connection import Connection
 from spirula.msgr.tcp import Messenger
 from spirula.types.entity import EntityType
@@ -88,6 +89,13 @@ class MgrClient:
         """A connection broke; if it was the manager's, connect again after a while."""
         if connection is self.connection:
             self._reconnect()
+
+    def on_message(self, message: Message) -> bool:
+        """Takes what the manager says; False if the message is for somebody else."""
+        if not isinstance(message, MMgrConfigure):
+            return False
+        self.on_configure(message)
+        return True
 
     def on_configure(self, message: MMgrConfigure) -> None:
         """How often to report, and which counters."""

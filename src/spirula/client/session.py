@@ -11,11 +11,10 @@ import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spirula.auth.client import AuthClient
 from spirula.auth.registry import DEFAULTS, AuthRegistry
-from spirula.client.mgr_client import MgrClient
 from spirula.client.mon_client import MonClient, MonTimings, Reply
 from spirula.client.mon_hosts import Resolve, parse_mon_host
 from spirula.client.objecter.linger import Lingers
@@ -30,7 +29,7 @@ from spirula.messages.command import (
     MMgrCommandReply,
     MPing,
 )
-from spirula.messages.mgr import MMgrConfigure, MMgrMap
+from spirula.messages.mgr_map import MMgrMap
 from spirula.messages.mon_client import MLog
 from spirula.messages.osd_client import MOSDBackoff, MWatchNotify
 from spirula.messages.osd_map import MOSDMap
@@ -45,6 +44,9 @@ from spirula.types.auth import CryptoKey, PrincipalName
 from spirula.types.entity import EntityAddrVec, EntityName, EntityType
 from spirula.types.mgr import MgrMap
 from spirula.types.pg import PGId, stable_mod
+
+if TYPE_CHECKING:
+    from spirula.client.mgr_client import MgrClient
 
 _WANTED = EntityType.MON | EntityType.OSD | EntityType.MGR | EntityType.MDS
 
@@ -329,16 +331,13 @@ class ClusterSession:
             self.lingers.on_watch_notify(message)
         elif isinstance(message, MOSDBackoff):
             self.objecter.on_backoff(connection, message)
-        elif isinstance(message, MMgrConfigure):
-            if self.mgr_client is not None:
-                self.mgr_client.on_configure(message)
         elif isinstance(message, MPing):
             ping = self._pings.get(connection)
             if ping is not None and not ping.done():
                 ping.set_result(message.answer or "")
         elif isinstance(message, MOSDMap) and connection is not self.monitors.connection:
             self.objecter.on_osdmap(message)
-        else:
+        elif self.mgr_client is None or not self.mgr_client.on_message(message):
             self.monitors.on_message(connection, message)
 
     def ms_handle_connect(self, connection: Connection) -> None:

@@ -9,8 +9,9 @@ encodes maps for peers of any age; the form from before there were two parts is 
 from __future__ import annotations
 
 import struct as _struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
+from types import ModuleType
 from typing import Annotated, Any, Self
 
 from spirula.crush.wire import CrushWrapper
@@ -52,8 +53,6 @@ from spirula.denc.features import (
 )
 from spirula.errors import IncompatibleVersion, Truncated, WireError
 from spirula.kernels.crc32c import crc32c
-from spirula.maps import osdmap_classic
-from spirula.maps.osdmap_classic import old_change, old_states
 from spirula.types.base import UTime
 from spirula.types.entity import EntityAddr, EntityAddrVec
 from spirula.types.interval_set import IntervalSet
@@ -106,6 +105,16 @@ def _of_addrs(addrs: list[EntityAddr]) -> list[EntityAddrVec]:
 
 def _of_addr_map(addrs: dict[int, EntityAddr]) -> dict[int, EntityAddrVec]:
     return {id: EntityAddrVec([addr]) for id, addr in addrs.items()}
+
+
+def old_states(states: Iterable[int]) -> list[int]:
+    """States of OSDs as far as clients from before Luminous know them."""
+    return [state & 0xFF for state in states]
+
+
+def old_change(states: dict[int, int]) -> dict[int, int]:
+    """Changed states, less those of which an old client would see nothing."""
+    return {osd: state & 0xFF for osd, state in states.items() if state & 0xFF or not state}
 
 
 _ONE_ADDR = Via(Vec[EntityAddr], _of_addrs, _legacy_addrs)
@@ -255,6 +264,13 @@ class _ChangeFields(_ClientChange):
     full_crc: u32
 
 
+def _classic() -> ModuleType:
+    """The form for clients from before 2013, which few processes ever see."""
+    from spirula.maps import osdmap_classic  # noqa: PLC0415  # said above
+
+    return osdmap_classic
+
+
 def _values(*values: Any) -> tuple[Any, ...]:
     return values
 
@@ -382,7 +398,7 @@ class OSDMap(_MapFields):
 
     def _enc(self, out: bytearray, features: int) -> None:
         if not has(features, OSDMAP_ENC):
-            osdmap_classic.encode_map(self, out, features)
+            _classic().encode_map(self, out, features)
             return
         start = len(out)
         out += _struct.pack("<BBI", _WRAPPER_VERSION, _WRAPPER_COMPAT, 0)
@@ -395,7 +411,7 @@ class OSDMap(_MapFields):
     @classmethod
     def _dec(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:
         if buf[pos] < _WRAPPER_COMPAT:
-            fields, pos = osdmap_classic.decode_map(buf, pos, end, features)
+            fields, pos = _classic().decode_map(buf, pos, end, features)
             made = cls(**fields)
             _settle_release(made)
             return made, pos
@@ -437,7 +453,7 @@ class Incremental(_ChangeFields):
 
     def _enc(self, out: bytearray, features: int) -> None:
         if not has(features, OSDMAP_ENC):
-            osdmap_classic.encode_incremental(self, out, features)
+            _classic().encode_incremental(self, out, features)
             return
         start = len(out)
         out += _struct.pack("<BBI", _WRAPPER_VERSION, _WRAPPER_COMPAT, 0)
@@ -450,7 +466,7 @@ class Incremental(_ChangeFields):
     @classmethod
     def _dec(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:
         if buf[pos] < _WRAPPER_COMPAT:
-            fields, pos = osdmap_classic.decode_incremental(buf, pos, end, features)
+            fields, pos = _classic().decode_incremental(buf, pos, end, features)
             return cls(**fields), pos
         start, after = pos, _open_wrapper(buf, pos, end)
         client, pos = _CHANGE.decode_client(buf, pos + 6, after, features)

@@ -8,7 +8,6 @@ pools, has what clients need and no more. Called by `osdmap`, which holds today'
 from __future__ import annotations
 
 import struct as _struct
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from spirula.crush.wire import CrushWrapper
@@ -36,6 +35,7 @@ from spirula.denc import (
 )
 from spirula.denc.features import PGID64, has
 from spirula.errors import IncompatibleVersion
+from spirula.maps.osdmap import old_change, old_states
 from spirula.types.base import UTime
 from spirula.types.entity import EntityAddr, EntityAddrVec
 from spirula.types.osd_info import OsdInfo, OsdXInfo
@@ -49,16 +49,6 @@ _OLDEST, _COMPLETE = 5, 6
 _OLD_PG = _struct.Struct("<hHI")
 _NO_PREFERENCE = -1
 _MAX_POOL = 0x7FFFFFFF
-
-
-def old_states(states: Iterable[int]) -> list[int]:
-    """States of OSDs as far as clients from before Luminous know them."""
-    return [state & 0xFF for state in states]
-
-
-def old_change(states: dict[int, int]) -> dict[int, int]:
-    """Changed states, less those of which an old client would see nothing."""
-    return {osd: state & 0xFF for osd, state in states.items() if state & 0xFF or not state}
 
 
 def _to_old_pg(pg: PGId) -> int:

@@ -23,7 +23,7 @@ from spirula.denc import (
 )
 from spirula.messages.base import Message, PaxosServiceMessage, message
 from spirula.types.entity import EntityAddrVec
-from spirula.types.mgr import MgrMap, ModuleInfo
+from spirula.types.mgr import ModuleInfo
 from spirula.types.mon import MonCommand
 from spirula.types.perf_query import (
     MetricConfigMessage,
@@ -63,13 +63,6 @@ class MMgrBeacon(PaxosServiceMessage):
     mgr_features: u64 = since(9)
     clients: Vec[EntityAddrVec] = since(10)
     client_names: Vec[string] = since(11)
-
-
-@message(0x704)
-class MMgrMap(Message):
-    """The manager map."""
-
-    map: MgrMap
 
 
 @message(0x707)

@@ -19,12 +19,12 @@ from spirula.messages.mgr import (
     MMgrBeacon,
     MMgrClose,
     MMgrDigest,
-    MMgrMap,
     MMgrOpen,
     MMgrReport,
     MMgrUpdate,
     MServiceMap,
 )
+from spirula.messages.mgr_map import MMgrMap
 from spirula.messages.mon_client import MConfig, MLog, MLogAck
 from spirula.messages.osd_map import MOSDMap
 from spirula.messages.osd_mon import MPGStats

@@ -15,7 +15,8 @@ from spirula.errors import SpirulaError
 from spirula.maps.state import is_up
 from spirula.messages.base import Message
 from spirula.messages.command import MCommand, MPing
-from spirula.messages.mgr import MMgrConfigure, MMgrMap
+from spirula.messages.mgr import MMgrConfigure
+from spirula.messages.mgr_map import MMgrMap
 from spirula.messages.mon_client import MConfig, MLogAck, MMonGetPurgedSnapsReply
 from spirula.messages.osd_client import MOSDBackoff
 from spirula.messages.osd_map import MOSDMap

@@ -1,7 +1,7 @@
 """What monitors keep and say to one another: the monitor map, store transactions, scores, commands.
 
 Layouts only. Formats: upstream `src/mon/MonMap.h` and `.cc`, `mon_types.h`, `MonitorDBStore.h`,
-`ConnectionTracker.h`, `MonCommand.h`, `CreatingPGs.h`, `src/include/CompatSet.h` and `util.h`. The
+`ConnectionTracker.h`, `MonCommand.h`, `src/include/CompatSet.h` and `util.h`. The
 monitor map and its entries are irregular: their bytes depend on the peer's features and, for
 entries, on the value.
 """
@@ -25,7 +25,6 @@ from spirula.denc import (
     f64,
     irregular,
     s32,
-    s64,
     since,
     string,
     struct,
@@ -40,9 +39,6 @@ from spirula.denc.features import MONENC, SERVER_NAUTILUS, has
 from spirula.errors import IncompatibleVersion, Truncated, WireError
 from spirula.types.base import UTime
 from spirula.types.entity import EntityAddr, EntityAddrVec
-from spirula.types.past_intervals import PastIntervals
-from spirula.types.pg import PGId
-from spirula.types.pg_info import PGHistory
 
 
 class MonFeature(IntFlag):
@@ -531,50 +527,3 @@ class CompatSet(Struct):
     compat: FeatureSet
     ro_compat: FeatureSet
     incompat: FeatureSet
-
-
-@struct(version=1, compat=1, name="creating_pgs_t::pg_create_info")
-class PGCreateInfo(Struct):
-    """A placement group that is being created, with the history that it starts from."""
-
-    create_epoch: u32
-    create_stamp: UTime
-    up: Vec[s32]
-    up_primary: s32 = default(-1)
-    acting: Vec[s32]
-    acting_primary: s32 = default(-1)
-    history: PGHistory
-    past_intervals: PastIntervals
-
-
-@struct(name="creating_pgs_t::pool_create_info")
-class PoolCreateInfo(Struct):
-    """The placement groups of a new pool that are still to be created: seeds `start` to `end`."""
-
-    created: u32
-    modified: UTime
-    start: u64
-    end: u64
-
-
-@struct
-class OldPGCreateInfo(Struct):
-    """What stands for PGCreateInfo before Octopus."""
-
-    create_epoch: u32
-    create_stamp: UTime
-
-
-@struct(version=3, compat=1, name="creating_pgs_t")
-class CreatingPGs(Struct):
-    """Placement groups that the monitors have yet to see created.
-
-    `created_pools` are the pools of which at least one has been. Encodings from before Octopus have
-    `old_pgs` in place of `pgs`.
-    """
-
-    last_scan_epoch: u32
-    old_pgs: Map[PGId, OldPGCreateInfo] = until(3)
-    pgs: Map[PGId, PGCreateInfo] = since(3)
-    created_pools: Set[s64]
-    queue: Map[s64, PoolCreateInfo] = since(2)

@@ -20,18 +20,15 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from spirula.client.credentials import NotInKeyring, find_key
-from spirula.client.mgr_client import MgrClient
 from spirula.client.mon_client import Reply
 from spirula.client.objecter.objecter import Outcome
 from spirula.client.session import ClusterSession, open_session
 from spirula.conf.config import Config
-from spirula.conf.perf import PerfCollection
 from spirula.crush.lookup import parse_locations
 from spirula.errors import CephError, NotConnected, NotFound, SpirulaError
 from spirula.messages.mon_client import MLog
 from spirula.rados.aio import pools
 from spirula.rados.aio.ioctx import Ioctx
-from spirula.rados.aio.service import host_facts
 from spirula.rados.errors import (
     LogicError,
     ObjectNotFound,
@@ -258,8 +255,16 @@ class Cluster:
         tell = self.session.command_pg(pg, command, data, self.op_timeout_s)
         return await self._replied(tell, "pool dne", "osd down")
 
-    async def mgr_command(self, command: str, data: bytes = b"") -> Reply:
-        """Have the active manager carry a command out."""
+    async def mgr_command(
+        self, command: str, data: bytes = b"", target: str | None = None
+    ) -> Reply:
+        """Have the active manager carry a command out.
+
+        With a `target` (even an empty one) it is a command to the daemon, such as `version` or
+        `config show`, and not one of the cluster's that the manager serves.
+        """
+        if target is not None:
+            return await self._replied(self.session.tell("mgr", command, data, self.mon_timeout_s))
         return await self._replied(self.session.mgr_command(command, data, self.mon_timeout_s))
 
     async def _replied(self, asking: Any, missing: str = "", down: str = "") -> Reply:
@@ -332,11 +337,10 @@ class Cluster:
             raise make_error(EEXIST, what)
         if not service or not daemon or service in _RESERVED:
             raise make_error(EINVAL, what)
-        config = self.settings.config
-        client = MgrClient(session.loop, session.messenger, config, PerfCollection(), daemon)
-        client.service = service
-        client.metadata = {**host_facts(), **metadata}
-        session.serve(client)
+        # What only few programs need, and as much as a tenth of what importing this costs.
+        from spirula.rados.aio.service import begin  # noqa: PLC0415  # said above
+
+        begin(session, self.settings.config, service, daemon, metadata)
 
     def update_service(self, status: Mapping[str, str]) -> None:
         """Tell the manager how the service does."""

@@ -1,15 +1,34 @@
-"""What a service tells of the machine it runs on, as upstream's `collect_sys_info` does."""
+"""Programs that are shown as a daemon of a service, and what they tell of their machine.
+
+Called by `Cluster.register_service`, which imports it then. Facts as those of upstream's
+`collect_sys_info`.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 import spirula
+from spirula.client.mgr_client import MgrClient
+from spirula.client.session import ClusterSession
+from spirula.conf.config import Config
+from spirula.conf.perf import PerfCollection
 
 _KIB = 1024
+
+
+def begin(
+    session: ClusterSession, config: Config, service: str, daemon: str, metadata: Mapping[str, str]
+) -> None:
+    """Has the session report to the manager as that daemon, from now on."""
+    client = MgrClient(session.loop, session.messenger, config, PerfCollection(), daemon)
+    client.service = service
+    client.metadata = {**host_facts(), **metadata}
+    session.serve(client)
 
 
 def host_facts() -> dict[str, str]:

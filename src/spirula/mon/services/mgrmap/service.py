@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from spirula.denc import Map, Struct, Vec, string, struct
 from spirula.maps.state import count_osds
-from spirula.messages.mgr import MMgrBeacon, MMgrMap
+from spirula.messages.mgr import MMgrBeacon
+from spirula.messages.mgr_map import MMgrMap
 from spirula.mon.services.base import PaxosService
 from spirula.mon.services.mgrmap import active, commands, native, show
 from spirula.mon.services.mgrmap.digests import WHAT, Digests

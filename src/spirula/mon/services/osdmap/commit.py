@@ -19,7 +19,7 @@ from spirula.mon.services.osdmap.pgs import creating
 from spirula.mon.services.osdmap.pgs.priming import prime_pg_temp
 from spirula.mon.services.osdmap.snaps import purged as purged_snaps
 from spirula.mon.store import Transaction
-from spirula.types.mon import CreatingPGs
+from spirula.types.creating_pgs import CreatingPGs
 
 if TYPE_CHECKING:
     from spirula.mon.services.osdmap.service import OSDMapService

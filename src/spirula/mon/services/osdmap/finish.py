@@ -19,9 +19,9 @@ from spirula.mon.services.osdmap.pgs.creating import is_creating_pool
 from spirula.mon.services.osdmap.snaps import purged as purged_snaps
 from spirula.mon.store import Transaction
 from spirula.types.base import UTime
+from spirula.types.creating_pgs import CreatingPGs
 from spirula.types.entity import AddrType
 from spirula.types.log import LogLevel
-from spirula.types.mon import CreatingPGs
 from spirula.types.pool import CacheMode, PGPool, PoolFlag
 
 if TYPE_CHECKING:

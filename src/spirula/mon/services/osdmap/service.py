@@ -71,9 +71,9 @@ from spirula.mon.services.osdmap.pruning import OSDMapManifest
 from spirula.mon.services.osdmap.publish import Publisher
 from spirula.mon.services.osdmap.snaps import commands as snapshots
 from spirula.mon.services.osdmap.snaps import messages as snap_messages
+from spirula.types.creating_pgs import CreatingPGs
 from spirula.types.entity import EntityType
 from spirula.types.log import LogLevel
-from spirula.types.mon import CreatingPGs
 from spirula.types.pg import PGId
 from spirula.types.pool import PGPool
 

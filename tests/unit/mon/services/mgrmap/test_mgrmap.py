@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from spirula.messages.mgr import MMgrBeacon, MMgrDigest, MMgrMap
+from spirula.messages.mgr import MMgrBeacon, MMgrDigest
+from spirula.messages.mgr_map import MMgrMap
 from spirula.mon.services.mgrmap import active
 from spirula.types.base import UTime
 from spirula.types.entity import EntityAddrVec

@@ -17,8 +17,8 @@ from spirula.maps.osdmap import Incremental, OSDMap
 from spirula.maps.placement import PGMapping, Placement
 from spirula.messages.osd_mon import MOSDPGCreate2
 from spirula.mon.services.osdmap.arrays import map_pgs
+from spirula.types.creating_pgs import CreatingPGs, PGCreateInfo, PoolCreateInfo
 from spirula.types.hobject import NO_SHARD
-from spirula.types.mon import CreatingPGs, PGCreateInfo, PoolCreateInfo
 from spirula.types.pg import PGId, SPGId
 from spirula.types.pg_info import PGHistory
 from spirula.types.pool import PGPool

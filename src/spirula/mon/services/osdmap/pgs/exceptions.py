@@ -21,7 +21,7 @@ from spirula.mon.services.osdmap.crush.checks import check_cluster_features
 from spirula.mon.services.osdmap.pgs.creating import pg_exists
 from spirula.mon.services.osdmap.show import parse_pgid
 from spirula.types.base import UTime
-from spirula.types.mon import PGCreateInfo
+from spirula.types.creating_pgs import PGCreateInfo
 from spirula.types.pg import NO_OSD, PGId
 from spirula.types.pool import PoolFlag
 
