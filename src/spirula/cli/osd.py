@@ -10,7 +10,6 @@ Follows upstream `src/ceph_osd.cc`.
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -27,6 +26,7 @@ import uvloop
 from spirula.auth.crypto import KeyType, generate_key
 from spirula.auth.keyring import KeyRing
 from spirula.cli.credentials import find_key, sections_of
+from spirula.cli.cycles import Cycles
 from spirula.cli.host import (
     allow_many_files,
     interface_of,
@@ -79,12 +79,6 @@ new store (see `spirula osd replace --help`).
 `spirula conf --show-config` lists the options; docs/guide/osds.md tells how to run OSDs."""
 
 _NO_UUID = uuid.UUID(int=0)
-_COLLECT_AFTER = (10_000, 20, 50)
-"""How many more objects make Python look for cycles, and how often in older ones.
-
-An OSD keeps what each write makes (log entries, contexts) and makes hardly any cycles: looked for
-as often as by default, they take a fifth of its CPU under writes.
-"""
 
 
 def main(argv: list[str]) -> int:
@@ -101,8 +95,6 @@ def main(argv: list[str]) -> int:
         return _mkfs(loaded.config, whoami, words)
     if words.show:
         return _show(loaded.config, words.show)
-    gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(loaded.config, whoami))
 
@@ -226,10 +218,14 @@ async def _serve(config: Config, whoami: int) -> int:
     log, output = start_log(config)
     dump_on_crash(log)
     allow_many_files()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, log.reopen)
+    cycles = Cycles(loop)
+    cycles.start()
     try:
         reason = await _serve_once(config, whoami, log)
     finally:
+        cycles.stop()
         output.close()
     if reason:
         print(f"spirula osd: {reason}", file=sys.stderr)
