@@ -15,8 +15,8 @@ from importlib.metadata import entry_points
 from types import ModuleType
 
 from spirula.commands.table import CommandFlag
+from spirula.mgr_modules.logs import LOG_OPTIONS
 from spirula.mgr_modules.module import Module
-from spirula.mgr_modules.options import COMMON
 from spirula.mgr_modules.registry import MODULES
 from spirula.types.mgr import ModuleOption
 from spirula.types.mon import MonCommand
@@ -53,7 +53,7 @@ def class_in(imported: ModuleType) -> type[Module] | None:
 
 def options_of(made: type[Module]) -> dict[str, ModuleOption]:
     """The options that a class declares, and those that all have."""
-    return {one.name: one.declared() for one in (*made.OPTIONS, *COMMON)}
+    return {one.name: one.declared() for one in (*made.OPTIONS, *LOG_OPTIONS)}
 
 
 def commands_of(made: type[Module]) -> list[MonCommand]:

@@ -120,7 +120,10 @@ class Host(Protocol):
     def remote(
         self, module: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Calls a method of another module. ImportError where it does not run."""
+        """Calls a method of another module; raises what it raises.
+
+        ImportError where the module does not run, NameError where it has no such method.
+        """
 
     def rados(self) -> Any:
         """A new, connected handle of the cluster (`spirula.rados.Rados`), as this manager."""

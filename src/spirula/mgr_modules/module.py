@@ -8,7 +8,6 @@ module's end (it is told of in `ceph health`); one out of a command is that comm
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections.abc import Mapping
 from errno import EINVAL, ETIMEDOUT
@@ -18,8 +17,9 @@ from spirula.commands.reply import Reply
 from spirula.commands.table import Commands, CommandTable
 from spirula.errors import CephError, InvalidArgument
 from spirula.mgr.commands.dispatch import Request
+from spirula.mgr_modules import logs
 from spirula.mgr_modules.host import Host
-from spirula.mgr_modules.options import COMMON, Option
+from spirula.mgr_modules.options import Option
 
 if TYPE_CHECKING:
     from spirula.rados import Rados
@@ -74,14 +74,14 @@ class Module:
     def __init__(self, name: str, host: Host) -> None:
         self.name, self.host = name, host
         self.lock = threading.RLock()
-        self.log = _logger(self)
+        self.log = logs.make_logger(self)
         self._ending = False
         self._rados: Any = None
         self._woken = threading.Event()
-        self._declared = {one.name: one for one in (*COMMON, *self.OPTIONS)}
+        self._declared = {one.name: one for one in (*logs.LOG_OPTIONS, *self.OPTIONS)}
         self._table = CommandTable()
         self._table.register(self, [self.COMMANDS])
-        self._apply_log_options()
+        logs.apply(self)
 
     @classmethod
     def can_run(cls) -> tuple[bool, str]:
@@ -98,7 +98,7 @@ class Module:
 
     def config_notify(self) -> None:
         """Options were set: whatever `wait` was called for is to be looked at again."""
-        self._apply_log_options()
+        logs.apply(self)
         self.wake()
 
     def shutdown(self) -> None:
@@ -177,7 +177,7 @@ class Module:
             return made
 
     def remote(self, module: str, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Calls a method of another module. ImportError where it does not run."""
+        """Calls a method of another module; see `Host.remote`."""
         return self.host.remote(module, method, args, kwargs)
 
     # ------------------------------------------------------------------------------ for the manager
@@ -201,33 +201,3 @@ class Module:
         sent = data.encode("utf-8", "surrogateescape")
         reply = self.handle_command(Request(str(given["prefix"]), dict(given), sent))
         return reply.rc, reply.data.decode("utf-8", "surrogateescape"), reply.outs
-
-    def _apply_log_options(self) -> None:
-        level = self.option("log_level") or "info"
-        self.log.setLevel(level.upper())
-
-
-class _Lines(logging.Handler):
-    """Passes a module's lines on to the manager's log, and to the cluster's if that is wanted."""
-
-    def __init__(self, module: Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """One line."""
-        module, text = self.module, self.format(record)
-        module.host.log(f"[{module.name} {record.levelname}] {text}")
-        if module.option("log_to_cluster"):
-            least = logging.getLevelName((module.option("log_to_cluster_level") or "info").upper())
-            if record.levelno >= least:
-                priority = 4 if record.levelno >= logging.ERROR else 3
-                priority = priority if record.levelno >= logging.WARNING else 1
-                module.host.cluster_log("cluster", priority, text)
-
-
-def _logger(module: Module) -> logging.Logger:
-    made = logging.getLogger(f"mgr_modules.{module.name}")
-    made.propagate = False
-    made.handlers = [_Lines(module)]
-    return made

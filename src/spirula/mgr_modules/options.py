@@ -15,6 +15,9 @@ KINDS = ("uint", "int", "str", "float", "bool", "addr", "addrvec", "uuid", "size
 RUNTIME = 1
 """The flag of options that take effect at once; all of ours do."""
 
+LEVELS = ("", "critical", "error", "warning", "info", "debug")
+"""Words for levels of log lines."""
+
 Value = str | int | float | bool
 
 
@@ -47,13 +50,3 @@ class Option:
             enum_allowed=set(self.choices),
             desc=self.help,
         )
-
-
-_LEVELS = ("", "critical", "error", "warning", "info", "debug")
-
-COMMON = (
-    Option("log_level", "", "Least level of the lines in the manager's log", choices=_LEVELS),
-    Option("log_to_cluster", default=False, help="Whether lines go to the cluster log as well"),
-    Option("log_to_cluster_level", "info", "Least level of those", choices=_LEVELS),
-)
-"""What every module has."""

@@ -27,7 +27,10 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass(slots=True)
 class Table:
-    """Rows below headings. `sides` has a letter for each column: `l`, `r` or `c`."""
+    """Rows below headings; nothing at all where there are no rows.
+
+    `sides` has a letter for each column: `l`, `r` or `c`.
+    """
 
     headings: Sequence[str]
     sides: str = ""
@@ -38,6 +41,8 @@ class Table:
         self.rows.append([str(cell) for cell in cells])
 
     def __str__(self) -> str:
+        if not self.rows:
+            return ""
         lines = [list(self.headings), *self.rows]
         sides = self.sides or "c" * len(self.headings)
         widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]

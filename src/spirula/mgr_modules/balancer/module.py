@@ -117,6 +117,10 @@ class Balancer(Module):
             self.set_option("pool_ids", ",".join(map(str, left)))
         return [names[number] for number in left]
 
+    def gather_telemetry(self) -> dict[str, object]:
+        """What the report of `telemetry` says of it."""
+        return {"active": self.option("active"), "mode": self.option("mode")}
+
     # --------------------------------------------------------------------------------- plans
 
     def settings(self) -> Settings:

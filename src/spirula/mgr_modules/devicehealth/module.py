@@ -342,7 +342,7 @@ class DeviceHealth(Module):
             if not can_run:
                 return Reply(f"{plugin} is not available", rc=-EPERM)
             r, out, status = self.remote(plugin, method, **arguments)
-        except (ImportError, AttributeError):
+        except (ImportError, NameError):
             return Reply(_NO_PLUGIN, rc=-EPERM)
         return Reply(status, out.encode(), r)
 

@@ -15,6 +15,7 @@ from spirula.commands.reply import Reply
 from spirula.commands.table import Commands
 from spirula.errors import InvalidArgument, NotPermitted
 from spirula.mgr.commands.dispatch import Request
+from spirula.mgr_modules.logs import LOG_OPTIONS
 from spirula.mgr_modules.module import Module
 from spirula.mgr_modules.options import Option
 from spirula.mgr_modules.telemetry.report import (
@@ -78,7 +79,7 @@ class Telemetry(Module):
             "last_opt_revision": 1,
             "last_upload": None,
         }
-        shown |= {one.name: self.option(one.name) for one in self.OPTIONS}
+        shown |= {one.name: self.option(one.name) for one in (*self.OPTIONS, *LOG_OPTIONS)}
         shown |= {name: shown[name] or None for name in ("description", "contact", "organization")}
         return _json(shown)
 

@@ -71,7 +71,7 @@ def basic_report(module: Module) -> Document:
     services = get("service_map")["services"]
     try:
         balancer = module.remote("balancer", "gather_telemetry")
-    except (ImportError, AttributeError):
+    except (ImportError, NameError):
         balancer = {"active": False}
     report = {
         "created": mon_map["created"],
@@ -297,7 +297,7 @@ def crash_report(module: Module) -> list[Crash]:
     """Reports of crashes, without hosts and with other names of daemons."""
     try:
         crashes: dict[str, Crash] = module.remote("crash", "reports")
-    except (ImportError, AttributeError):
+    except (ImportError, NameError):
         return []
     salt = kept_id(module, "salt")
     told = []
@@ -322,7 +322,7 @@ def device_report(module: Module) -> Document:
             form = module.remote("devicehealth", "get_time_format")
             after = datetime.fromtimestamp(since, UTC).strftime(form)
             told = module.remote("devicehealth", "get_recent_device_metrics", ident, after)
-        except (AttributeError, ImportError, SpirulaError, rados.Error):
+        except (ImportError, NameError, SpirulaError, rados.Error):
             continue
         other_host = kept_id(module, f"host-id/{host}")
         serials = {one["serial_number"] for one in told.values() if one.get("serial_number")}
