@@ -6,6 +6,7 @@ these as its bases; `made_by` makes further ones of the same kind.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -97,6 +98,7 @@ class BasePyOSDMap:
             max_deviation=max_deviation,
             max_changes=max_iterations,
             pools=numbers,
+            rng=random.Random(),
         )
 
     def _map_pool_pgs_up(self, pool: int) -> dict[str, list[int]]:

@@ -8,6 +8,7 @@ from an OSD that leads too many to one that leads too few. They count for all po
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,9 @@ MAX_TRIES = 4_000
 EVEN = "Primaries are already distributed evenly"
 _WORTH = 1.0
 """What a plan has to gain, as the mean square of the PGs that OSDs are off by."""
-_ENOUGH = 0.5
+_LEAST_GAIN = 1e-9
+_STEPS = 4
+"""How many PGs an OSD may gain or lose with one change."""
 _NEVER = FULL + 1
 
 
@@ -126,44 +129,43 @@ def _spread(leads: Leads, led: Ints) -> float:
 
 
 def improve(leads: Leads, affinities: Ints) -> Ints:
-    """Better affinities: changed for one OSD at a time, by what makes one PG go elsewhere."""
+    """Better affinities: changed for one OSD at a time, by what makes a few PGs go elsewhere.
+
+    An OSD that leads what it should takes part, too: PGs pass through it to others.
+    """
     current = affinities.copy()
     first, led = leads.count(current)
     spread = _spread(leads, led)
     tries = MAX_TRIES
     while tries > 0:
-        gaps = led - leads.wanted
-        for osd in np.argsort(-np.abs(gaps)).tolist():
-            if abs(gaps[osd]) < _ENOUGH or tries <= 0:
-                return current
-            changed = _one_less(leads, current, first, osd)
-            if gaps[osd] < 0:
-                changed = _one_more(leads, current, osd)
-            if changed is None:
-                continue
+        for osd, changed in _candidates(leads, current, first, led):
             tries -= 1
             trial = current.copy()
             trial[osd] = changed
             trial_first, trial_led = leads.count(trial)
             trial_spread = _spread(leads, trial_led)
-            if trial_spread < spread:
+            if trial_spread < spread - _LEAST_GAIN:
                 current, first, led, spread = trial, trial_first, trial_led, trial_spread
                 break
+            if tries <= 0:
+                break
         else:
-            return current
+            break
     return current
 
 
-def _one_less(leads: Leads, affinities: Ints, first: Ints, osd: int) -> int | None:
-    """The affinity with which the OSD declines one more of the PGs that it leads."""
+def _candidates(
+    leads: Leads, affinities: Ints, first: Ints, led: Ints
+) -> Iterator[tuple[int, int]]:
+    """Changes that are worth a try, for the OSDs that lead most too many first."""
     rows = np.arange(len(first))
-    mine = leads.dice[rows, first][leads.osds[rows, first] == osd]
-    mine = mine[mine < affinities[osd]]  # the others it has to lead anyway
-    # None at all is no affinity to have: such an OSD is asked only if all others decline.
-    return int(mine.max()) if len(mine) and mine.max() > 0 else None
-
-
-def _one_more(leads: Leads, affinities: Ints, osd: int) -> int | None:
-    """The affinity with which the OSD is willing to lead one more PG."""
-    declined = leads.dice[(leads.osds == osd) & (leads.dice >= affinities[osd])]
-    return int(declined.min()) + 1 if len(declined) else None
+    leaders, dice = leads.osds[rows, first], leads.dice[rows, first]
+    for osd in np.argsort(leads.wanted - led).tolist():
+        # What is not below its affinity it leads only since all others decline. And none at all is
+        # no affinity to have.
+        mine = dice[(leaders == osd) & (dice < affinities[osd]) & (dice > 0)]
+        for changed in np.sort(mine)[::-1][:_STEPS].tolist():
+            yield osd, changed
+        declined = leads.dice[(leads.osds == osd) & (leads.dice >= affinities[osd])]
+        for die in np.sort(declined)[:_STEPS].tolist():
+            yield osd, die + 1
