@@ -14,6 +14,7 @@ import stat
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock, ioctl
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +30,7 @@ _AT_ONCE = 64 << 10
 4 MiB costs it 20 us, into one of 256 KiB 5.5, into one of 64 KiB 4; less is dear for large ones."""
 _BEGIN_AT = 1 << 20
 """Bytes of a large write after which the disk begins: it writes while the next ones are copied."""
+_THROUGH = os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC
 _BLKGETSIZE64 = 0x80081272
 _BLKDISCARD = 0x1277
 _KEEP_SIZE_AND_PUNCH_HOLE = 0x01 | 0x02
@@ -94,7 +96,9 @@ class FileBlockDevice:
         self._name = str(path)
         self._at_once = at_once
         self._error: CephError | None = None
+        self._read_only = read_only
         self._discards = not read_only
+        self._through = -1
         try:
             self._fd = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
         except OSError as error:
@@ -154,13 +158,7 @@ class FileBlockDevice:
         self._check()
         wanted = sum(map(len, buffers))
         if wanted > self._at_once or len(buffers) > _IOV_MAX:
-            begun = offset
-            for some in _portions(buffers):
-                self.write(offset, some)
-                offset += sum(map(len, some))
-                if offset - begun >= _BEGIN_AT:
-                    _begin_writing(self._fd, begun, offset - begun)
-                    begun = offset
+            self._write_large(offset, buffers)
             return
         if offset < 0 or offset + wanted > self.size:
             raise InvalidArgument(f"{offset:#x}~{wanted:#x} is not within {self._name}")
@@ -176,6 +174,25 @@ class FileBlockDevice:
             done = os.pwrite(self._fd, rest, offset)
             offset, rest = offset + done, rest[done:]
 
+    def _write_large(self, offset: int, buffers: Sequence[Buffer]) -> None:
+        """Have the disk begin with each part once that is copied.
+
+        Few calls do it, each without Python's lock, which is waited for after each while another
+        thread is busy.
+        """
+        pieces: list[tuple[int, Buffer]] = []
+        begun = offset
+        for some in _portions(buffers):
+            for piece in some:
+                pieces.append((offset, piece))
+                offset += len(piece)
+            if offset - begun >= _BEGIN_AT:
+                self.write_pieces(pieces)
+                _begin_writing(self._fd, begun, offset - begun)
+                pieces, begun = [], offset
+        if pieces:
+            self.write_pieces(pieces)
+
     def write_pieces(self, pieces: Sequence[tuple[int, Buffer]]) -> None:
         """Write pieces, each at its offset; as `write` for each, in one call."""
         self._check()
@@ -187,6 +204,31 @@ class FileBlockDevice:
             write_pieces(self._fd, offsets, [piece for _, piece in pieces])
         except OSError as error:
             raise machine_error(error, f"write {self._name}") from error
+
+    def writes_through(self) -> bool:
+        """Make ready for `write_through`; False if what is below cannot do that."""
+        if self._through < 0 and not self._read_only:
+            with suppress(OSError):
+                self._through = os.open(f"/proc/self/fd/{self._fd}", _THROUGH)
+        return self._through >= 0
+
+    def write_through(self, offset: int, buffer: Buffer) -> None:
+        """As `write` and `sync` of just that, past the kernel's cache: a third less of its time.
+
+        The offset, the length, and the memory have to be multiples of 4 KiB. `writes_through` has
+        to be asked before.
+        """
+        self._check()
+        try:
+            done = os.pwritev(self._through, [buffer], offset, os.RWF_DSYNC)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                self._error = machine_error(error, f"write {self._name} {offset:#x}")
+                raise self._error from error
+            done = 0  # larger blocks below
+        if done < len(buffer):
+            self.write(offset, [buffer])
+            self.sync()
 
     def sync(self) -> None:
         self._check()
@@ -213,6 +255,9 @@ class FileBlockDevice:
         os.posix_fadvise(self._fd, offset, length, advice)
 
     def close(self) -> None:
+        if self._through >= 0:
+            os.close(self._through)
+            self._through = -1
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
