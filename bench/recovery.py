@@ -40,6 +40,7 @@ OPTIONS = {
     "mon_osd_min_down_reporters": "1",
     "mon_osd_down_out_interval": "5",
     "mgr_stats_period": "1",
+    "osd_recovery_sleep_hdd": "0.1",  # the default, which `spirula up` changes
 }
 
 

@@ -36,7 +36,7 @@ QUICK = {
     "osd heartbeat grace": "4",
     "mon osd adjust heartbeat grace": "false",
     "mon allow pool delete": "true",
-    "osd recovery sleep": "0",
+    **{f"osd {work} sleep hdd": "0" for work in ("recovery", "delete", "snap trim")},
     "osd pool default pg num": "8",
 }
 

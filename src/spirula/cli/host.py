@@ -11,6 +11,7 @@ import os
 import platform
 import resource
 import socket
+import stat
 import struct
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
@@ -24,6 +25,7 @@ from spirula.types.entity import EntityAddr, EntityAddrVec
 WANTED_FILES = 16384
 """Open files a daemon wants to be allowed: one for each client."""
 _GET_ADDRESS = 0x8915
+_DEVICES = Path("/sys/dev/block")
 _UNSET = ("", "-", ":/0", "-:0/0", "-:/0")
 
 
@@ -33,6 +35,23 @@ def allow_many_files() -> None:
     wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def turns(path: Path, devices: Path = _DEVICES) -> bool:
+    """Whether what holds a file, or the device that it leads to, says that it is a hard disk.
+
+    False for what says nothing of it, such as a file system in memory. Upstream:
+    `src/common/blkdev.cc` (is_rotational); a partition is like its disk.
+    """
+    found = path.stat()
+    number = found.st_rdev if stat.S_ISBLK(found.st_mode) else found.st_dev
+    device = (devices / f"{os.major(number)}:{os.minor(number)}").resolve()
+    for place in (device, device.parent):
+        try:
+            return (place / "queue" / "rotational").read_text().strip() == "1"
+        except OSError:
+            continue
+    return False
 
 
 def system_metadata() -> dict[str, str]:

@@ -13,11 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from spirula.cli.host import turns
 from spirula.conf.config import Config
 from spirula.errors import CephError, InvalidArgument, NotFound
 from spirula.osd.mkfs import make_store
 from spirula.store.checksums import ChecksumType
 from spirula.store.disk.compression import Compression, parse_algorithm, parse_mode
+from spirula.store.disk.folder import BLOCK
 from spirula.store.disk.medium import FolderMedium
 from spirula.store.disk.mkfs import TYPE, mkfs
 from spirula.store.disk.state import Options
@@ -93,6 +95,8 @@ class DiskStore(DiskObjectStore):
     _measured = 0
     _measured_s = 0.0
     _last_mean_s = 0.0
+    rotational = (False, False)
+    """Whether data, and whether the journal, lie on hard disks."""
 
     def queue_transactions(
         self,
@@ -131,8 +135,13 @@ class DiskStore(DiskObjectStore):
         self.mount()
 
     def metadata(self) -> dict[str, str]:
-        """What is known without asking the device."""
-        return {"rotational": "0", "journal_rotational": "0", "default_device_class": "ssd"}
+        """What its devices are: an OSD on hard disks moves less at a time, and rests."""
+        data, journal = self.rotational
+        return {
+            "rotational": str(int(data)),
+            "journal_rotational": str(int(journal)),
+            "default_device_class": "hdd" if data else "ssd",
+        }
 
     def close(self) -> None:
         """Files are let go of when it is unmounted."""
@@ -193,6 +202,7 @@ def open_store(config: Config, folder: Path, notify: Notify, *, threaded: bool =
     if kind == DISK:
         store = DiskStore(FolderMedium(folder), notify, Options(), threaded=threaded)
         _follow(config, store.options)
+        store.rotational = turns(folder / BLOCK), turns(folder)
         return store
     return MemoryStore(folder, notify, config.get_int(_MEMSTORE_BYTES))
 

@@ -171,6 +171,8 @@ def _for_osds(count: int) -> dict[str, str]:
         "osd crush chooseleaf type": "0",
         "osd pool default size": str(size),
         "osd pool default pg num": "32",
+        # the disks of virtual machines say that they turn: nobody waits for that here
+        **{f"osd {work} sleep hdd": "0" for work in ("recovery", "delete", "snap trim")},
     }
     if size == 1:
         found |= {"mon allow pool size one": "true", "mon warn on pool no redundancy": "false"}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 import uuid
 
 import pytest
 
-from spirula.cli import osd
-from spirula.cli.host import interface_of, pick_address, system_metadata
-from spirula.cli.osd_store import DiskStore, MemoryStore, open_store
+from spirula.cli import osd, osd_store
+from spirula.cli.host import interface_of, pick_address, system_metadata, turns
+from spirula.cli.osd_store import DiskStore, MemoryStore, make_folder, open_store
 from spirula.conf.config import Config
 from spirula.conf.expand import Identity
 from spirula.errors import InvalidArgument, NotFound
@@ -137,3 +138,29 @@ def test_where_an_osd_listens():
     assert interface_of(EntityAddrVec.parse("v2:127.0.0.1:0/0")) == "lo"
     assert interface_of(EntityAddrVec()) == ""
     assert system_metadata()["hostname"]
+
+
+@pytest.mark.parametrize(("told", "turning"), [("1\n", True), ("0\n", False), (None, False)])
+@pytest.mark.parametrize("is_partition", [False, True])
+def test_a_disk_says_whether_it_turns(tmp_path, told, turning, is_partition):
+    file = tmp_path / "block"
+    file.touch()
+    number = file.stat().st_dev
+    disk = tmp_path / "devices" / "vda"
+    device = disk / "vda1" if is_partition else disk
+    (disk / "queue").mkdir(parents=True)
+    device.mkdir(exist_ok=True)
+    if told is not None:
+        (disk / "queue" / "rotational").write_text(told)
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / f"{os.major(number)}:{os.minor(number)}").symlink_to(device)
+    assert turns(file, links) == turning
+
+
+def test_a_store_tells_of_its_disk(tmp_path, monkeypatch):
+    config = Config(Identity("osd", "3"), daemon=True)
+    make_folder(config, tmp_path / "osd", uuid.uuid4())
+    monkeypatch.setattr(osd_store, "turns", lambda path: path.name == "block")
+    found = open_store(config, tmp_path / "osd", lambda call: call()).metadata()
+    assert found == {"rotational": "1", "journal_rotational": "0", "default_device_class": "hdd"}
