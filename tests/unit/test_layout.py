@@ -32,6 +32,7 @@ LIMITS = (ROOT / "docs" / "LIMITS.md").read_text()
 
 # Functions that may import: what they import costs start-up time that most calls do not need.
 LAZY_IMPORTS = {
+    "cli/ceph/interactive.py": {"run"},
     "cli/main.py": {"_unknown", "_top_level"},
     "maps/osdmap.py": {"_classic"},
     "rados/aio/cluster.py": {"register_service"},

@@ -38,7 +38,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         "spirula.cli.authtool:main", "make, read and change keyrings, as ceph-authtool does"
     ),
     "ceph": Subcommand(
-        "spirula.cli.ceph:main", "send a command to a cluster or one of its daemons"
+        "spirula.cli.ceph.main:main", "send a command to a cluster or one of its daemons"
     ),
     "conf": Subcommand("spirula.cli.conf:main", "look into configuration files, as ceph-conf does"),
     "crush": Subcommand(

@@ -192,7 +192,10 @@ def _errno(error: OSError, what: str) -> CephError:
 
 
 def ask(
-    path: str, command: str | Mapping[str, object], *, timeout_s: float = REQUEST_TIMEOUT_S
+    path: str,
+    command: str | Mapping[str, object],
+    *,
+    timeout_s: float | None = REQUEST_TIMEOUT_S,
 ) -> bytes:
     """Sends one command (a prefix, or the whole object) and gives the reply's bytes; blocks.
 

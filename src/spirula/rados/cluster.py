@@ -303,10 +303,13 @@ class Rados:
     def mgr_command(
         self, cmd: str, inbuf: bytes, timeout: int = 0, target: str | None = None
     ) -> tuple[int, bytes, str]:
-        """Have the active manager carry a command out: result, output, status."""
+        """Have the active manager carry a command out: result, output, status.
+
+        With a `target` (even an empty one) it is a command to the daemon, as `tell mgr` sends it.
+        """
         self.require_state("connected")
         check("inbuf", inbuf, bytes)
-        return self._replied(self.beneath.mgr_command(check("cmd", cmd, str), inbuf))
+        return self._replied(self.beneath.mgr_command(check("cmd", cmd, str), inbuf, target))
 
     def pg_command(
         self, pgid: str, cmd: str, inbuf: bytes, timeout: int = 0
