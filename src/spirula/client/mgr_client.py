@@ -81,7 +81,11 @@ class MgrClient:
 
     def on_map(self, message: MMgrMap) -> None:
         """A manager map: go to the active manager if it is another one."""
-        self.map = message.map
+        self.follow(message.map)
+
+    def follow(self, mgrmap: MgrMap) -> None:
+        """The newest map, wherever it is from."""
+        self.map = mgrmap
         if self.connection is None or self.connection.peer_addrs != self.map.active_addrs:
             self._reconnect()
 

@@ -15,6 +15,7 @@ from spirula.auth.cephx.service import CephxServiceSession
 from spirula.errors import CephError, SpirulaError, WireError
 from spirula.messages.base import Message
 from spirula.messages.command import MMgrCommandReply
+from spirula.messages.mgr import MMgrConfigure
 from spirula.messages.quorum import (
     MForward,
     MMonElection,
@@ -88,11 +89,11 @@ class Intake:
         session = connection.priv
         if isinstance(session, MonSession):
             self.end(session)
-        self.monitor.command_dispatch.proxy.on_reset(connection)
+        self._on_reset_of_manager(connection)
 
     def ms_handle_remote_reset(self, connection: Connection) -> None:
         """Another monitor was restarted."""
-        self.monitor.command_dispatch.proxy.on_reset(connection)
+        self._on_reset_of_manager(connection)
 
     def ms_handle_refused(self, connection: Connection, error: SpirulaError) -> None:
         """Another monitor, or the manager, does not listen, or not to us."""
@@ -106,7 +107,11 @@ class Intake:
                 )
                 self.monitor.driver.pump()
         else:
-            self.monitor.command_dispatch.proxy.on_reset(connection)
+            self._on_reset_of_manager(connection)
+
+    def _on_reset_of_manager(self, connection: Connection) -> None:
+        self.monitor.command_dispatch.proxy.on_reset(connection)
+        self.monitor.reports.on_reset(connection)
 
     def end(self, session: MonSession) -> None:
         """The session is over."""
@@ -157,6 +162,9 @@ class Intake:
             return
         if isinstance(message, MMgrCommandReply):
             self.monitor.command_dispatch.proxy.on_reply(connection, message)
+            return
+        if isinstance(message, MMgrConfigure):
+            self.monitor.reports.on_configure(message)
             return
         session = connection.priv
         if from_mon and session is None:

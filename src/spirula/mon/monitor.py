@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spirula.auth.caps.mon import ALLOW_ALL
+from spirula.client.mgr_client import MgrClient
 from spirula.commands.table import CommandTable
 from spirula.conf.config import Config
 from spirula.denc import features as feature_bits
@@ -126,6 +127,7 @@ class Monitor:
         self.proposals = Proposals(self)
         self.forwarding = Forwarding(self)
         self.messenger: Messenger
+        self.reports: MgrClient
         self.quorum_since = 0.0
         self.left_quorum_at: float | None = None
         self.joined: Joined | None = None
@@ -191,6 +193,7 @@ class Monitor:
     def attach(self, messenger: Messenger) -> None:
         """Hands in the messenger, whose dispatcher is `intake`."""
         self.messenger = messenger
+        self.reports = MgrClient(self.loop, messenger, self.config, self.perf.collection, self.name)
 
     def start(self) -> None:
         """Read the store, and look for a quorum."""
@@ -202,6 +205,7 @@ class Monitor:
     def stop(self) -> None:
         """End everything but the messenger and the store, which belong to whoever made them."""
         self.log_service.stop()
+        self.reports.stop()
         self.running = False
         self.driver.stop()
         self.proposals.stop()

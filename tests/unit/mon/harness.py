@@ -88,6 +88,7 @@ class FakeConnection:
     idle_since: float | None = None
     priv: object = None
     features: int = PACIFIC
+    peer_addrs: object = None
 
     def send_message(self, message):
         self.sent.append(message)
@@ -109,7 +110,7 @@ class FakeMessenger:
         self.sent.append((message, peer_type, addrs))
 
     def get_connection(self, peer_type, addrs, *, anonymous=False):
-        return FakeConnection(self.sent)
+        return FakeConnection(self.sent, peer_addrs=addrs)
 
 
 def make_config(name="a", options=None, entity_type="mon"):

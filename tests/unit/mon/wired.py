@@ -62,7 +62,7 @@ class WiredMessenger:
         """Clients are checked by the real messenger, as they connect."""
 
     def get_connection(self, peer_type, addrs, *, anonymous=False):
-        return FakeConnection()
+        return FakeConnection(peer_addrs=addrs)
 
 
 class WiredMonitor(HarnessMonitor):

@@ -137,6 +137,7 @@ class MgrMapService(PaxosService):
                 self._load_descriptions()
             self._described = now
         self.notify_subscribers()
+        self.monitor.reports.follow(self.map)
         self.monitor.command_dispatch.proxy.on_mgrmap()
 
     def _load_descriptions(self) -> None:
