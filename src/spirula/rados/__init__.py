@@ -93,6 +93,7 @@ from spirula.rados.iterators import (
 )
 from spirula.rados.object import Object, set_object_locator, set_object_namespace
 from spirula.rados.ops import ReadOp, WriteOp
+from spirula.rados.striper import Striper
 from spirula.rados.watch import Watch
 
 __all__ = [
@@ -165,6 +166,7 @@ __all__ = [
     "ReadOpCtx",
     "Snap",
     "SnapIterator",
+    "Striper",
     "TimedOut",
     "Version",
     "Watch",

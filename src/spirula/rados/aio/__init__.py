@@ -9,10 +9,12 @@ Programs that block instead use `spirula.rados`, which is a face of this.
 from __future__ import annotations
 
 from spirula.client.mon_client import Reply
+from spirula.client.striper import Layout
 from spirula.rados.aio.cluster import MONITOR_LEVELS, Cluster, Opening, connect
 from spirula.rados.aio.ioctx import Ioctx
 from spirula.rados.aio.listing import Cursor, ListedObject
 from spirula.rados.aio.pools import PoolSnap
+from spirula.rados.aio.striper import Striper
 from spirula.rados.aio.watch import Notification, NotifyOutcome, Watch
 from spirula.rados.ops import ObjectStat, OmapKeysPage, OmapPage, ReadOp, Step, WriteOp
 
@@ -21,6 +23,7 @@ __all__ = [
     "Cluster",
     "Cursor",
     "Ioctx",
+    "Layout",
     "ListedObject",
     "Notification",
     "NotifyOutcome",
@@ -32,6 +35,7 @@ __all__ = [
     "ReadOp",
     "Reply",
     "Step",
+    "Striper",
     "Watch",
     "WriteOp",
     "connect",
