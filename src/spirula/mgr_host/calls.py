@@ -10,7 +10,7 @@ import asyncio
 import concurrent.futures
 import json
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +25,7 @@ from spirula.mgr_host import views
 from spirula.types.entity import EntityAddrVec
 from spirula.types.log import LogLevel
 from spirula.types.mgr import ModuleOption
-from spirula.types.service import HealthCheck, HealthStatus, ProgressEvent
+from spirula.types.service import HealthCheck, HealthStatus, PerfCounterType, ProgressEvent
 
 if TYPE_CHECKING:
     from spirula.mgr_host.host import ThreadedHost
@@ -163,6 +163,26 @@ class Calls:
             daemon = self._daemon(kind, name)
             values = daemon.counters.values.get(path) if daemon else None
             return {path: list(values[-1]) if values else []}
+
+        return self._on_loop(look)
+
+    def latest_counters(
+        self, kinds: Collection[str], least_priority: int
+    ) -> dict[str, dict[str, tuple[PerfCounterType, tuple[float, ...]]]]:
+        """Declarations and newest values of all counters of these kinds of daemons, by daemon and
+        path.
+        """
+
+        def look() -> dict[str, dict[str, tuple[PerfCounterType, tuple[float, ...]]]]:
+            return {
+                str(daemon.key): {
+                    path: (declared, (daemon.counters.values[path] or ((),))[-1])
+                    for path, declared in sorted(daemon.counters.types.items())
+                    if declared.priority >= least_priority
+                }
+                for daemon in self.manager.daemons
+                if daemon.key.kind in kinds
+            }
 
         return self._on_loop(look)
 

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Protocol
 
 from spirula.maps.osdmap import OSDMap
+from spirula.types.service import PerfCounterType
 
 
 class Host(Protocol):
@@ -44,6 +46,13 @@ class Host(Protocol):
 
     def latest_counter(self, kind: str, name: str, path: str) -> dict[str, Any]:
         """The newest value of a perf counter, by its path."""
+
+    def latest_counters(
+        self, kinds: Collection[str], least_priority: int
+    ) -> dict[str, dict[str, tuple[PerfCounterType, tuple[float, ...]]]]:
+        """Declarations and newest values (time and value, or time, sum and count) of all counters
+        of these kinds of daemons that are of some use (`PRIO_USEFUL`), by daemon and path.
+        """
 
     def perf_schema(self, kind: str, name: str) -> dict[str, dict[str, Any]]:
         """The declarations of counters, by daemon and path; empty names mean all."""

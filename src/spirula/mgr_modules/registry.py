@@ -14,5 +14,6 @@ MODULES: dict[str, str] = {
     "progress": f"{_HERE}.progress.module:Progress",
     "status": f"{_HERE}.status:Status",
     "telemetry": f"{_HERE}.telemetry.module:Telemetry",
+    "prometheus": f"{_HERE}.prometheus.module:Prometheus",
 }
 """Where the class of each module is: `package.module:Class`. It is imported when it is to run."""
