@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import gc
 import json
 import os
 import pstats
@@ -45,6 +46,8 @@ WRITERS = 16
 TURNS = 4
 MOST_PER_S = 30_000
 """Small writes that are made ready for each second."""
+COLLECT_AFTER = (10_000, 20, 50)
+"""When Python looks for cycles: as in an OSD (`cli.osd`), for the store and the bare engine."""
 PER_TRANSACTION = 20
 """Objects made by one transaction, where many are to be made."""
 rng = random.Random(1)
@@ -464,6 +467,8 @@ def main() -> int:
     for hidden in ("--one", "--fill", "--start", "--kill"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    gc.freeze()  # as an OSD does
+    gc.set_threshold(*COLLECT_AFTER)
     if chosen.one:
         print(json.dumps(SUBJECTS[chosen.one](Path(chosen.folder), chosen.seconds)))
     elif chosen.fill:

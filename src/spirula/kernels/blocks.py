@@ -52,6 +52,17 @@ def pure_write_pieces(fd: int, offsets: array[int], pieces: list[Buffer]) -> Non
             at, rest = at + done, rest[done:]
 
 
+def pure_gather(parts: list[Buffer], into: Buffer, at: int) -> int:
+    """The twin in Python, with a copy more."""
+    joined = b"".join(parts)
+    end = at + len(joined)
+    view = memoryview(into)
+    if not 0 <= at <= end <= view.nbytes:
+        raise ValueError("the parts do not fit into what they are to be put")
+    view[at:end] = joined
+    return end
+
+
 sum_blocks: Callable[[Buffer, int, array[int]], None] = (
     pure_sum_blocks if _native is None else _native.sum_blocks
 )
@@ -63,3 +74,10 @@ write_pieces: Callable[[int, array[int], list[Buffer]], None] = (
     pure_write_pieces if _native is None else _native.write_pieces
 )
 """Write all of each piece to a file at its offset (of 64 bits). Raises OSError."""
+gather: Callable[[list[Buffer], Buffer, int], int] = (
+    pure_gather if _native is None else _native.gather
+)
+"""Copy parts to `into`, of bytes, one behind the other from `at` on; where they end.
+
+ValueError if they do not fit; some of them may be there then.
+"""

@@ -14,12 +14,14 @@ from spirula.kernels.crc32c import crc32c
 
 SUMS = [blocks.pure_sum_blocks, blocks.sum_blocks]
 WRITES = [blocks.pure_write_pieces, blocks.write_pieces]
+GATHERS = [blocks.pure_gather, blocks.gather]
 
 
 def test_the_compiled_twin_is_in_use():
     assert blocks.IMPLEMENTATION == "native"
     assert SUMS[0] is not SUMS[1]
     assert WRITES[0] is not WRITES[1]
+    assert GATHERS[0] is not GATHERS[1]
 
 
 @pytest.mark.parametrize("sum_blocks", SUMS)
@@ -87,3 +89,19 @@ def test_writes_that_fail(write_pieces, tmp_path):
         with pytest.raises(OSError, match="No space") as told:
             write_pieces(full.fileno(), array("Q", [0, 5]), [b"x", b"y"])
         assert told.value.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize("gather", GATHERS)
+def test_gathering(gather):
+    parts = [b"one", bytearray(b"two"), memoryview(b"three"), b"", array("I", [5])]
+    into = bytearray(b"." * 20)
+    assert gather(parts, memoryview(into), 3) == 18
+    assert into == b"...onetwothree\5\0\0\0.."
+    assert gather([], into, 20) == 20
+    for at in (6, 21, -1, -15):
+        with pytest.raises(ValueError, match="do not fit"):
+            gather(parts, into, at)
+    with pytest.raises((TypeError, BufferError)):
+        gather(parts, bytes(40), 0)
+    with pytest.raises(TypeError):
+        gather(["text"], into, 0)

@@ -26,9 +26,13 @@ class OnodeCache:
     def add(self, onode: Onode) -> None:
         """Keep an object under the name it has."""
         self.onodes[onode.oid] = onode
-        self.bytes -= onode.cost
-        onode.cost = onode.estimate()
-        self.bytes += onode.cost
+        self.count(onode)
+
+    def count(self, onode: Onode) -> None:
+        """A kept object has changed: count anew what it takes."""
+        cost = onode.estimate()
+        self.bytes += cost - onode.cost
+        onode.cost = cost
 
     def grown(self, onode: Onode, by: int) -> None:
         """A kept object takes this much more."""

@@ -29,7 +29,7 @@ from spirula.store.disk.blockfile import BlockDevice, write_scattered
 from spirula.store.disk.engine import Batch, Engine
 from spirula.store.disk.freelist import FreeList
 from spirula.store.disk.idle import IDLE_S, give_back_memory
-from spirula.store.disk.journaled import make_durable
+from spirula.store.disk.journaled import make_durable, settle
 from spirula.store.disk.layout import DATA, decode_log, encode_log, encode_pieces, log_key
 from spirula.store.disk.mark import CommitMark
 from spirula.store.disk.state import Entry, Options
@@ -163,6 +163,7 @@ class Commits:
         if entries:
             self._land(entries)
             if apply:
+                self._attempt(lambda: settle(self._engine))
                 self._attempt(self._tidy)
                 if self._released:
                     self._report()
@@ -196,6 +197,7 @@ class Commits:
         try:
             return self._queue.get(timeout=IDLE_S)
         except Empty:
+            self._attempt(lambda: settle(self._engine, idle=True))
             give_back_memory()
             return self._queue.get()
 
@@ -223,6 +225,8 @@ class Commits:
                 self._report()
                 entry.done.set()
             elif queue.empty() or len(self._unapplied) * BLOCK_SIZE > _UNAPPLIED_BYTES:
+                # Those who were called back are waking up: what needs Python's lock goes first.
+                self._attempt(lambda: settle(self._engine))
                 self._attempt(self._tidy)
                 if self._released:
                     self._report()

@@ -8,6 +8,7 @@ and `cloning`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from spirula.store.disk import cloning, writing
 from spirula.store.disk.layout import (
@@ -22,6 +23,7 @@ from spirula.store.disk.layout import (
     shard_key,
 )
 from spirula.store.disk.onode import (
+    NEW,
     Onode,
     decode_onode,
     encode_onode,
@@ -54,12 +56,16 @@ class Content:
 
     def set_bits(self, cid: Coll, bits: int | None) -> None:
         state = self._state
-        state.entry.collections_was.append((cid, state.collections.get(cid)))
+        collections, before = state.collections, state.collections.get(cid)
+        if before is None:
+            state.entry.others_was.append(lambda: collections.pop(cid, None))
+        else:
+            state.entry.others_was.append(lambda: collections.__setitem__(cid, before))
         if bits is None:
-            state.collections.pop(cid, None)
+            collections.pop(cid, None)
             state.entry.batch.delete(collection_key(cid))
         else:
-            state.collections[cid] = bits
+            collections[cid] = bits
             state.entry.batch.put(collection_key(cid), encode_bits(bits))
 
     def has_objects(self, cid: Coll) -> bool:
@@ -75,11 +81,13 @@ class Content:
         return find(self._state, oid)
 
     def make(self, cid: Coll, oid: GHObject) -> Onode:
-        missed, key = self._state.missed
+        state = self._state
+        missed, key = state.missed
         if missed is not oid:
             key = OBJECT + object_key(oid)
-        made = Onode(oid, key, self._state.new_id(), oid.hobj.logical_pool)
-        self._state.change(made)
+        made = Onode(oid, key, state.new_id(), oid.hobj.logical_pool)
+        state.entry.onodes_was[made] = NEW
+        state.entry.dirty.add(made)
         self._link(made)
         return made
 
@@ -94,7 +102,7 @@ class Content:
         for errors in (self._state.data_errors, self._state.metadata_errors):
             if oid in errors:
                 errors.remove(oid)
-                self._state.entry.errors_was.append((errors, oid))
+                self._state.entry.others_was.append(partial(errors.add, oid))
 
     def rename(self, cid: Coll, oid: GHObject, obj: Onode, new: GHObject) -> None:
         self._state.change(obj)
@@ -309,7 +317,7 @@ def _put_onode(state: State, onode: Onode, batch: dict[bytes, bytes | None]) -> 
         batch[first] = None if inline or shard is None else encode_shard(shard)
         onode.inline = inline
     batch[onode.key] = encode_onode(onode)
-    state.cache.add(onode)
+    state.cache.count(onode)
 
 
 def _count(state: State, onode: Onode, before: tuple[object, ...]) -> None:
@@ -357,13 +365,8 @@ def undo(state: State, entry: Entry) -> None:
             state.cache.add(removed)
     for omap_id, omap_key, omap_was in reversed(entry.omaps_was):
         state.omaps.set(omap_id, omap_key, omap_was)
-    for cid, bits in reversed(entry.collections_was):
-        if bits is None:
-            state.collections.pop(cid, None)
-        else:
-            state.collections[cid] = bits
-    for errors, oid in entry.errors_was:
-        errors.add(oid)
+    for put_back in reversed(entry.others_was):
+        put_back()
     state.spaces.update(entry.spaces_was)
     state.shared.undo()
     blocks = state.unwritten.blocks

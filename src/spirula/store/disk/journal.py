@@ -20,13 +20,19 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from mmap import mmap
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from spirula.errors import InputOutput
+from spirula.kernels.blocks import gather
 from spirula.kernels.crc32c import crc32c
-from spirula.store.disk.blockfile import BlockDevice
+from spirula.store.disk.blockfile import BlockDevice, FileBlockDevice
 from spirula.store.disk.engine import Batch
 from spirula.store.objectstore import BLOCK_SIZE
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 SEGMENTS = 4
 LARGEST_JOURNAL = 32 << 20
@@ -41,6 +47,7 @@ _HEADER_SIZE = _HEAD.size + _CRC.size
 _SEED = 0xFFFFFFFF
 _DELETED = 0xFFFFFFFF
 _ALIGNMENT = BLOCK_SIZE
+_STAGED = 1 << 20
 _PADDING = bytes(_ALIGNMENT)
 
 
@@ -66,28 +73,45 @@ class Journal:
         self._device = device
         self._store = store.bytes
         self.segment_size = device.size // SEGMENTS // _ALIGNMENT * _ALIGNMENT
+        self._through: FileBlockDevice | None = None
+        if type(device) is FileBlockDevice and device.writes_through():
+            self._through = device  # layers around one want to see each write and sync
+        # Pages, as that needs. Larger records have memory of their own.
+        self._memory = memoryview(mmap(-1, _STAGED))
+        self._written = False
 
-    def encode(self, number: int, batch: Batch) -> bytes:
-        """The record of a batch, padded to where the next one may begin."""
+    def encode(self, number: int, batch: Batch) -> memoryview:
+        """The record of a batch, padded to where the next one may begin.
+
+        Its memory may be that of the next record.
+        """
         changes, ranges = batch.changes, list(chain.from_iterable(batch.ranges))
-        lengths = array("I", map(len, changes))
-        lengths.extend([_DELETED if value is None else len(value) for value in changes.values()])
-        lengths.extend(map(len, ranges))
-        body = b"".join([
-            lengths.tobytes(), *changes, *filter(None, changes.values()), *ranges
-        ])  # fmt: skip
-        head = _HEAD.pack(self._store, number, len(body), len(changes), len(batch.ranges))
-        crc = _CRC.pack(crc32c(crc32c(_SEED, head), body))
-        padding = -(_HEADER_SIZE + len(body)) % _ALIGNMENT
-        return b"".join([head, crc, body, _PADDING[:padding]])
+        sizes = [_DELETED if value is None else len(value) for value in changes.values()]
+        lengths = array("I", [*map(len, changes), *sizes, *map(len, ranges)])
+        parts: list[Buffer] = [lengths, *changes, *filter(None, changes.values()), *ranges]
+        length = 4 * len(lengths) + sum(lengths) - _DELETED * sizes.count(_DELETED)
+        end = _HEADER_SIZE + length
+        size = end + -end % _ALIGNMENT
+        record = self._memory if size <= _STAGED else memoryview(bytearray(size))
+        head = _HEAD.pack(self._store, number, length, len(changes), len(batch.ranges))
+        gather([head, _CRC.pack(0), *parts, _PADDING[: size - end]], record, 0)
+        crc = crc32c(crc32c(_SEED, head), record[_HEADER_SIZE:end])
+        _CRC.pack_into(record, _HEAD.size, crc)
+        return record[:size]
 
-    def write(self, offset: int, record: bytes) -> None:
+    def write(self, offset: int, record: memoryview) -> None:
         """Put a record at its place; it is durable after `sync`."""
-        self._device.write(offset, [record])
+        if self._through is not None and record.obj is self._memory.obj:
+            self._through.write_through(offset, record)
+        else:
+            self._device.write(offset, [record])
+            self._written = True
 
     def sync(self) -> None:
         """Return when what was written is durable; other threads run meanwhile."""
-        self._device.sync()
+        if self._written:
+            self._device.sync()
+            self._written = False
 
     def read(self, place: Place) -> Batch:
         """The batch of a record. InputOutput if it is damaged."""

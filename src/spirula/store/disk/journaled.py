@@ -1,9 +1,9 @@
 """An engine whose batches become durable in a journal: one write and one sync for each group.
 
-The engine below gets a batch after that, without a sync; what a crash takes from it the journal
-brings back. The log of `commit` (blocks of data that are not in their places yet) does not go to
-the engine at all, unless it is still needed when its part of the journal is. `opening` makes one
-over RocksDB.
+The engine below gets some batches together later (`settle`), without a sync; what a crash takes
+from it the journal brings back. The log of `commit` (blocks of data that are not in their places
+yet) does not go to the engine at all, unless it is still needed when its part of the journal is.
+`opening` makes one over RocksDB.
 
 Two numbers in the engine say from which record on the journal is needed (`JOURNAL`: all before is
 in the engine for good), and up to which the engine has it (`JOURNALED`). Carrying out again what
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
+from threading import Lock
 
 from spirula.errors import CephError, InvariantBroken
 from spirula.kernels.blocks import sum_blocks
@@ -36,6 +37,12 @@ from spirula.store.objectstore import BLOCK_SIZE
 
 _LOG_KIND = LOG[0]
 _SEED = 0xFFFFFFFF
+
+_SETTLED_KEYS = 64
+_SETTLED_BYTES = 256 << 10
+"""The engine below gets what has become durable when it is so much: a call costs as much as some
+keys, and what is written with each group (the space of pools, the info of PGs) goes there once.
+"""
 
 
 Wait = Callable[[], None]
@@ -105,6 +112,12 @@ def make_durable(engine: Engine, batch: Batch, wait: Wait) -> None:
         engine.sync()
 
 
+def settle(engine: Engine, *, idle: bool = False) -> None:
+    """Do what an engine has put off: for a moment in which nobody waits. `idle`: all of it."""
+    if isinstance(engine, JournaledEngine):
+        engine.settle(idle=idle)
+
+
 def _number(engine: Engine, key: bytes, otherwise: int) -> int:
     value = engine.get(key)
     return otherwise if value is None else decode_number(value)
@@ -113,7 +126,9 @@ def _number(engine: Engine, key: bytes, otherwise: int) -> int:
 class JournaledEngine:
     """An `Engine` over another one; what is written is visible when it is synced.
 
-    When it is made, the engine below gets what it lacks.
+    When it is made, the engine below gets what it lacks. Later it gets that with `settle`, or when
+    somebody iterates; reads by key find in `_unsettled` what it has not got yet. One thread writes,
+    and others may read meanwhile: a key that a batch changes is theirs to know until its sync.
     """
 
     def __init__(
@@ -124,6 +139,11 @@ class JournaledEngine:
         self._error: CephError | None = None
         self._pending: list[Batch] = []
         self._written = False
+        # What is durable and not in the engine below, and about how many bytes of the journal that
+        # was. Whoever changes it, or writes to the engine, has the lock.
+        self._unsettled = Batch()
+        self._unsettled_bytes = 0
+        self._settling = Lock()
         # By key of the log, where the journal has it.
         self._logs: dict[bytes, Place] = {}
         # By segment, the number of its first record; 0: it has none that is needed.
@@ -142,11 +162,17 @@ class JournaledEngine:
         return following
 
     def get(self, key: bytes) -> bytes | None:
+        unsettled = self._unsettled
+        if key in unsettled.changes:
+            return unsettled.changes.get(key)
+        if unsettled.ranges and any(low <= key < high for low, high in unsettled.ranges):
+            return None
         return self._engine.get(key)
 
     def iterate(
         self, start: bytes, end: bytes | None = None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
+        self.settle(idle=True)
         return self._engine.iterate(start, end, reverse=reverse)
 
     def write(self, batch: Batch, wait: Wait = _nothing) -> None:
@@ -167,7 +193,23 @@ class JournaledEngine:
             self._error = error
             raise
 
+    def settle(self, *, idle: bool = False) -> None:
+        """Let the engine below have what is durable, if that is much, or nobody minds (`idle`)."""
+        unsettled = self._unsettled
+        many = len(unsettled.changes) >= _SETTLED_KEYS or self._unsettled_bytes >= _SETTLED_BYTES
+        if not unsettled or not (idle or many):
+            return
+        with self._settling:
+            self._check()
+            try:
+                self._engine.write(self._unsettled)
+            except CephError as error:
+                self._error = error
+                raise
+            self._unsettled, self._unsettled_bytes = Batch(), 0
+
     def compact(self) -> None:
+        self.settle(idle=True)
         self._engine.compact()
 
     def statistics(self) -> dict[str, int]:
@@ -203,6 +245,7 @@ class JournaledEngine:
         self._pending.append(self._without_log(batch, Place(self._number, offset, size)))
         self._used += size
         self._number += 1
+        self._unsettled_bytes += size
 
     def _without_log(self, batch: Batch, place: Place) -> Batch:
         """What the engine gets of a batch; where its log is, is noted."""
@@ -213,11 +256,13 @@ class JournaledEngine:
                     del logs[key]
         changes = batch.changes.copy()
         for key in [key for key in changes if key[0] == _LOG_KIND]:
-            if changes.pop(key) is None:
+            value = changes.pop(key)
+            if value is None:
                 logs.pop(key, None)
                 changes[key] = None
             else:
                 logs[key] = place
+                self._unsettled_bytes -= len(value)
         changes[JOURNALED] = encode_number(place.number)
         return Batch(changes, batch.ranges.copy())
 
@@ -228,11 +273,16 @@ class JournaledEngine:
         wait()
         pending, self._pending = self._pending, []
         for batch in pending:
-            self._engine.write(batch)
+            with self._settling:
+                if self._unsettled:
+                    self._unsettled.merge(batch)
+                else:
+                    self._unsettled = batch
 
     def _write_around(self, batch: Batch) -> None:
         """A batch that is too large for the journal goes to the engine at once."""
         self._free_all()
+        self.settle(idle=True)
         self._engine.write(batch)
         self._engine.sync()
 
@@ -252,7 +302,8 @@ class JournaledEngine:
         self._firsts[self._segment] = 0
 
     def _let_go(self, number: int) -> None:
-        """Let the records before this one be in the engine for good; it must have them all."""
+        """Let the records before this one be in the engine for good."""
+        self.settle(idle=True)
         batch = Batch()
         for key, place in list(self._logs.items()):
             if place.number < number:

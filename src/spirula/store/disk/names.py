@@ -6,7 +6,6 @@ and the listings of `store`.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Iterator
 
 from spirula.store.disk.engine import Engine
@@ -20,18 +19,12 @@ class Names:
 
     def __init__(self) -> None:
         self.pending: dict[bytes, tuple[bool, int]] = {}
-        self._order: list[bytes] = []
 
     def set(self, key: bytes, change: tuple[bool, int] | None) -> tuple[bool, int] | None:
         """Note that an object is there or not, or (None) ask the engine; what was noted before."""
-        before = self.pending.get(key)
         if change is None:
-            if before is not None:
-                del self.pending[key]
-                del self._order[bisect_left(self._order, key)]
-            return before
-        if before is None:
-            insort(self._order, key)
+            return self.pending.pop(key, None)
+        before = self.pending.get(key)
         self.pending[key] = change
         return before
 
@@ -39,12 +32,12 @@ class Names:
         """The engine has what an entry said of this name."""
         found = self.pending.get(key)
         if found is not None and found[1] == sequence:
-            self.set(key, None)
+            del self.pending[key]
 
     def between(self, engine: Engine, start: bytes, end: bytes) -> Iterator[bytes]:
         """The keys of all objects from `start` on and before `end`, in order."""
-        low, high = bisect_left(self._order, start), bisect_left(self._order, end)
-        changes = [(key, self.pending[key][0]) for key in self._order[low:high]]
+        pending = self.pending
+        changes = sorted([(key, pending[key][0]) for key in pending if start <= key < end])
         return _merged(engine.iterate(start, end), changes)
 
 

@@ -196,7 +196,10 @@ class Onode:
     cost: int = 0
 
     def restore(self, state: tuple[object, ...]) -> None:
-        """Become what it was when `state_of` gave this; shards are another matter."""
+        """Become what it was when `state_of` gave this; shards are another matter.
+
+        With `NEW` it becomes no object at all, which nobody may have any more.
+        """
         for name, value in zip(_CHANGING, state, strict=True):
             setattr(self, name, value)
 
@@ -217,6 +220,10 @@ _CHANGING = (
 )
 state_of: Callable[[Onode], tuple[object, ...]] = attrgetter(*_CHANGING)
 """What a transaction may change of an onode, apart from its shards."""
+
+
+NEW: tuple[Any, ...] = state_of(Onode(GHObject(), b"", 0, 0))
+"""What an object is that was not there before."""
 
 
 def taken(state: tuple[Any, ...]) -> tuple[int, int]:

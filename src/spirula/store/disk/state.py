@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from spirula.store.allocator import Allocator, Extent
 from spirula.store.checksums import ChecksumType
@@ -61,47 +62,50 @@ class Options:
     """Bytes: freed pieces from this size on are given back to the file system below."""
 
 
-@dataclass(slots=True, eq=False)
 class Entry:
     """What one call of `queue_transactions` changes: for the commit, and to undo it on failure.
 
-    The fields named `was` have what was there before, noted when it is first touched.
+    The fields named `was` have what was there before, noted when it is first touched. There is one
+    for each write of a client, so all is plain here.
     """
 
-    cid: Coll
-    sequence: int
-    batch: Batch = field(default_factory=Batch)
-    direct: list[tuple[int, list[Buffer]]] = field(default_factory=list)
-    """Offsets on the disk, and what goes there before the metadata is written."""
-    sums: dict[int, array[int]] = field(default_factory=dict)
-    """By those offsets, the CRC-32C of each block."""
-    unneeded: list[tuple[int, list[Buffer]]] = field(default_factory=list)
-    """Those of them that nobody will read soon."""
-    log: dict[int, bytes] = field(default_factory=dict)
-    """Blocks of the disk, and what goes there afterwards."""
-    allocated: list[Extent] = field(default_factory=list)
-    taken: int = 0
-    """Bytes in `allocated`."""
-    freed: list[Extent] = field(default_factory=list)
-    on_applied: Callable[[], None] | None = None
-    on_commit: list[Done] = field(default_factory=list)
-    dirty: set[Onode] = field(default_factory=set)
-    """Objects whose records are to be written."""
-    onodes_was: dict[Onode, tuple[object, ...]] = field(default_factory=dict)
-    shards_was: dict[tuple[Onode, int], tuple[Shard, Shard] | None] = field(default_factory=dict)
-    """The shard and a copy of what it was; None if there was none."""
-    names_was: list[tuple[GHObject, Onode | None, bytes, tuple[bool, int] | None]] = field(
-        default_factory=list
+    __slots__ = (
+        *("allocated", "batch", "cid", "direct", "dirty", "freed", "log", "log_was", "names_was"),
+        *("omaps_was", "on_applied", "on_commit", "onodes_was", "others_was", "regions"),
+        *("sequence", "shards_was", "spaces_was", "sums", "taken", "unneeded"),
     )
-    omaps_was: list[tuple[int, bytes, tuple[bytes | None, int] | None]] = field(
-        default_factory=list
-    )
-    log_was: dict[int, bytes | None] = field(default_factory=dict)
-    spaces_was: dict[int, PoolSpace] = field(default_factory=dict)
-    collections_was: list[tuple[Coll, int | None]] = field(default_factory=list)
-    errors_was: list[tuple[set[GHObject], GHObject]] = field(default_factory=list)
-    regions: list[int] = field(default_factory=list)
-    """Regions of the disk whose counts of sharers it changes."""
+
+    def __init__(self, cid: Coll, sequence: int) -> None:
+        self.cid = cid
+        self.sequence = sequence
+        self.batch = Batch()
+        self.direct: list[tuple[int, list[Buffer]]] = []
+        """Offsets on the disk, and what goes there before the metadata is written."""
+        self.sums: dict[int, array[int]] = {}
+        """By those offsets, the CRC-32C of each block."""
+        self.unneeded: list[tuple[int, list[Buffer]]] = []
+        """Those of them that nobody will read soon."""
+        self.log: dict[int, bytes] = {}
+        """Blocks of the disk, and what goes there afterwards."""
+        self.allocated: list[Extent] = []
+        self.taken = 0
+        """Bytes in `allocated`."""
+        self.freed: list[Extent] = []
+        self.on_applied: Callable[[], None] | None = None
+        self.on_commit: list[Done] = []
+        self.dirty: set[Onode] = set()
+        """Objects whose records are to be written."""
+        self.onodes_was: dict[Onode, tuple[Any, ...]] = {}
+        self.shards_was: dict[tuple[Onode, int], tuple[Shard, Shard] | None] = {}
+        """The shard and a copy of what it was; None if there was none."""
+        self.names_was: list[tuple[GHObject, Onode | None, bytes, tuple[bool, int] | None]] = []
+        self.omaps_was: list[tuple[int, bytes, tuple[bytes | None, int] | None]] = []
+        self.log_was: dict[int, bytes | None] = {}
+        self.spaces_was: dict[int, PoolSpace] = {}
+        self.others_was: list[Callable[[], object]] = []
+        """What undoes changes that are rare."""
+        self.regions: list[int] = []
+        """Regions of the disk whose counts of sharers it changes."""
 
     @property
     def size(self) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+from mmap import mmap
 from random import Random
 
 import pytest
@@ -113,9 +114,28 @@ def test_what_is_no_device_is_refused(tmp_path):
         FileBlockDevice(fifo)
 
 
+def test_writing_past_the_cache(tmp_path):
+    (tmp_path / "block").write_bytes(bytes(64 << 10))
+    device, memory = FileBlockDevice(tmp_path / "block"), memoryview(mmap(-1, 16 << 10))
+    if not device.writes_through():
+        pytest.skip("the file system has no direct writes")
+    assert device.read(0, 4096) == bytes(4096)  # which the kernel keeps, and forgets again
+    memory[:] = Random(8).randbytes(len(memory))
+    device.write_through(0, memory)
+    device.write_through(32 << 10, memory[:8192])
+    assert device.read(0, 16 << 10) == memory
+    assert device.read(28 << 10, 16 << 10) == bytes(4096) + memory[:8192] + bytes(4096)
+    device.write_through(100, memory[1:99])  # no disk takes that: as any other write
+    assert device.read(100, 98) == memory[1:99]
+    device.close()
+    with pytest.raises(CephError, match=r"write .*block"):
+        device.write_through(0, memory)
+
+
 def test_read_only(tmp_path):
     file_device(tmp_path).close()
     device = FileBlockDevice(tmp_path / "block", read_only=True)
+    assert not device.writes_through()
     assert device.read(0, 4) == bytes(4)
     with pytest.raises(CephError) as caught:
         device.write(0, [b"x"])

@@ -118,8 +118,12 @@ class World:
             self.journaled.sync()
             self.synced = len(self.states) - 1
             seen = {key: value for key, value in expected.items() if key[:1] != LOG}
-            found = {key: v for key, v in content(self.journaled).items() if key[:1] != LOG}
-            assert found == seen
+            for number in range(60):  # what the engine has not got yet is seen as well
+                assert self.journaled.get(b"o%02d" % number) == seen.get(b"o%02d" % number)
+            if self.rng.random() < 0.1:
+                found = {key: v for key, v in content(self.journaled).items() if key[:1] != LOG}
+                assert found == seen
+            self.journaled.settle(idle=self.rng.random() < 0.1)
 
     def live(self):
         try:
@@ -184,6 +188,7 @@ def test_an_engine_that_has_more_than_the_journal_is_not_taken_back():
     for value in (b"1", b"2", b"3"):
         journaled.write(batch_of([("put", b"o", value)]))
         journaled.sync()
+    journaled.settle(idle=True)
     device.flip(2 * 4096 + 20)  # in the last record, which as such could be what a crash cut short
     with pytest.raises(InputOutput, match="ends with record 2, and the engine has 3"):
         JournaledEngine(engine, journal_of(device))

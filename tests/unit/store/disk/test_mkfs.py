@@ -15,6 +15,7 @@ from spirula.store.disk import mkfs as making
 from spirula.store.disk.engine import Batch
 from spirula.store.disk.folder import Folder, write_durably
 from spirula.store.disk.freelist import FreeList, last_group
+from spirula.store.disk.journaled import settle
 from spirula.store.disk.mkfs import mkfs
 from spirula.store.disk.opening import open_parts
 
@@ -182,6 +183,7 @@ def test_one_process_at_a_time(made):
 def test_a_store_that_lost_groups_is_not_opened_and_not_changed(made, tmp_path):
     parts = open_parts(made)
     assert commit(parts, 9) == 9
+    settle(parts.engine, idle=True)
     shutil.copytree(made.path, tmp_path / "killed")  # as a process that is killed leaves it
     parts.close()
     made = Folder(tmp_path / "killed")
