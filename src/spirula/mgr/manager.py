@@ -199,6 +199,13 @@ def on_mgr_map(manager: Manager, message: MMgrMap) -> None:
             manager.available_in_map = True
     elif manager.phase in (Phase.STARTING, Phase.ACTIVE):
         manager.ports.respawn("the map has another active manager")
+    elif manager.phase is Phase.STANDBY:
+        if before.epoch and enabled_modules(before) != enabled_modules(told):
+            manager.ports.respawn("other modules are enabled")
+            return
+        if told.available:
+            manager.modules.load(enabled_modules(told))
+            manager.modules.stand_by(manager)
 
 
 def enabled_modules(mgrmap: MgrMap) -> set[str]:

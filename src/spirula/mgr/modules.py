@@ -42,6 +42,9 @@ class ModuleHost(Protocol):
     ) -> Reply:
         """Has the module answer."""
 
+    def stand_by(self, manager: Manager) -> None:
+        """The manager is a standby: run what is enabled and made for that, unless it runs."""
+
     def start(self, manager: Manager) -> None:
         """The manager is active: run what is enabled."""
 
@@ -85,6 +88,9 @@ class NoModules:
         """Never asked."""
         del given, data, session
         return Reply(f"no module answers {prefix!r}", rc=-22)
+
+    def stand_by(self, manager: Manager) -> None:
+        """Nothing to run."""
 
     def start(self, manager: Manager) -> None:
         """Nothing to run."""

@@ -238,6 +238,12 @@ class Calls:
         """The configuration file in use."""
         return self.manager.ports.metadata.get("conf_path", "")
 
+    def own_ips(self) -> list[str]:
+        """Where this manager is on the network."""
+        return self._on_loop(
+            lambda: [addr.host for addr in self.manager.session.messenger.addrs.addrs]
+        )
+
     def have_mon_connection(self) -> bool:
         """Whether there is a session with a monitor."""
         return self.manager.session.monitors.connection is not None
@@ -299,6 +305,11 @@ class Calls:
     def store_get(self, key: str) -> str | None:
         """What the module keeps under a key."""
         return self.host.kept.get(f"mgr/{self.module}/{key}")
+
+    def store_ask(self, key: str) -> str | None:
+        """The same, asked of the monitors: what others keep changes."""
+        r, out, _ = self._command({"prefix": "config-key get", "key": f"mgr/{self.module}/{key}"})
+        return None if r < 0 else out
 
     def store_prefix(self, prefix: str) -> dict[str, str]:
         """All that the module keeps under keys that begin so."""

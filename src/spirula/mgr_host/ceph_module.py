@@ -28,7 +28,7 @@ class BaseMgrStandbyModule:
         self._calls = calls
 
     def _ceph_get(self, what: str) -> Any:
-        return self._calls.get(what)
+        return {"ips": self._calls.own_ips()} if what == "mgr_ips" else None
 
     def _ceph_get_mgr_id(self) -> str:
         return self._calls.mgr_id
@@ -40,7 +40,7 @@ class BaseMgrStandbyModule:
         return self._calls.option(key)
 
     def _ceph_get_store(self, key: str) -> str | None:
-        return self._calls.store_get(key)
+        return self._calls.store_ask(key)
 
     def _ceph_get_active_uri(self) -> str:
         return self._calls.active_uri()

@@ -19,13 +19,14 @@ from itertools import count
 from types import ModuleType
 from typing import Any
 
-from spirula.commands.reply import Reply
+from spirula.commands.reply import Reply, lines
 from spirula.errors import SpirulaError
 from spirula.maps.osdmap import OSDMap
 from spirula.mgr.commands.dispatch import prefix_of
 from spirula.mgr.state import Manager
 from spirula.mgr_host.calls import Calls
 from spirula.mgr_host.loader import Loaded, find_modules, load
+from spirula.mgr_host.standby import StandbyModules
 from spirula.types.mgr import ModuleInfo, ModuleOption
 from spirula.types.mon import MonCommand
 from spirula.types.service import HealthCheck, HealthStatus
@@ -76,6 +77,7 @@ class ThreadedHost:
         self._known: dict[str, ModuleInfo] = {name: ModuleInfo(name) for name in self._where}
         self._running: dict[str, Running] = {}
         self._manager: Manager | None = None
+        self._standby = StandbyModules()
         self._queries = count(1)
 
     # ---------------------------------------------------------------------------- what there is
@@ -121,6 +123,13 @@ class ThreadedHost:
 
     # ------------------------------------------------------------------------------------ running
 
+    def stand_by(self, manager: Manager) -> None:
+        """The manager is a standby: run what is enabled and made for that."""
+        self.loop_thread = threading.get_ident()
+        self._standby.start(
+            (loaded, Calls(self, name, manager)) for name, loaded in self._loaded.items()
+        )
+
     def start(self, manager: Manager) -> None:
         """The manager is active: run what is enabled."""
         self._manager = manager
@@ -128,6 +137,7 @@ class ThreadedHost:
         manager.spawn(self._start(manager))
 
     async def _start(self, manager: Manager) -> None:
+        await self._standby.stop()
         await self._load_kept(manager)
         for name, loaded in self._loaded.items():
             running = Running(loaded, Calls(self, name, manager))
@@ -254,7 +264,8 @@ class ThreadedHost:
             r, out, status = await loop.run_in_executor(running.answers, answer)
         except Exception:  # noqa: BLE001 - as upstream: the traceback is the answer
             return Reply(traceback.format_exc(), rc=-22)
-        return Reply(status or "", (out or "").encode("utf-8", "surrogateescape"), int(r))
+        text = lines(out or "")
+        return Reply(status or "", text.encode("utf-8", "surrogateescape"), int(r))
 
     def method_of(self, module: str, method: str) -> Callable[..., Any]:
         """A method of a module that runs. ImportError, NameError as upstream's."""
@@ -281,6 +292,7 @@ class ThreadedHost:
 
     async def stop(self) -> None:
         """The manager ends: modules are asked to, and not waited for for long."""
+        await self._standby.stop()
         for running in self._running.values():
             if running.instance is not None:
                 with suppress(RuntimeError):
