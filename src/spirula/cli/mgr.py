@@ -11,30 +11,24 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import uvloop
 
 from spirula.cli.credentials import find_key
-from spirula.cli.host import allow_many_files, pick_address, system_metadata
+from spirula.cli.host import pick_address, system_metadata
 from spirula.cli.resolve import resolve
+from spirula.cli.serving import Ending, open_admin_socket, serving
 from spirula.client.mon_hosts import parse_mon_host
 from spirula.conf import version
-from spirula.conf.admin_builtin import register_builtin
-from spirula.conf.admin_server import AdminSocket
 from spirula.conf.args import Words
 from spirula.conf.config import Config
 from spirula.conf.load import load
-from spirula.conf.log import Log, Logger
-from spirula.conf.log_output import dump_on_crash, start_log
+from spirula.conf.log import Logger
 from spirula.errors import InvalidArgument, SpirulaError
-from spirula.mgr.daemon import Daemon, make_manager
+from spirula.mgr.daemon import make_manager
 from spirula.mgr.state import Ports
 from spirula.mgr_host.host import ThreadedHost
 from spirula.mgr_host.rados_module import rados_for_modules
@@ -53,8 +47,6 @@ the active one.
 
 `spirula conf --show-config` lists the options; docs/guide/managers.md tells how to run managers."""
 
-_RESPAWN = "respawn: "
-
 
 def main(argv: list[str]) -> int:
     """Run `spirula mgr ARGV...`."""
@@ -72,16 +64,16 @@ def main(argv: list[str]) -> int:
             raise InvalidArgument(f"unrecognized argument {words.peek()!r}: see --help")
     gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        reason = runner.run(_serve(loaded.config, argv))
-    if reason.startswith(_RESPAWN):
+        ending = runner.run(_serve(loaded.config, argv))
+    if ending.again:
         # What modules have loaded and changed cannot be undone in a process.
         again = [sys.executable, "-m", "spirula", "mgr", *argv]
         os.execv(sys.executable, again)  # noqa: S606 - this very program, with its own words
-    if reason:
-        print(f"spirula mgr: {reason}", file=sys.stderr)
+    if ending.reason:
+        print(f"spirula mgr: {ending.reason}", file=sys.stderr)
     sys.stderr.flush()
     # Threads of modules may wait for ever for what does not come any more.
-    os._exit(1 if reason else 0)
+    os._exit(1 if ending.reason else 0)
 
 
 def _describe(config: Config) -> int:
@@ -106,94 +98,40 @@ async def _learn_modules(host: ThreadedHost, arguments: list[str], logger: Logge
         logger(0, "options of modules are not known: %s", error)
 
 
-async def _serve(config: Config, argv: list[str]) -> str:
-    log, output = start_log(config)
-    dump_on_crash(log)
-    allow_many_files()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
-    try:
-        return await _serve_once(config, log, argv)
-    finally:
-        output.close()
-
-
-async def _serve_once(config: Config, log: Log, argv: list[str]) -> str:
-    """Run until there is an end; its reason, empty if it was asked for."""
-    name = config.identity.entity_id
-    logger = log.logger("mgr", f"mgr.{name} ")
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[str] = loop.create_future()
-
-    def stop(reason: str) -> None:
-        if not ended.done():
-            if reason:
-                logger(0, "%s", reason)
-            ended.set_result(reason)
-
-    def on_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        lines = traceback.format_exception(error) if error else [str(context.get("message"))]
-        for line in "".join(lines).splitlines():
-            logger(-1, "%s", line)
-
-    loop.set_exception_handler(on_bug)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, "")
-    ports = Ports(
-        loop=loop,
-        wall=time.time,
-        random_bytes=os.urandom,
-        log=logger,
-        stop=stop,
-        respawn=lambda reason: stop(_RESPAWN + reason),
-        metadata=system_metadata(),
-    )
-    monitors = parse_mon_host(config.get_str("mon_host"), resolve)
-    address = pick_address(config, "public", monitors)
-    host = _module_host(config, logger)
-    daemon = make_manager(name, config, find_key(config), ports, address, resolve, host)
-    admin = _admin_socket(config, log, daemon)
-    try:
-        if admin is not None:
-            await admin.start()
-        logger(1, "%s", version.PRETTY)
-        learning = loop.create_task(_learn_modules(host, argv, logger))
-        starting = loop.create_task(daemon.start())
-        starting.add_done_callback(lambda task: _pass_on(task, ended))
+async def _serve(config: Config, argv: list[str]) -> Ending:
+    with serving(config) as log:
+        name = config.identity.entity_id
+        logger = log.logger("mgr", f"mgr.{name} ")
+        ending = Ending(logger)
+        ports = Ports(
+            loop=asyncio.get_running_loop(),
+            wall=time.time,
+            random_bytes=os.urandom,
+            log=logger,
+            stop=ending.stop,
+            respawn=ending.restart,
+            metadata=system_metadata(),
+        )
+        monitors = parse_mon_host(config.get_str("mon_host"), resolve)
+        address = pick_address(config, "public", monitors)
+        host = _module_host(config, logger)
+        daemon = make_manager(name, config, find_key(config), ports, address, resolve, host)
+        admin = await open_admin_socket(daemon.table, config, log, daemon.manager.perf)
         try:
-            return await ended
+            logger(1, "%s", version.PRETTY)
+            learning = asyncio.create_task(_learn_modules(host, argv, logger))
+            try:
+                await ending.after(daemon.start())
+            finally:
+                learning.cancel()
         finally:
-            starting.cancel()
-            learning.cancel()
-    finally:
-        if admin is not None:
-            await admin.close()
-        await daemon.stop()
+            if admin is not None:
+                await admin.close()
+            await daemon.stop()
+    return ending
 
 
 def _module_host(config: Config, logger: Callable[..., None]) -> ThreadedHost:
     folders = [one for one in config.get_str("mgr_module_path").split(":") if one]
     disabled = set(config.get_str("mgr_disabled_modules").replace(",", " ").split())
     return ThreadedHost(folders, disabled, rados_for_modules(), lambda line: logger(0, "%s", line))
-
-
-def _pass_on(task: asyncio.Task[None], ended: asyncio.Future[str]) -> None:
-    """A start that fails is the end."""
-    error = None if task.cancelled() else task.exception()
-    if error is not None and not ended.done():
-        ended.set_exception(error)
-
-
-def _admin_socket(config: Config, log: Log, daemon: Daemon) -> AdminSocket | None:
-    register_builtin(
-        daemon.table,
-        config=config,
-        log=log,
-        perf=daemon.manager.perf,
-        version=version.daemon_version(),
-    )
-    if not config.get_str("admin_socket"):
-        return None
-    admin = AdminSocket(config.get_str("admin_socket"), daemon.table)
-    Path(admin.path).parent.mkdir(parents=True, exist_ok=True)
-    return admin

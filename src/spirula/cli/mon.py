@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -22,10 +22,10 @@ import uvloop
 from spirula.auth.keyring import KeyRing
 from spirula.auth.monitor import MON
 from spirula.cli.credentials import sections_of
-from spirula.cli.host import allow_many_files, system_metadata
+from spirula.cli.host import system_metadata
 from spirula.cli.resolve import resolve
+from spirula.cli.serving import Ending, kernels_in_use, open_admin_socket, serving
 from spirula.conf import version
-from spirula.conf.admin_builtin import register_builtin
 from spirula.conf.admin_commands import CommandTable
 from spirula.conf.admin_server import AdminSocket
 from spirula.conf.args import Words
@@ -33,7 +33,6 @@ from spirula.conf.config import Config
 from spirula.conf.file import parse_conf
 from spirula.conf.load import Loaded, find_first, load
 from spirula.conf.log import Log
-from spirula.conf.log_output import dump_on_crash, start_log
 from spirula.errors import (
     CephError,
     Exists,
@@ -41,7 +40,6 @@ from spirula.errors import (
     NotFound,
     WireError,
 )
-from spirula.kernels.report import implementations
 from spirula.mon.daemon import Daemon, make_monitor
 from spirula.mon.mkfs import find_monmap, is_made, make_store
 from spirula.mon.monitor import Ports
@@ -302,77 +300,55 @@ def _append_to(path: str, lines: str) -> None:
 
 
 async def _serve(config: Config) -> int:
-    log, output = start_log(config)
-    dump_on_crash(log)
     path = _store_path(config)
-    if not path.exists():
-        raise NotFound(
-            f"monitor data directory at '{path.parent}' does not exist: have you run '--mkfs'?"
-        )
-    allow_many_files()
     # The store's thread has little to do between its writes, and clients wait for them: it is not
     # to wait 5 ms each time for the one that answers commands.
     sys.setswitchinterval(_SWITCH_S)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
-    try:
-        while True:
-            reason, again = await _serve_once(config, log, path)
-            if not again:
-                break
-            log.logger("mon")(0, f"begins anew: {reason}")
-    finally:
-        output.close()
-    if reason:
-        print(f"spirula mon: {reason}", file=sys.stderr)
-    return 1 if reason else 0
+    with serving(config) as log:
+        if not path.exists():
+            raise NotFound(
+                f"monitor data directory at '{path.parent}' does not exist: have you run '--mkfs'?"
+            )
+        while (ending := await _serve_once(config, log, path)).again:
+            log.logger("mon")(0, f"begins anew: {ending.reason}")
+    if ending.reason:
+        print(f"spirula mon: {ending.reason}", file=sys.stderr)
+    return 1 if ending.reason else 0
 
 
-async def _serve_once(config: Config, log: Log, path: Path) -> tuple[str, bool]:
-    """Run until there is an end; its reason, and whether to open the store anew and go on."""
+async def _serve_once(config: Config, log: Log, path: Path) -> Ending:
+    """Run until there is an end; if it says `again`, the store is to be opened anew."""
     logger = log.logger("mon", f"mon.{config.identity.entity_id} ")
-    loop = asyncio.get_running_loop()
-    stopped: asyncio.Future[tuple[str, bool]] = loop.create_future()
-
-    def stop(reason: str) -> None:
-        if not stopped.done():
-            stopped.set_result((reason, False))
-
-    def restart(reason: str) -> None:
-        if not stopped.done():
-            stopped.set_result((reason, True))
-
-    store = SqliteKeyValueStore(path, loop.call_soon_threadsafe)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, "")
+    ending = Ending(logger)
+    store = SqliteKeyValueStore(path, asyncio.get_running_loop().call_soon_threadsafe)
     daemon: Daemon | None = None
     admin: AdminSocket | None = None
     try:
-        daemon = _make_daemon(config, store, loop, logger, stop, restart)
-        table = _admin_table(config, log, daemon)
-        if config.get_str("admin_socket"):
-            admin = AdminSocket(config.get_str("admin_socket"), table)
-            Path(admin.path).parent.mkdir(parents=True, exist_ok=True)
-            await admin.start()
-        await daemon.start()
-        logger(0, "%s listens at %s", version.PRETTY, daemon.messenger.addrs)
-        kernels = ", ".join(f"{name} {twin}" for name, twin in sorted(implementations().items()))
-        logger(1, "kernels: %s", kernels)
-        return await stopped
+        daemon = _make_daemon(config, store, logger, ending)
+        table = CommandTable(on_error=partial(log.logger("asok"), 0, "%s"))
+        admin = await open_admin_socket(table, config, log, daemon.monitor.perf.collection)
+        daemon.monitor.command_dispatch.register_tells(table)  # but those that are there by now
+        await ending.after(_start(daemon, logger))
     finally:
         if admin is not None:
             await admin.close()
         if daemon is not None:
             await daemon.stop()
         store.close()
+    return ending
+
+
+async def _start(daemon: Daemon, logger: Callable[[int, str], None]) -> None:
+    await daemon.start()
+    logger(0, f"{version.PRETTY} listens at {daemon.messenger.addrs}")
+    logger(1, f"kernels: {kernels_in_use()}")
 
 
 def _make_daemon(
     config: Config,
     store: SqliteKeyValueStore,
-    loop: asyncio.AbstractEventLoop,
     logger: Callable[[int, str], None],
-    stop: Callable[[str], None],
-    restart: Callable[[str], None],
+    ending: Ending,
 ) -> Daemon:
     # As upstream: the key of `mon.` is beside the store, whatever keyring clients here use.
     own = _store_path(config).parent / "keyring"
@@ -390,28 +366,14 @@ def _make_daemon(
         given = EntityAddrVec([EntityAddr.parse(public)])
     known = monmap.mon_info[name].public_addrs if name in monmap.mon_info else given
     ports = Ports(
-        loop=loop,
+        loop=asyncio.get_running_loop(),
         wall=time.time,
         random_bytes=os.urandom,
         log=logger,
-        stop=stop,
-        restart=restart,
+        stop=ending.stop,
+        restart=ending.restart,
         disk=_disk_of(_store_path(config).parent),
         cluster_log=_append_to,
         metadata=_metadata(known or EntityAddrVec()),
     )
     return make_monitor(name, store, config, ring, ports, given)
-
-
-def _admin_table(config: Config, log: Log, daemon: Daemon) -> CommandTable:
-    logger = log.logger("asok")
-    table = CommandTable(on_error=lambda text: logger(0, "%s", text))
-    register_builtin(
-        table,
-        config=config,
-        log=log,
-        perf=daemon.monitor.perf.collection,
-        version=version.daemon_version(),
-    )
-    daemon.monitor.command_dispatch.register_tells(table)
-    return table

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import time
-import traceback
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import uvloop
 
@@ -28,7 +25,6 @@ from spirula.auth.keyring import KeyRing
 from spirula.cli.credentials import find_key, sections_of
 from spirula.cli.cycles import Cycles
 from spirula.cli.host import (
-    allow_many_files,
     interface_of,
     load_average,
     pick_address,
@@ -36,18 +32,16 @@ from spirula.cli.host import (
 )
 from spirula.cli.osd_store import Store, known_fsid, make_folder, open_store, store_type
 from spirula.cli.resolve import resolve
+from spirula.cli.serving import Ending, kernels_in_use, open_admin_socket, serving
 from spirula.client.mon_hosts import parse_mon_host
 from spirula.conf import version
-from spirula.conf.admin_builtin import register_builtin
 from spirula.conf.admin_server import AdminSocket
 from spirula.conf.args import Words
 from spirula.conf.config import Config
 from spirula.conf.file import parse_conf
 from spirula.conf.load import Loaded, load
 from spirula.conf.log import Log, Logger
-from spirula.conf.log_output import dump_on_crash, start_log
 from spirula.errors import CephError, InvalidArgument
-from spirula.kernels.report import implementations
 from spirula.osd.daemon import Addresses, Daemon, make_osd
 from spirula.osd.mkfs import make_store
 from spirula.osd.state import Ports
@@ -215,18 +209,13 @@ def _show(config: Config, word: str) -> int:
 
 
 async def _serve(config: Config, whoami: int) -> int:
-    log, output = start_log(config)
-    dump_on_crash(log)
-    allow_many_files()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, log.reopen)
-    cycles = Cycles(loop)
-    cycles.start()
-    try:
-        reason = await _serve_once(config, whoami, log)
-    finally:
-        cycles.stop()
-        output.close()
+    with serving(config) as log:
+        cycles = Cycles(asyncio.get_running_loop())
+        cycles.start()
+        try:
+            reason = await _serve_once(config, whoami, log)
+        finally:
+            cycles.stop()
     if reason:
         print(f"spirula osd: {reason}", file=sys.stderr)
     return 1 if reason else 0
@@ -235,30 +224,9 @@ async def _serve(config: Config, whoami: int) -> int:
 async def _serve_once(config: Config, whoami: int, log: Log) -> str:
     """Run until there is an end; its reason, empty if it was asked for."""
     logger = log.logger("osd", f"osd.{whoami} ")
+    ending = Ending(logger, bugs_end=True)
     loop = asyncio.get_running_loop()
-    ended: asyncio.Future[str] = loop.create_future()
-
-    def stop(reason: str) -> None:
-        if not ended.done():
-            if reason:
-                logger(0, "%s", reason)
-            ended.set_result(reason)
-
-    def on_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        # What a callback of the loop raises is known to nobody else: what is in memory is not to
-        # be trusted any more, what is on disk is.
-        error = context.get("exception")
-        lines = traceback.format_exception(error) if error else [str(context.get("message"))]
-        for line in "".join(lines).splitlines():
-            logger(-1, "%s", line)
-        if isinstance(error, Exception) and not isinstance(error, OSError):
-            stop(f"ended by a bug: {error!r}")
-
-    loop.set_exception_handler(on_bug)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, "")
-    data = _data_of(config)
-    store = open_store(config, data, loop.call_soon_threadsafe)
+    store = open_store(config, _data_of(config), loop.call_soon_threadsafe)
     words = peek(store)
     fsid = config.get_uuid("fsid")
     check_words(words, whoami, "" if fsid == _NO_UUID else str(fsid))
@@ -266,19 +234,10 @@ async def _serve_once(config: Config, whoami: int, log: Log) -> str:
     daemon: Daemon | None = None
     admin: AdminSocket | None = None
     try:
-        daemon = _make_daemon(config, whoami, store, loop, logger, stop)
-        admin = _admin_socket(config, log, daemon)
-        if admin is not None:
-            await admin.start()
-        kernels = ", ".join(f"{name} {twin}" for name, twin in sorted(implementations().items()))
-        logger(1, "%s, kernels: %s", version.PRETTY, kernels)
-        starting = loop.create_task(daemon.start())
-        # A start that fails is the end; one that is under way does not keep us from ending.
-        starting.add_done_callback(lambda task: _pass_on(task, ended))
-        try:
-            return await ended
-        finally:
-            starting.cancel()
+        daemon = _make_daemon(config, whoami, store, logger, ending)
+        admin = await open_admin_socket(daemon.table, config, log, daemon.osd.perf)
+        logger(1, "%s, kernels: %s", version.PRETTY, kernels_in_use())
+        await ending.after(daemon.start())
     finally:
         if admin is not None:
             await admin.close()
@@ -286,21 +245,15 @@ async def _serve_once(config: Config, whoami: int, log: Log) -> str:
             await daemon.stop()
         store.umount()
         store.close()
-
-
-def _pass_on(task: asyncio.Task[None], ended: asyncio.Future[str]) -> None:
-    error = None if task.cancelled() else task.exception()
-    if error is not None and not ended.done():
-        ended.set_exception(error)
+    return ending.reason
 
 
 def _make_daemon(
     config: Config,
     whoami: int,
     store: Store,
-    loop: asyncio.AbstractEventLoop,
     logger: Logger,
-    stop: Callable[[str], None],
+    ending: Ending,
 ) -> Daemon:
     monitors = parse_mon_host(config.get_str("mon_host"), resolve)
     public = pick_address(config, "public", monitors)
@@ -316,29 +269,14 @@ def _make_daemon(
         "back_iface": interface_of(addresses.cluster),
     }
     ports = Ports(
-        loop=loop,
+        loop=asyncio.get_running_loop(),
         wall=time.time,
         random_bytes=os.urandom,
         log=logger,
-        stop=stop,
+        stop=ending.stop,
         metadata=metadata,
         load_average=load_average,
         monotonic=time.monotonic,
         processors=os.cpu_count() or 1,
     )
     return make_osd(whoami, store, config, find_key(config), ports, addresses, resolve)
-
-
-def _admin_socket(config: Config, log: Log, daemon: Daemon) -> AdminSocket | None:
-    register_builtin(
-        daemon.table,
-        config=config,
-        log=log,
-        perf=daemon.osd.perf,
-        version=version.daemon_version(),
-    )
-    if not config.get_str("admin_socket"):
-        return None
-    admin = AdminSocket(config.get_str("admin_socket"), daemon.table)
-    Path(admin.path).parent.mkdir(parents=True, exist_ok=True)
-    return admin
