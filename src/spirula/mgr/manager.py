@@ -197,6 +197,8 @@ def on_mgr_map(manager: Manager, message: MMgrMap) -> None:
             manager.ports.respawn("other modules are enabled")
         if told.available:
             manager.available_in_map = True
+        if manager.is_active:
+            sessions.on_mgr_map(manager)
     elif manager.phase in (Phase.STARTING, Phase.ACTIVE):
         manager.ports.respawn("the map has another active manager")
     elif manager.phase is Phase.STANDBY:

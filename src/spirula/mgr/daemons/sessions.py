@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from spirula.mgr.state import Manager
     from spirula.msgr.connection import Connection
 
-_TOLD_BY_MONITORS = {"osd": "id", "mds": "who", "mon": "id"}
+_TOLD_BY_MONITORS = {"osd": "id", "mds": "who", "mon": "id", "mgr": "who"}
 """Kinds of daemons whose metadata the monitors keep, and what their commands call the name."""
 
 
@@ -227,3 +227,14 @@ def on_osd_map(manager: Manager) -> None:
         if key not in manager.daemons or osdmap.osd_info[osd].up_from == osdmap.epoch:
             fetch_metadata(manager, key)
     manager.daemons.keep("osd", names)
+
+
+def on_mgr_map(manager: Manager) -> None:
+    """Managers have come or gone."""
+    told = manager.mgrmap
+    names = {one.name for one in told.standbys.values()} | {told.active_name} - {""}
+    for name in sorted(names):
+        key = DaemonKey("mgr", name)
+        if key not in manager.daemons:
+            fetch_metadata(manager, key)
+    manager.daemons.keep("mgr", names)

@@ -80,10 +80,12 @@ class PageServer:
 
 class _Handler(BaseHTTPRequestHandler):
     page: Callable[[str], Page]
-    server_version = "Ceph-Prometheus"
-    sys_version = ""
     protocol_version = "HTTP/1.1"
     timeout = _PATIENCE_S
+
+    def version_string(self) -> str:
+        """What the server calls itself."""
+        return "Ceph-Prometheus"
 
     def do_GET(self) -> None:
         """A page."""
