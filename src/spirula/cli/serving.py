@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import traceback
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from spirula.kernels.report import implementations
 def serving(config: Config) -> Iterator[Log]:
     """A process that is a daemon: with its log, which SIGHUP opens anew, and many open files."""
     log, output = start_log(config)
-    dump_on_crash(log)
+    dump_on_crash(log, config)
     allow_many_files()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
     try:
@@ -89,12 +90,14 @@ class Ending:
     def _on_bug(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What a callback of the loop raises is known to nobody else."""
         error = context.get("exception")
+        if self._bugs_end and isinstance(error, Exception) and not isinstance(error, OSError):
+            # What is in memory is not to be trusted any more, what is on disk is.
+            sys.excepthook(type(error), error, error.__traceback__)
+            self.stop(f"ended by a bug: {error!r}")
+            return
         lines = traceback.format_exception(error) if error else [str(context.get("message"))]
         for line in "".join(lines).splitlines():
             self._logger(-1, "%s", line)
-        if self._bugs_end and isinstance(error, Exception) and not isinstance(error, OSError):
-            # What is in memory is not to be trusted any more, what is on disk is.
-            self.stop(f"ended by a bug: {error!r}")
 
 
 async def open_admin_socket(

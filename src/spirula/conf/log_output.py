@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TextIO
 
 from spirula.conf.config import Config
+from spirula.conf.crash_report import leave_report
 from spirula.conf.log import (
     DISABLED,
     Entry,
@@ -212,8 +213,11 @@ def start_log(
     return log, output
 
 
-def dump_on_crash(log: Log) -> None:
-    """When an exception ends the process, the log gets it and the recent entries before it."""
+def dump_on_crash(log: Log, config: Config | None = None) -> None:
+    """When an exception ends the process, the log gets it and the recent entries before it.
+
+    With `config`, a report of the crash is left in `crash_dir`, too.
+    """
     previous = sys.excepthook
 
     def on_crash(
@@ -223,6 +227,10 @@ def dump_on_crash(log: Log) -> None:
             crash = log.logger("none")
             for line in "".join(traceback.format_exception(kind, error, trace)).splitlines():
                 crash.error("%s", line)
+            if config is not None:
+                recent = [log.format_line(entry) for entry in log.recent]
+                left = leave_report(config, error, log.now(), recent)
+                crash.error("%s", f"a report is in {left}" if left else "no report can be left")
             log.dump_recent()
         previous(kind, error, trace)
 

@@ -1,7 +1,7 @@
 """`crash ...`: reports of daemons that crashed, kept until they are old, and told of while new.
 
 Reports are posted as JSON, by hand or by `ceph-crash`; what daemons of ours write of their own end
-is in `spirula.conf.crash_dump`. Each is kept under `crash/ID`. Commands, keys and texts: upstream
+is in `spirula.conf.crash_report`. Each is kept under `crash/ID`. Commands, keys and texts: upstream
 `src/pybind/mgr/crash/module.py`.
 """
 
@@ -11,12 +11,15 @@ import hashlib
 import json
 import re
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from spirula.commands.arguments import text
 from spirula.commands.reply import Reply
 from spirula.commands.table import Commands
+from spirula.conf import crash_report
 from spirula.errors import InvalidArgument
 from spirula.mgr.commands.dispatch import Request
 from spirula.mgr_modules.module import Module
@@ -41,17 +44,35 @@ class Crashes(Module):
     OPTIONS = (
         Option("warn_recent_interval", 14 * _DAY_S, "How long a crash is new", kind="secs"),
         Option("retain_interval", 365 * _DAY_S, "How long reports are kept", kind="secs"),
+        Option("collect", default=True, help="Whether reports of the manager's host are posted"),
     )
 
     def serve(self) -> None:
-        """Forgets old reports and tells of new ones."""
+        """Posts what daemons have left, forgets old reports and tells of new ones."""
         while True:
+            if self.option("collect"):
+                self.collect(str(self.host.option("crash_dir") or ""))
             with self.lock:
                 self._prune(self.option("retain_interval"))
                 self._tell()
             often = self.option("warn_recent_interval") / 100
             if not self.wait(min(_LONGEST_WAIT_S, max(often, _SHORTEST_WAIT_S))):
                 return
+
+    def collect(self, folder: str) -> None:
+        """Posts the reports in a folder of the manager's host, if it is this cluster's alone.
+
+        Upstream's folder is for all clusters of a host, and for `ceph-crash`.
+        """
+        if not folder or folder == crash_report.UPSTREAM_FOLDER:
+            return
+        for place, text in crash_report.waiting(Path(folder)).items():
+            try:
+                self._post(text)
+            except InvalidArgument as error:
+                self.log.warning("%s: %s", place, error.message)
+            with suppress(OSError):  # somebody else has set it aside
+                crash_report.set_aside(place)
 
     # ------------------------------------------------------------------------------- what is kept
 
@@ -115,8 +136,12 @@ class Crashes(Module):
     @COMMANDS.add("crash post", perm="rw", help="keep a report of a crash (-i FILE, JSON)")
     def post(self, request: Request) -> Reply:
         """Keeps a report; one that is kept already stays as it is."""
+        self._post(request.data)
+        return Reply()
+
+    def _post(self, data: str | bytes) -> None:
         try:
-            crash = json.loads(request.data)
+            crash = json.loads(data)
             for name in ("crash_id", "timestamp"):
                 if name not in crash:
                     raise ValueError(f"missing '{name}' field")
@@ -129,7 +154,6 @@ class Crashes(Module):
             if crash["crash_id"] not in self.reports():
                 self._keep(str(crash["crash_id"]), crash)
                 self._tell()
-        return Reply()
 
     @COMMANDS.add("crash info", id=text(), perm="r", help="show a report")
     def info(self, request: Request, id: str) -> Reply:

@@ -11,7 +11,9 @@ import time
 
 import pytest
 
+from spirula.conf import crash_report
 from spirula.conf.config import Config
+from spirula.conf.expand import Identity
 from spirula.conf.log import Entry, Log, OncePer, human_line, json_line, log_once, redact
 from spirula.conf.log_output import (
     FileSink,
@@ -255,10 +257,12 @@ def test_files_and_streams_that_fail_end_nothing(tmp_path, capsys):
     assert closed.threshold == -2
 
 
-def test_a_crash_leaves_its_history_in_the_log(log, monkeypatch):
+def test_a_crash_leaves_its_history_in_the_log(log, monkeypatch, tmp_path):
     told = []
     monkeypatch.setattr(sys, "excepthook", lambda *what: told.append(what[0]))
-    dump_on_crash(log)
+    config = Config(identity=Identity("osd", "3"))
+    config.set("crash_dir", str(tmp_path / "crash"))
+    dump_on_crash(log, config)
     log.logger("osd")(5, "before it")
     try:
         raise ValueError("the end")
@@ -268,6 +272,13 @@ def test_a_crash_leaves_its_history_in_the_log(log, monkeypatch):
     assert "ValueError: the end" in text
     assert text.index("--- begin dump") < text.index("before it") < text.index("--- end dump")
     assert told == [ValueError]
+    ((place, meta),) = crash_report.waiting(tmp_path / "crash").items()
+    report = json.loads(meta)
+    assert (report["entity_name"], report["exception"]) == ("osd.3", "ValueError: the end")
+    assert report["backtrace"][0].startswith("(test_a_crash_leaves_its_history_in_the_log()+")
+    assert "before it" in (place / "log").read_text()
+    crash_report.set_aside(place)
+    assert crash_report.waiting(tmp_path / "crash") == {}
     count = len(log.sinks[0].lines)
     sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert len(log.sinks[0].lines) == count

@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+from spirula.conf import crash_report
 from spirula.mgr_modules.alerts import Alerts, compare
 from spirula.mgr_modules.crash import Crashes, signature
 from spirula.mgr_modules.devicehealth.module import DeviceHealth
@@ -188,6 +189,23 @@ def test_what_is_no_report_is_refused_or_passed_over(host):
     host.store["crash/odd"] = "{"
     assert run(module, "crash stat")[1].startswith("0 crashes recorded")
     assert "crash/odd is no report" in host.lines[0]
+
+
+def test_reports_that_daemons_have_left_are_posted(host, tmp_path):
+    error = ValueError("the end")
+    left = crash_report.write(tmp_path, crash_report.describe("osd.3", error, NOW - DAY), ["one"])
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    for name, text in (("meta", "{"), ("done", "")):
+        (odd / name).write_text(text)
+    module = Crashes("crash", host)
+    module.collect(crash_report.UPSTREAM_FOLDER)
+    assert host.store == {}
+    module.collect(str(tmp_path))
+    assert list(host.store) == [f"crash/{left.name}"]
+    assert "osd.3 crashed on host" in host.checks["RECENT_CRASH"]["detail"][0]
+    assert sorted(one.name for one in (tmp_path / "posted").iterdir()) == [left.name, "odd"]
+    module.collect(str(tmp_path / "nowhere"))
 
 
 def test_a_signature_leaves_out_what_differs_between_hosts():
