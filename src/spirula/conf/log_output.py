@@ -227,11 +227,12 @@ def dump_on_crash(log: Log, config: Config | None = None) -> None:
             crash = log.logger("none")
             for line in "".join(traceback.format_exception(kind, error, trace)).splitlines():
                 crash.error("%s", line)
+            log.dump_recent()
             if config is not None:
                 recent = [log.format_line(entry) for entry in log.recent]
                 left = leave_report(config, error, log.now(), recent)
                 crash.error("%s", f"a report is in {left}" if left else "no report can be left")
-            log.dump_recent()
+                log.flush()
         previous(kind, error, trace)
 
     sys.excepthook = on_crash

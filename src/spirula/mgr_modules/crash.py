@@ -66,9 +66,9 @@ class Crashes(Module):
         """
         if not folder or folder == crash_report.UPSTREAM_FOLDER:
             return
-        for place, text in crash_report.waiting(Path(folder)).items():
+        for place, meta in crash_report.waiting(Path(folder)).items():
             try:
-                self._post(text)
+                self._post(meta)
             except InvalidArgument as error:
                 self.log.warning("%s: %s", place, error.message)
             with suppress(OSError):  # somebody else has set it aside
