@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
-from spirula.errors import InputOutput
+from spirula.errors import InputOutput, InvalidArgument
 from spirula.testing import Cluster
 from tests.interop.spirulacluster import wait_until
 
@@ -63,6 +64,28 @@ def test_a_cluster_is_there_and_then_gone() -> None:
     assert not folder.exists()
     with pytest.raises(InputOutput, match="not running"):
         cluster.conf  # noqa: B018 - the property is what is tested
+
+
+def test_a_cluster_in_this_process_is_there_in_two_seconds_and_leaves_nothing() -> None:
+    before = set(threading.enumerate())
+    took = []
+    for _ in range(2):
+        began = time.monotonic()
+        with Cluster(osds=3, in_process=True) as cluster:
+            took.append(time.monotonic() - began)
+            folder = cluster.folder
+            assert running(folder) == []
+            with cluster.rados() as handle:
+                handle.create_pool("mine")
+                with handle.open_ioctx("mine") as ioctx:
+                    ioctx.write_full("a", b"1" * 5_000_000)
+                    assert ioctx.read("a", 5_000_001) == b"1" * 5_000_000
+            assert cluster.spirula("rados", "-p", "mine", "ls") == "a\n"
+        assert not folder.exists()
+    assert min(took) < 2
+    assert set(threading.enumerate()) == before
+    with pytest.raises(InvalidArgument, match="managers"):
+        Cluster(in_process=True, mgrs=1)
 
 
 def test_a_cluster_goes_when_its_test_is_killed(tmp_path: Path) -> None:

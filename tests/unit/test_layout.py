@@ -36,6 +36,7 @@ LAZY_IMPORTS = {
     "cli/main.py": {"_unknown", "_top_level"},
     "maps/osdmap.py": {"_classic"},
     "rados/aio/cluster.py": {"register_service"},
+    "testing/cluster.py": {"_start_inside"},
     "testing/plugin.py": {"ceph_cluster"},
 }
 

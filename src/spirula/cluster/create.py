@@ -76,7 +76,7 @@ def create(
     for path in (layout.directory, layout.run, layout.log):
         path.mkdir(parents=True, exist_ok=True)
     layout.conf.write_text(configuration(layout, settings or {}))
-    ring = _keys(osds, managers)
+    ring = make_keys(osds, managers)
     admin = PrincipalName.parse("client.admin")
     write_private(layout.admin_keyring, KeyRing({admin: ring.keys[admin]}).to_text())
     monmap = make_monmap(layout)
@@ -112,7 +112,8 @@ _OSD_CAPS = {"mgr": "allow profile osd", "mon": "allow profile osd", "osd": "all
 _MGR_CAPS = {"mds": "allow *", "mon": "allow profile mgr", "osd": "allow *"}
 
 
-def _keys(osds: int, mgrs: list[str]) -> KeyRing:
+def make_keys(osds: int, mgrs: list[str]) -> KeyRing:
+    """Keys of a new cluster: `mon.`, client.admin, OSDs, managers; with what they may do."""
     ring = KeyRing()
     for name, caps in (
         ("mon.", {"mon": "allow *"}),
@@ -191,6 +192,7 @@ def configuration(layout: Layout, settings: Mapping[str, str]) -> str:
         "auth client required": "cephx",
         "auth allow insecure global id reclaim": "false",
         "run dir": str(layout.run),
+        "crash dir": f"{layout.directory}/crash",
         **(_for_osds(len(layout.osds)) if layout.osds else {}),
         **({"mgr initial modules": "iostat"} if layout.mgrs else {}),
         **settings,

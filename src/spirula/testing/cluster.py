@@ -6,6 +6,7 @@ may run side by side: each has ports and a folder to itself.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -14,12 +15,15 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from spirula.errors import InputOutput
+from spirula.errors import InputOutput, InvalidArgument
 from spirula.rados.aio import Cluster as AioCluster
 from spirula.rados.aio import Opening, connect
 from spirula.rados.cluster import Rados
+
+if TYPE_CHECKING:
+    from spirula.testing.in_process import InProcess
 
 _SPIRULA = (sys.executable, "-m", "spirula")
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory is what is wanted
@@ -34,6 +38,10 @@ class Cluster:
     `dangerously_do_not_sync` the OSDs and monitors keep everything in memory: several times as
     quick where disks are slow, and nothing survives this machine's next breath. Raises InputOutput
     with what the daemons said where it does not come up.
+
+    With `in_process` the daemons are no processes but run in a thread of this one, everything in
+    memory: ready in a second, for tests that want many clusters. There is no manager then, and no
+    `ceph daemon`; the rest is the same, also for clients in other processes.
     """
 
     def __init__(
@@ -44,8 +52,11 @@ class Cluster:
         mgrs: int = 0,
         options: Mapping[str, str] | None = None,
         dangerously_do_not_sync: bool = False,
+        in_process: bool = False,
         timeout_s: float = 60.0,
     ) -> None:
+        if in_process and mgrs:
+            raise InvalidArgument("managers run as processes only: mgrs=0, or not in_process")
         self.osds = osds
         self.mons = mons
         self.mgrs = mgrs
@@ -54,6 +65,8 @@ class Cluster:
         self._in_memory = dangerously_do_not_sync
         self._folder: Path | None = None
         self._warden: subprocess.Popen[bytes] | None = None
+        self._is_inside = in_process
+        self._inside: InProcess | None = None
 
     @property
     def folder(self) -> Path:
@@ -71,6 +84,8 @@ class Cluster:
         """Make it and wait until all OSDs serve."""
         where = _MEMORY if self._in_memory and _has_room(_MEMORY) else None
         self._folder = Path(tempfile.mkdtemp(prefix="spirula-test-", dir=where))
+        if self._is_inside:
+            return self._start_inside()
         self._warden = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", "spirula.testing.warden", str(self._folder)],
             stdin=subprocess.PIPE,
@@ -85,10 +100,34 @@ class Cluster:
             raise
         return self
 
+    def _start_inside(self) -> Self:
+        # Loaded here: those whose daemons are processes need none of it.
+        from spirula.testing.in_process import InProcess  # noqa: PLC0415  # said above
+
+        self._inside = InProcess(
+            self.conf.parent,
+            osds=self.osds,
+            mons=self.mons,
+            options=self.options,
+            timeout_s=self.timeout_s,
+        )
+        atexit.register(self.stop)
+        try:
+            self._inside.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
     def stop(self) -> None:
         """End it; its folder goes. Nothing happens where it does not run."""
         warden, self._warden = self._warden, None
-        self._folder = None
+        inside, self._inside = self._inside, None
+        folder, self._folder = self._folder, None
+        if inside is not None:
+            atexit.unregister(self.stop)
+            inside.stop()
+            shutil.rmtree(folder or "", ignore_errors=True)
         if warden is not None:
             if warden.stdin is not None:
                 warden.stdin.close()

@@ -27,6 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="keep the cluster's data in memory: quicker, and gone with the machine",
     )
+    group.addoption(
+        "--ceph-in-process",
+        action="store_true",
+        help="run the cluster's daemons in a thread of the test's process, all in memory",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +44,7 @@ def ceph_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         osds=option("--ceph-osds"),
         mons=option("--ceph-mons"),
         dangerously_do_not_sync=option("--ceph-dangerously-do-not-sync"),
+        in_process=option("--ceph-in-process"),
     ) as cluster:
         yield cluster
 
