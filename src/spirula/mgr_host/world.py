@@ -11,6 +11,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import logging
+import pickle
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ class World:
             **stand_ins,
             "logging": _OwnLogging(name),
             "importlib": _OwnImportlib(self),
+            "pickle": _OwnPickle(self),
         }
         self._copies: dict[str, ModuleType] = {}
         self._finder = _Finder(self)
@@ -55,7 +57,7 @@ class World:
         """This module's copy of something in the folder. Raises whatever importing it raises."""
         found = self._copies.get(name)
         if found is None:
-            with self._in_place():
+            with self.in_place():
                 found = importlib.import_module(name)
         return found
 
@@ -74,7 +76,7 @@ class World:
             found = self._copies.get(absolute)
             if found is not None and fromlist and all(hasattr(found, one) for one in fromlist):
                 return found
-            with self._in_place():
+            with self.in_place():
                 return __import__(name, given, local, fromlist or (), level)
         imported: ModuleType
         stand_in = self._stand_ins.get(absolute.partition(".")[0])
@@ -86,7 +88,7 @@ class World:
         return imported if fromlist else stand_in
 
     @contextmanager
-    def _in_place(self) -> Iterator[None]:
+    def in_place(self) -> Iterator[None]:
         """Has the copies in the place where the interpreter looks for imported modules."""
         with _IN_PLACE:
             if self._finder in sys.meta_path:
@@ -170,3 +172,24 @@ class _OwnImportlib(ModuleType):
         if self._world.is_own(absolute):
             return self._world.import_module(absolute)
         return importlib.import_module(absolute)
+
+
+class _OwnPickle(ModuleType):
+    """`pickle` that finds the classes of a world: orchestrators pass exceptions so."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__("pickle")
+        self._world = world
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(pickle, name)
+
+    def dumps(self, value: object, *args: Any, **kwargs: Any) -> bytes:
+        """As that of `pickle`."""
+        with self._world.in_place():
+            return pickle.dumps(value, *args, **kwargs)
+
+    def loads(self, data: bytes, **kwargs: Any) -> Any:
+        """As that of `pickle`."""
+        with self._world.in_place():
+            return pickle.loads(data, **kwargs)  # noqa: S301 - as the module asks

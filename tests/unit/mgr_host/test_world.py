@@ -17,6 +17,7 @@ SHARED = "kept = []\n"
 MODULE = """
 import importlib
 import logging
+import pickle
 import shared
 from rados import Rados
 
@@ -30,6 +31,15 @@ def late():
 
 def by_name():
     return importlib.import_module(".part", __package__).shared is shared
+
+class Failure(Exception):
+    pass
+
+def pass_on(value):
+    return pickle.dumps(value)
+
+def take(data):
+    return pickle.loads(data)
 
 log = logging.getLogger()
 below = logging.getLogger("below")
@@ -94,6 +104,13 @@ def test_the_root_logger_of_a_module_is_its_own(folder, rados):
     one = world("one", folder, rados).import_module("one")
     assert one.log is logging.getLogger("mgr.one")
     assert one.below is logging.getLogger("mgr.one.below")
+
+
+def test_what_one_module_pickles_is_of_the_others_class_there(folder, rados):
+    (one, other) = (world(name, folder, rados).import_module("one") for name in ("one", "two"))
+    taken = other.take(one.pass_on(one.Failure("why")))
+    assert isinstance(taken, other.Failure)
+    assert other.Failure is not one.Failure
 
 
 def test_an_import_that_fails_may_be_tried_again(tmp_path, rados):
