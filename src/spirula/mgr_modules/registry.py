@@ -9,11 +9,12 @@ MODULES: dict[str, str] = {
     "balancer": f"{_HERE}.balancer.module:Balancer",
     "crash": f"{_HERE}.crash:Crashes",
     "devicehealth": f"{_HERE}.devicehealth.module:DeviceHealth",
+    "exporter": f"{_HERE}.exporter.module:Exporter",
     "iostat": f"{_HERE}.iostat:Iostat",
     "pg_autoscaler": f"{_HERE}.pg_autoscaler.module:PGAutoscaler",
     "progress": f"{_HERE}.progress.module:Progress",
+    "prometheus": f"{_HERE}.prometheus.module:Prometheus",
     "status": f"{_HERE}.status:Status",
     "telemetry": f"{_HERE}.telemetry.module:Telemetry",
-    "prometheus": f"{_HERE}.prometheus.module:Prometheus",
 }
 """Where the class of each module is: `package.module:Class`. It is imported when it is to run."""
