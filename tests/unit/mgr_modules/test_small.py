@@ -6,8 +6,6 @@ What they answer is compared with upstream's modules in tests/interop/test_manag
 from __future__ import annotations
 
 import json
-import socketserver
-import threading
 
 import pytest
 
@@ -22,6 +20,7 @@ from spirula.mgr_modules.status import Status
 from spirula.mgr_modules.tables import Table, iec, short_bytes, short_number, span
 from spirula.mgr_modules.telemetry.module import Telemetry
 from spirula.mgr_modules.telemetry.report import device_report
+from tests.smtp_sink import smtp_sink
 from tests.unit.mgr_modules.fake_host import FakeHost, run
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00
@@ -222,31 +221,10 @@ def test_a_signature_leaves_out_what_differs_between_hosts():
 # ------------------------------------------------------------------------------------ alerts
 
 
-class Sink(socketserver.StreamRequestHandler):
-    """An SMTP server that keeps what it gets."""
-
-    def handle(self):
-        self.wfile.write(b"220 sink\r\n")
-        while line := self.rfile.readline():
-            word = line.split()[0].upper()
-            if word == b"DATA":
-                self.wfile.write(b"354 go on\r\n")
-                lines = list(iter(self.rfile.readline, b".\r\n"))
-                self.server.mails.append(b"".join(lines).decode())
-            elif word == b"RCPT":
-                self.server.receivers.append(line.decode().strip())
-            self.wfile.write(b"221 bye\r\n" if word == b"QUIT" else b"250 ok\r\n")
-
-
 @pytest.fixture
 def sink():
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Sink) as server:
-        server.mails, server.receivers = [], []
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with smtp_sink() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def health(**checks):
@@ -298,7 +276,7 @@ def test_a_mail_that_cannot_be_sent_is_told_of(host):
     module = Alerts("alerts", host)
     host.documents["health"] = {"json": json.dumps(health(X=1))}
     assert "set mgr/alerts/smtp_host" in run(module, "alerts send")[2]
-    with socketserver.TCPServer(("127.0.0.1", 0), Sink) as closed:
+    with smtp_sink() as closed:
         port = closed.server_address[1]
     host.own_options |= {"smtp_host": "127.0.0.1", "smtp_port": port, "smtp_ssl": False}
     assert "refused" in run(module, "alerts send")[2]

@@ -1,0 +1,141 @@
+"""Manager modules of our own at work, asked by the real `ceph`; users' modules beside them.
+
+What they answer is compared with upstream's in test_manager_compared.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.interop.realcluster import ENVIRONMENT, why_not
+from tests.interop.spirulacluster import our_cluster, settings, wait_until
+from tests.smtp_sink import smtp_sink
+
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
+]
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "managers.md"
+BROKEN = """
+from spirula.mgr_modules import Module
+
+class Broken(Module):
+    def serve(self):
+        raise RuntimeError("it broke")
+"""
+OPTIONS = {
+    "osd crush chooseleaf type": "0",
+    "osd pool default pg num": "4",
+    "osd pool default size": "2",
+    "osd pool default pg autoscale mode": "off",
+    "mgr stats period": "1",
+    "mgr tick period": "1",
+    "mon data avail warn": "1",
+    "mgr initial modules": "iostat alerts greeter broken",
+}
+MIB = 1024
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("modules")
+    (example,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    for name, text in (("greeter", example), ("broken", BROKEN)):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text(text)
+    path = {"mgr module path": f"{folder}:spirula"}
+    with our_cluster(1, *settings(OPTIONS | path), osds=3, mgrs=1) as ours:
+        ours.ceph("config", "set", "mgr", "mgr/progress/sleep_interval", "1", "--force")
+        ours.ceph("config", "set", "mgr", "mgr/greeter/interval", "1", "--force")
+        ours.ceph("osd", "pool", "create", "data", "4")
+        ours.run("rados", "-p", "data", "bench", "1", "write", "-b", "4096", "--no-cleanup")
+        yield ours
+
+
+def checks(cluster):
+    return cluster.ceph_json("health", "detail")["checks"]
+
+
+def test_the_module_of_the_guide_answers_and_warns(cluster):
+    assert cluster.ceph("greet", "you").strip() == "hello you, from 3 OSDs"
+    found = wait_until(lambda: checks(cluster).get("BARE_POOLS"), 20)
+    assert found["summary"]["message"] == "1 pools are bare"
+    cluster.ceph("osd", "pool", "application", "enable", "data", "test")
+    wait_until(lambda: "BARE_POOLS" not in checks(cluster), 20)
+
+
+def test_a_module_that_fails_is_told_of_and_hurts_nobody(cluster):
+    found = wait_until(lambda: checks(cluster).get("MGR_MODULE_ERROR"), 20)
+    assert found["detail"][0]["message"] == "Module 'broken' has failed: it broke"
+    assert len(re.findall("exists,up", cluster.ceph("osd", "status"))) == 3
+
+
+def test_iostat_is_asked_again_and_again(cluster):
+    command = ("timeout", "-s", "INT", "4", "ceph", "iostat", "-p", "1")
+    environment = {**ENVIRONMENT, "CEPH_CONF": str(cluster.conf)}
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "Read IOPS" in shown.stdout
+    assert shown.stdout.count("B/s") >= 6, shown
+
+
+def test_progress_shows_where_pgs_go(cluster):
+    cluster.ceph("osd", "set", "nobackfill")
+    cluster.ceph("osd", "set", "norecover")
+    cluster.ceph("osd", "out", "2")
+
+    def events():
+        return cluster.ceph_json("progress", "json")["events"]
+
+    found = wait_until(events, 30)
+    assert found[0]["message"] == "Rebalancing after osd.2 marked out"
+    assert found[0]["refs"] == [["osd", "2"]]
+    wait_until(lambda: "Global Recovery Event" in cluster.ceph("-s"), 30)
+    assert re.search(r"\[[=.]{28}\]", cluster.ceph("-s"))
+    cluster.ceph("osd", "unset", "nobackfill")
+    cluster.ceph("osd", "unset", "norecover")
+    wait_until(lambda: not events(), 60)
+    ended = cluster.ceph_json("progress", "json")["completed"]
+    assert found[0]["id"] in {one["id"] for one in ended}
+    assert "[Complete]: Global Recovery Event" in cluster.ceph("progress")
+    assert "progress" not in cluster.ceph("-s")
+
+
+def test_alerts_are_mailed(cluster):
+    with smtp_sink() as sink:
+        for name, value in (
+            ("smtp_host", "127.0.0.1"),
+            ("smtp_port", str(sink.server_address[1])),
+            ("smtp_ssl", "false"),
+            ("smtp_sender", "ceph@example.com"),
+            ("smtp_destination", "admin@example.com"),
+        ):
+            cluster.ceph("config", "set", "mgr", f"mgr/alerts/{name}", value)
+
+        def mailed():
+            cluster.ceph("alerts", "send")
+            return sink.mails
+
+        assert "MGR_MODULE_ERROR" in wait_until(mailed, 20, 0.5)[-1]
+
+
+def test_modules_know_what_they_kept_when_the_manager_begins_anew(cluster):
+    crash = {"crash_id": "one", "timestamp": "2099-01-01T00:00:00.000000Z", "entity_name": "osd.1"}
+    cluster.run("ceph", "crash", "post", "-i", "-", data=json.dumps(crash).encode())
+    wait_until(lambda: "RECENT_CRASH" in checks(cluster), 20)
+    cluster.ceph("mgr", "fail", "x")
+    wait_until(lambda: "one" in cluster.ceph("crash", "ls", check=False), 40, 0.5)
+    assert cluster.ceph_json("progress", "json")["completed"]
+
+
+def test_a_manager_with_our_modules_is_small(cluster):
+    status = Path(f"/proc/{(cluster.folder / 'run' / 'mgr.x.pid').read_text().strip()}/status")
+    used = int(re.search(r"VmRSS:\s+(\d+) kB", status.read_text())[1])
+    assert used < 100 * MIB
