@@ -16,6 +16,7 @@ from spirula.sim.histories import histories
 from spirula.store.osd_meta import META, SNAPMAPPER
 from spirula.types.entity import EntityType
 from spirula.types.hobject import HObject
+from spirula.types.interval_set import IntervalSet
 from spirula.types.osd_op import Extent, OpCode, OSDOp, RequestFlag
 from spirula.types.pg import PGId, SPGId
 from spirula.types.snap import SnapContext
@@ -469,3 +470,35 @@ async def test_requests_that_must_wait_take_their_share_of_memory_and_go_with_th
     write = [OSDOp.make(OpCode.WRITEFULL, Extent(0, 4), b"data")]
     found = await world.admin.objecter.operate("name", locator, write, timeout_s=60)
     assert found.result == 0
+
+
+@histories(seeds=2)
+async def test_clones_that_are_made_of_a_purged_snapshot_are_found_and_trimmed(sim):
+    world = World(sim, mons=1, osds=3)
+    await world.start()
+    locator = await world.make_pool("data")
+    admin = world.admin
+    write = [OSDOp.make(OpCode.WRITEFULL, Extent(0, 4), b"data")]
+    snap = 4
+    for number in range(3):
+        maps = osd_of(world, number).maps
+        purged = {maps.epoch: {locator.pool: IntervalSet([(snap, 1)])}}
+        maps.take_purged(maps.superblock.purged_snaps_last, purged)
+    await sim.sleep(3)
+    for number in range(20):  # of a client that has not heard of it
+        for snapc in (None, SnapContext(snap, [snap])):
+            await admin.objecter.operate(f"o{number}", locator, write, snapc=snapc, timeout_s=60)
+    assert all(osd_of(world, n).store.omap_get_keys(META, SNAPMAPPER) for n in range(3))
+    before = float(osd_of(world, 0).superblock.last_purged_snaps_scrub)
+    assert before
+    for number in range(3):
+        (await tell(world, number, "scrub_purged_snaps")).check()
+    await sim.sleep(20)
+    for number in range(3):
+        assert not osd_of(world, number).store.omap_get_keys(META, SNAPMAPPER)
+    told = await log_lines(world)
+    assert sum("purged_snaps scrub found" in line for line in told) == 3
+    assert "purged_snaps scrub ok" in told
+    dump = await world.command("osd dump")
+    assert len({each["last_purged_snaps_scrub"] for each in dump["osd_xinfo"]}) == 3
+    assert float(osd_of(world, 0).superblock.last_purged_snaps_scrub) > before

@@ -29,7 +29,7 @@ from spirula.msgr.connection import Connection
 from spirula.osd import advance, boot, crush_place, heartbeat, reports
 from spirula.osd.containment import contain, contain_message
 from spirula.osd.pg.peering import priorities
-from spirula.osd.scrub import schedule
+from spirula.osd.scrub import purged, schedule
 from spirula.osd.session import open_session, session_of
 from spirula.osd.state import OSD, Phase, subscribe_maps
 from spirula.types.entity import EntityType
@@ -275,6 +275,7 @@ def _on_tick(osd: OSD) -> None:
     osd.scrub_load.see(osd.ports.load_average(), _TICK_S)
     if osd.is_active:
         schedule.tick(osd.pgs.shared, list(osd.pgs.by_id.values()), osd.scrub_load)
+        purged.tick(osd)
 
 
 async def stop(osd: OSD) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from spirula.osd.pgs import PlacementGroups
     from spirula.osd.remote import RemoteOps
     from spirula.osd.reports import Reports
+    from spirula.osd.scrub.purged import PurgedScrub
     from spirula.osd.services import Services
     from spirula.types.entity import EntityAddrVec
     from spirula.types.osd_superblock import OSDSuperblock
@@ -138,6 +139,8 @@ class OSD:
     commands: TellCommands = field(init=False)
     scrub_load: Load = field(init=False)
     """The host's load, as it bears upon when PGs are scrubbed."""
+    purged_scrub: PurgedScrub | None = None
+    """The look for clones of purged snapshots that is under way."""
     stopped: Future[None] | None = None
     """Set while the monitors are told that the OSD ends."""
     counters: OSDPerf = field(init=False)

@@ -8,6 +8,7 @@ makes or removes the clone. Keys and values: upstream `src/osd/SnapMapper.cc`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from spirula.errors import NotFound
 from spirula.store.objectstore import ObjectStore
@@ -18,6 +19,15 @@ from spirula.types.transaction import Transaction
 
 _BY_CLONE = "OBJ_"
 _BY_SNAP = "SNA_"
+
+
+class Mapping(NamedTuple):
+    """That a clone serves a snapshot, and the key under which that is said."""
+
+    key: str
+    hoid: HObject
+    snap: int
+    shard: int
 
 
 def clone_key(hobj: HObject, shard: int = NO_SHARD) -> str:
@@ -100,3 +110,18 @@ def clones_of(
         if not key.startswith(prefix):
             return
         yield SnapMapping.decode(value).hoid
+
+
+def mappings(store: ObjectStore, after: str = "") -> Iterator[Mapping]:
+    """All clones by snapshot, of all pools, that are behind a key."""
+    try:
+        entries = store.omap_iterate(META, SNAPMAPPER, after=after or _BY_SNAP)
+    except NotFound:
+        return
+    for key, value in entries:
+        if not key.startswith(_BY_SNAP):
+            return
+        found = SnapMapping.decode(value)
+        rest = key.removeprefix(snap_prefix(found.hoid.pool, found.snap))
+        shard = int(rest[1 : rest.index("_")], 16) if rest.startswith(".") else NO_SHARD
+        yield Mapping(key, found.hoid, found.snap, shard)

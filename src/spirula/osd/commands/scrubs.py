@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from spirula.conf.admin_commands import Call, CommandTable, Reply, Section
 from spirula.osd.commands.pg_commands import find_pg
-from spirula.osd.scrub import schedule
+from spirula.osd.scrub import purged, schedule
 from spirula.osd.state import OSD
 from spirula.printing import Items
 
@@ -32,6 +32,11 @@ def register(table: CommandTable, osd: OSD) -> None:
         "dump_scrub_reservations",
         lambda _: Section("scrub_reservations", _reservations(osd)),
         "how many scrubs this OSD takes part in",
+    )
+    table.register(
+        "scrub_purged_snaps",
+        lambda _: purged.start(osd),
+        "begin to look for clones of snapshots that are purged, which are trimmed",
     )
     for prefix, deep in (("scrub", False), ("deep_scrub", True)):
         text = "have a deep scrub come due" if deep else "have a scrub come due"
