@@ -165,8 +165,8 @@ def unfound_recovery(pg: PG, work: Work, _: object = None) -> None:
     machine.enter(pg, work, State.NOT_RECOVERING)
 
 
-def not_recovering(pg: PG, work: Work) -> None:
-    """Waits for a slot, for room, or for who has what is unfound."""
+def pausing(pg: PG, work: Work) -> None:
+    """Waits for a slot, for room, or for who has what is unfound; it is tried again."""
     del work
     pg.set_state(off=PGState.REPAIR)
     pg.shared.stats_changed(pg)
@@ -309,13 +309,6 @@ def backfill_revoked(pg: PG, work: Work, _: object = None) -> None:
     pg.set_state(on=PGState.BACKFILL_WAIT)
     _release_backfill(pg, work, targets_of(pg))
     machine.enter(pg, work, State.WAIT_LOCAL_BACKFILL_RESERVED)
-
-
-def not_backfilling(pg: PG, work: Work) -> None:
-    """Waits for a slot, for room, or for who has what is unfound."""
-    del work
-    pg.set_state(off=PGState.REPAIR)
-    pg.shared.stats_changed(pg)
 
 
 def exit_not_backfilling(pg: PG) -> None:
