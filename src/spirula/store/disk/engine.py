@@ -192,9 +192,3 @@ def _apply(content: SortedMap, batch: Batch) -> None:
             content.put(key, None)
     for key, value in batch.changes.items():
         content.put(key, value)
-
-
-def prefix_end(prefix: bytes) -> bytes | None:
-    """The first key behind all that begin with `prefix`; None if there is none."""
-    stripped = prefix.rstrip(b"\xff")
-    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spirula.errors import InputOutput, InvariantBroken
-from spirula.store.disk.engine import Batch, MemoryEngine, prefix_end
+from spirula.store.disk.engine import Batch, MemoryEngine
 
 SHORT_KEYS = st.binary(min_size=1, max_size=2)
 STEPS = st.lists(
@@ -100,10 +100,3 @@ def test_a_flipped_bit_is_in_the_value():
     engine.flip(b"a", 9)
     engine.flip(b"a", 99)
     assert engine.get(b"a") == engine.after_crash().get(b"a") == b"\x00\x02"
-
-
-@given(st.binary(max_size=3), st.binary(max_size=5))
-def test_the_end_of_a_prefix(prefix, key):
-    end = prefix_end(prefix)
-    inside = key >= prefix and (end is None or key < end)
-    assert inside == key.startswith(prefix)
