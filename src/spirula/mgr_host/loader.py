@@ -122,7 +122,7 @@ def _subclass(imported: ModuleType, base: str) -> Any:
 
 def _describe_own(loaded: Loaded, made: type[Module]) -> None:
     """What a class of our own kind declares; whether it can run."""
-    loaded.is_own, loaded.module_class = True, made
+    loaded.is_own, loaded.module_class, loaded.standby_class = True, made, made.STANDBY
     loaded.commands, loaded.options = own.commands_of(made), own.options_of(made)
     loaded.can_run, loaded.error = made.can_run()
 

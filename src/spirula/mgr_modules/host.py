@@ -114,6 +114,9 @@ class Host(Protocol):
     def set_uri(self, uri: str) -> None:
         """Where the module serves; monitors tell people (`mgr services`)."""
 
+    def active_uri(self) -> str:
+        """Where the module of the active manager serves."""
+
     def set_wear_level(self, ident: str, level: float) -> None:
         """Notes how worn a device is, from 0 to 1."""
 

@@ -62,7 +62,7 @@ class Module:
     `COMMANDS` are its commands, as everywhere in this project: each with its handler below it,
     which gets the module, the `Request` and the arguments, and gives a `Reply` or raises a
     CephError. `OPTIONS` are its options. `NOTIFY_TYPES` are the changes that it wants to hear of
-    (`osd_map`, `pg_summary` ...).
+    (`osd_map`, `pg_summary` ...). `STANDBY` is a class that serves in managers that stand by.
 
     `name` is the module's, `host` what it may ask of its manager, `log` an ordinary logger.
     """
@@ -70,6 +70,7 @@ class Module:
     COMMANDS: ClassVar[Commands] = Commands("mgr")
     OPTIONS: ClassVar[tuple[Option, ...]] = ()
     NOTIFY_TYPES: ClassVar[frozenset[str]] = frozenset()
+    STANDBY: ClassVar[type[Module] | None] = None
 
     def __init__(self, name: str, host: Host) -> None:
         self.name, self.host = name, host

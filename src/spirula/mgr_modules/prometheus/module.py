@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from spirula.commands.reply import Reply, said
 from spirula.commands.table import Commands
@@ -20,18 +20,18 @@ from spirula.mgr_modules.prometheus import cluster, daemons
 from spirula.mgr_modules.prometheus.counters import KINDS, counters
 from spirula.mgr_modules.prometheus.families import Family, exposition
 from spirula.mgr_modules.prometheus.history import History
+from spirula.mgr_modules.prometheus.options import OPTIONS, localized, place_of
 from spirula.mgr_modules.prometheus.server import (
     HTML,
     TEXT,
     Page,
     PageServer,
-    any_address,
     front_page,
 )
+from spirula.mgr_modules.prometheus.standby import PrometheusStandby
 from spirula.types.service import PRIO_USEFUL
 
 COMMANDS = Commands("mgr")
-PORT = 9283
 _HISTORY = "health_history"
 _RETURN = "return"
 _ANY = ("::", "0.0.0.0")  # noqa: S104 - words of an option
@@ -45,27 +45,8 @@ class Prometheus(Module):
     """
 
     COMMANDS: ClassVar[Commands] = COMMANDS
-    OPTIONS: ClassVar[tuple[Option, ...]] = (
-        Option("server_addr", "", "the address that is listened at; empty for all"),
-        Option("server_port", PORT, "the port on which the module listens for HTTP requests"),
-        Option("scrape_interval", 15.0, "seconds between collections"),
-        Option(
-            "stale_cache_strategy",
-            "log",
-            "what is answered when collecting takes longer than "
-            "that: 'return' the old data, or else 503",
-        ),
-        Option("cache", default=True, help="whether data is collected before it is asked for"),
-        Option("rbd_stats_pools", "", "pools whose RBD images have metrics of their own"),
-        Option("rbd_stats_pools_refresh_interval", 300, "seconds between listings of images"),
-        Option(
-            "standby_behaviour",
-            "default",
-            "what standby managers answer: a link to the active one, or an error",
-            choices=("default", "error"),
-        ),
-        Option("standby_error_status_code", 500, "the status of that error", low=400, high=599),
-    )
+    OPTIONS: ClassVar[tuple[Option, ...]] = OPTIONS
+    STANDBY = PrometheusStandby
 
     def __init__(self, name: str, host: Host) -> None:
         super().__init__(name, host)
@@ -75,11 +56,6 @@ class Prometheus(Module):
         self.server: PageServer | None = None
         self.history = self._load_history()
 
-    def localized(self, name: str) -> Any:
-        """An option, as set for this manager or for all."""
-        found = self.host.module_option(self.name, name, self.host.mgr_id)
-        return self.option(name) if found is None else found
-
     # ---------------------------------------------------------------------------------- serving
 
     def serve(self) -> None:
@@ -87,9 +63,9 @@ class Prometheus(Module):
         try:
             while True:
                 self._listen()
-                if self.localized("cache") and self.host.have_mon_connection():
+                if localized(self, "cache") and self.host.have_mon_connection():
                     self.refresh()
-                interval = float(self.localized("scrape_interval"))
+                interval = float(localized(self, "scrape_interval"))
                 if not self.wait(max(interval - self.took_s, 0.0)):
                     return
         finally:
@@ -98,8 +74,7 @@ class Prometheus(Module):
 
     def _listen(self) -> None:
         """Opens the server where options say, and closes the one that was open elsewhere."""
-        address = str(self.localized("server_addr")) or any_address()
-        port = int(self.localized("server_port"))
+        address, port = place_of(self)
         if self.server is not None:
             if (self.server.address, self.server.port) == (address, port):
                 return
@@ -116,12 +91,12 @@ class Prometheus(Module):
         """A page; whatever is no page of its own is the front page."""
         if path.rstrip("/") != "/metrics":
             return front_page("/metrics")
-        if not self.localized("cache"):
+        if not localized(self, "cache"):
             return Page(self.collect(), TEXT)
         if not self.cached:
             return Page("No cached data available yet", HTML, 503)
-        interval = float(self.localized("scrape_interval"))
-        if self.took_s >= interval and self.localized("stale_cache_strategy") != _RETURN:
+        interval = float(localized(self, "scrape_interval"))
+        if self.took_s >= interval and localized(self, "stale_cache_strategy") != _RETURN:
             text = (
                 f"Gathering data took {self.took_s:.2f} seconds, metrics are stale for "
                 f'{self.took_s - interval:.2f} seconds, returning "service unavailable".'
