@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-JOBS ?= 2
+# Tests at a time. More than there are cores: those that start daemons spend most of their time waiting.
+JOBS ?= 3
 # How many times the usual number of histories and examples `make sim` and `make fuzz` run.
 SCALE ?= 20
 

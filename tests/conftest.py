@@ -6,27 +6,41 @@ run; `make sim` and `make fuzz` multiply the numbers with `--scale`, and `make f
 
 from __future__ import annotations
 
+import functools
 import os
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from xdist.scheduler import LoadScopeScheduling
 
 EXAMPLES = 100
+ROOT = Path(__file__).parent.parent
 
 
-class OneWorkerForInterop(LoadScopeScheduling):
-    """Spread the tests one by one, but keep those of tests/interop together: they share a cluster.
+class InteropByFile(LoadScopeScheduling):
+    """Spread the tests one by one, but keep those together that share a cluster.
 
-    (What xdist's own loadgroup is for; release 3.8 of it does nothing under pytest 9.2.)
+    In tests/interop that is each file, and all files whose tests take the one real cluster of the
+    session. (What xdist's own loadgroup is for; release 3.8 of it does nothing under pytest 9.2.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "interop" if nodeid.startswith("tests/interop/") else nodeid
+        file = nodeid.partition("::")[0]
+        if not file.startswith("tests/interop/"):
+            return nodeid
+        return "tests/interop" if takes_the_real_cluster(file) else file
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneWorkerForInterop:
-    return OneWorkerForInterop(config, log)
+@functools.cache
+def takes_the_real_cluster(file: str) -> bool:
+    """Whether tests of a file ask for the fixture `real_cluster`."""
+    return re.search(r"\breal_cluster\b", (ROOT / file).read_text()) is not None
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> InteropByFile:
+    return InteropByFile(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
