@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spirula.kernels import blocks, crc32c, hash32, names
+from spirula.kernels import blocks, crc32c, frames, hash32, names
 
 
 def implementations() -> dict[str, str]:
@@ -10,6 +10,7 @@ def implementations() -> dict[str, str]:
     return {
         "blocks": blocks.IMPLEMENTATION,
         "crc32c": crc32c.IMPLEMENTATION,
+        "frames": frames.IMPLEMENTATION,
         "hash32": hash32.IMPLEMENTATION,
         "names": names.IMPLEMENTATION,
         # Compiled together with the one before; its own module would import numpy.

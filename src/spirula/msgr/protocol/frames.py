@@ -22,6 +22,7 @@ from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Final, Protocol
 
 from spirula.kernels.crc32c import crc32c
+from spirula.kernels.frames import join_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,20 +158,15 @@ def message_segments(header: bytes, front: Bytes, middle: Bytes, data: Bytes) ->
     return [header, front] if front else [header]
 
 
-def _message_start(front: int, data: int) -> bytes:
-    """The preamble, but for its checksum, of a message of a front and maybe data of these sizes."""
-    if data:
-        return PREAMBLE_START.pack(
-            *(_TAG_MESSAGE, 4, MESSAGE_HEADER_SIZE, _ALIGNMENT, front, _ALIGNMENT),
-            *(0, _ALIGNMENT, data, _ALIGNMENT_DATA, 0, 0),
-        )
+def _message_start(front: int) -> bytes:
+    """The preamble, but for its checksum, of a message of a front alone."""
     return PREAMBLE_START.pack(
         *(_TAG_MESSAGE, 2, MESSAGE_HEADER_SIZE, _ALIGNMENT, front, _ALIGNMENT),
         *(0, 0, 0, 0, 0, 0),
     )
 
 
-_AROUND_MESSAGE = PREAMBLE_SIZE + MESSAGE_HEADER_SIZE + CRC.size + EPILOGUE_CRC_1.size
+AROUND_MESSAGE = PREAMBLE_SIZE + MESSAGE_HEADER_SIZE + CRC.size + EPILOGUE_CRC_1.size
 """What a message takes in revision 1 with checksums beside its front and data."""
 
 
@@ -228,20 +224,12 @@ class CrcWriter1:
         if middle or not 0 < size < LARGE_SEGMENT:
             segments = message_segments(header, front, middle, data)
             return self.frame(_TAG_MESSAGE, segments, 0, out)
-        start = _message_start(size, data_size)
-        start_sum = CRC.pack(crc32c(0, start))
-        header_sum = CRC.pack(crc32c(CRC_SEED, header))
-        front_sum = crc32c(CRC_SEED, front)
-        if not data_size:
-            end = EPILOGUE_CRC_1.pack(LATE_COMPLETE, front_sum, 0, 0)
-            out.append(b"".join((start, start_sum, header, header_sum, front, end)))
-            return size + _AROUND_MESSAGE
-        end = EPILOGUE_CRC_1.pack(LATE_COMPLETE, front_sum, CRC_SEED, crc32c(CRC_SEED, data))
-        if data_size < LARGE_SEGMENT:
-            out.append(b"".join((start, start_sum, header, header_sum, front, data, end)))
+        joined = join_message(header, front, data, LARGE_SEGMENT)
+        if isinstance(joined, bytes):
+            out.append(joined)
         else:
-            out += (b"".join((start, start_sum, header, header_sum, front)), data, end)
-        return size + data_size + _AROUND_MESSAGE
+            out += (joined[0], data, joined[1])
+        return size + data_size + AROUND_MESSAGE
 
 
 class CrcWriter0:
@@ -320,7 +308,7 @@ class SecureWriter1:
         if data or middle or not 0 < size < LARGE_SEGMENT:
             segments = message_segments(header, front, middle, data)
             return self.frame(_TAG_MESSAGE, segments, 0, out)
-        start = _message_start(size, 0)
+        start = _message_start(size)
         sealer = self._sealer
         frame = sealer.seal(start + CRC.pack(crc32c(0, start)) + header + _HEADER_PADDING)
         frame += sealer.seal(b"".join((front, bytes(-size % BLOCK), _STATUS_COMPLETE)))

@@ -2,7 +2,7 @@
 
 A driver asks `get_buffer` for memory, receives into it, tells `buffer_updated` how much came and
 takes frames from `next_frame` until there is none. Small segments are copied out of one receive
-buffer; a segment of `LARGE_SEGMENT` bytes or more gets memory of its own, and the transport fills
+buffer; a segment of `OWN_MEMORY_FROM` bytes or more gets memory of its own, and the transport fills
 that directly. After a large one the buffer offers little, so that the start of the next large one
 is not swallowed by it; when reads fill the buffer, it offers more.
 
@@ -19,7 +19,9 @@ from cryptography.exceptions import InvalidTag
 
 from spirula.errors import InvariantBroken, LimitExceeded, ProtocolViolation, WireError
 from spirula.kernels.crc32c import crc32c
+from spirula.kernels.frames import split_message
 from spirula.msgr.protocol.frames import (
+    AROUND_MESSAGE,
     CRC,
     CRC_SEED,
     EPILOGUE_CRC_0,
@@ -43,6 +45,8 @@ from spirula.msgr.protocol.secure import TAG_SIZE
 from spirula.msgr.protocol.throttle import Gate, Ticket
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cryptography.hazmat.primitives.ciphers import AEADDecryptionContext
 
     from spirula.msgr.protocol.message import Bytes
@@ -50,11 +54,13 @@ if TYPE_CHECKING:
 
 OFFER_MIN: Final = 4 * 1024
 OFFER_MAX: Final = 256 * 1024
+OWN_MEMORY_FROM: Final = 128 * 1024
+"""Bytes of a segment: less is copied out of the buffer, which costs less than to begin anew."""
+_SPARE: Final = 4
+"""So many times what is wanted the buffer may be before a smaller one takes its place."""
 
 _TAGS: Final = frozenset(int(tag) for tag in Tag)
 _TAG_MESSAGE: Final = int(Tag.MESSAGE)
-_BEFORE_FRONT: Final = PREAMBLE_SIZE + MESSAGE_HEADER_SIZE + CRC.size
-_LEAST_MESSAGE: Final = _BEFORE_FRONT + EPILOGUE_CRC_1.size
 _SECURE_HEAD: Final = PREAMBLE_SIZE + INLINE_SIZE + TAG_SIZE
 
 
@@ -85,6 +91,7 @@ class FrameReader:
         "_own_have",
         "_own_size",
         "_own_view",
+        "_partly",
         "_parts",
         "_pos",
         "_quick",
@@ -117,11 +124,12 @@ class FrameReader:
         self._own_size = 0  # without the end of the frame, where that is received with it
         self._opener: Opener | None = None
         self._revision1 = False
-        self._quick = False  # revision 1 with checksums, see _whole_message
+        self._quick = False  # revision 1 with checksums: `split_message` does it
         self._head_size = PREAMBLE_SIZE
         self._lengths: tuple[int, ...] = ()  # of the frame under way, () between frames
         self._sizes: list[int] = []  # what its parts take on the wire
         self._parts: list[Bytes] = []  # those that are here
+        self._partly = False  # a message is not all here, and nothing of it was consumed
         self._inline: bytes = b""
         self._stream: AEADDecryptionContext | None = None
         self.tag = 0
@@ -144,7 +152,8 @@ class FrameReader:
         end = self._end
         if self._pos == end:
             self._pos = self._end = end = 0
-            if len(self._buf) != max(self._offer, self._need):
+            wanted = max(self._offer, self._need)
+            if not wanted <= len(self._buf) <= _SPARE * wanted:
                 self._resize()
         elif self._pos + self._need > len(self._buf) or end == len(self._buf):
             self._resize()
@@ -166,7 +175,7 @@ class FrameReader:
             self._offer = min(2 * self._offer, OFFER_MAX)
         elif 16 * count < self._offer:
             self._offer = max(self._offer // 2, OFFER_MIN)
-        return True
+        return self._end - self._pos >= self._need
 
     def feed(self, data: Bytes) -> None:
         """Takes bytes that lie elsewhere already (tests, and transports without own buffers)."""
@@ -209,7 +218,7 @@ class FrameReader:
 
     def use(self, opener: Opener | None, *, revision1: bool) -> None:
         """From the next frame on: this revision, and encryption where there is an `opener`."""
-        if self._lengths:
+        if self._lengths or self._partly:
             raise InvariantBroken("the frame format changed inside a frame")
         self._opener = opener
         self._revision1 = revision1
@@ -229,9 +238,14 @@ class FrameReader:
                 self._own_done()
             if not self._lengths:
                 if self._quick and self.messages:
-                    segments = self._whole_message()
-                    if segments is not None:
-                        return segments
+                    found = split_message(self._buf, self._pos, self._end, OWN_MEMORY_FROM)
+                    if isinstance(found, int):
+                        if self._has_room(found - AROUND_MESSAGE):
+                            self._need = found
+                            self._partly = True
+                            return None
+                    elif found is not None and self._takes(found):
+                        return [*found]
                 if not self._begin():
                     return None
             if self.blocked and not self._admitted():
@@ -243,69 +257,35 @@ class FrameReader:
                 return segments
             self.abandon()
 
-    def _whole_message(self) -> list[Bytes] | None:
-        """A small message in revision 1 with checksums that is here as a whole, in one go.
+    def _takes(self, segments: Sequence[Bytes]) -> bool:
+        """Whether a message that is here as a whole is within all bounds: it is consumed then.
 
-        None for whatever is not exactly that, and for what is wrong with it: the general way
-        through `_begin`, `_collect` and `_finish` then says what.
+        What is not goes the general way through `_begin`, which says what is wrong or waits.
         """
-        pos = self._pos
-        have = self._end - pos
-        if have < _LEAST_MESSAGE:
-            return None
-        buf = self._buf
-        tag, count, l0, _, l1, _, l2, _, l3, _, flags, _, crc = PREAMBLE.unpack_from(buf, pos)
-        size = l1 + l2 + l3
-        after = pos + _LEAST_MESSAGE + size
-        if (
-            tag != _TAG_MESSAGE
-            or l0 != MESSAGE_HEADER_SIZE
-            or flags
-            or size >= LARGE_SEGMENT
-            or after > self._end
-            or (l3 and count != 4)
-            or (l2 and not l3 and count != 3)
-            or (l1 and not l2 and not l3 and count != 2)
-            or not size
-        ):
-            return None
-        view = self._view
-        front = pos + _BEFORE_FRONT
-        middle = front + l1
-        data = middle + l2
-        segments: list[Bytes] = [
-            bytes(view[pos + PREAMBLE_SIZE : pos + PREAMBLE_SIZE + MESSAGE_HEADER_SIZE]),
-            bytes(view[front:middle]),
-        ]
-        status, crc1, crc2, crc3 = EPILOGUE_CRC_1.unpack_from(buf, data + l3)
-        if (
-            status != LATE_COMPLETE
-            or crc32c(0, view[pos : pos + PREAMBLE_COVERED]) != crc
-            or CRC.pack(crc32c(CRC_SEED, segments[0])) != buf[front - CRC.size : front]
-            or crc32c(CRC_SEED, segments[1]) != crc1
-        ):
-            return None
-        if count > 2:
-            segments.append(bytes(view[middle:data]))
-            if crc32c(CRC_SEED, segments[2]) != crc2:
-                return None
-            if count > 3:
-                segments.append(bytes(view[data : data + l3]))
-                if crc32c(CRC_SEED, segments[3]) != crc3:
-                    return None
-        _, limit1, limit2, limit3 = self._message_limits
-        if l1 > limit1 or l2 > limit2 or l3 > limit3:
-            return None
-        gate = self.gate
-        if gate is not None:
-            if not gate.admit(size):
-                return None
-            self.ticket = Ticket(gate, size)
-        self._pos = after
+        size = 0
+        for segment, limit in zip(segments, self._message_limits, strict=False):
+            length = len(segment)
+            if length > limit:
+                return False
+            size += length
+        size -= MESSAGE_HEADER_SIZE
+        if not self._has_room(size):
+            return False
+        self._pos += AROUND_MESSAGE + size
         self._need = 0
-        self.tag = tag
+        self._partly = False
+        self.tag = _TAG_MESSAGE
         self.flags = 0
-        return segments
+        return True
+
+    def _has_room(self, size: int) -> bool:
+        """Whether the gate lets a message of this size in, or has done so already."""
+        gate = self.gate
+        if gate is not None and self.ticket is None:
+            if not gate.admit(size):
+                return False
+            self.ticket = Ticket(gate, size)
+        return True
 
     # ------------------------------------------------------------------------------ the preamble
 
@@ -340,7 +320,8 @@ class FrameReader:
         self.flags = flags
         self._lengths = lengths
         self._sizes = self._plan(lengths)
-        if tag == _TAG_MESSAGE and self.gate is not None:
+        self._partly = False
+        if tag == _TAG_MESSAGE and self.gate is not None and self.ticket is None:
             self._message_size = sum(lengths) - l0
             self.blocked = True
         return True
@@ -410,7 +391,7 @@ class FrameReader:
             size = sizes[len(parts)]
             pos = self._pos
             have = self._end - pos
-            if size >= LARGE_SEGMENT:
+            if size >= OWN_MEMORY_FROM:
                 with_end = self._quick and len(parts) + 2 == len(sizes)
                 total = size + sizes[-1] if with_end else size
                 own = bytearray(total)

@@ -1,0 +1,9 @@
+from typing_extensions import Buffer
+
+def crc32c(seed: int, data: Buffer, /) -> int: ...
+def join_message(
+    header: Buffer, front: Buffer, data: Buffer, below: int, /
+) -> bytes | tuple[bytes, bytes]: ...
+def split_message(
+    buffer: Buffer, pos: int, end: int, below: int, /
+) -> list[bytes] | int | None: ...

@@ -1,0 +1,112 @@
+"""Messages in revision 1 of msgr2 with checksums, built and taken apart in one call each.
+
+Every request passes here some six times, and in Python that is a tenth of what a small write costs
+an OSD. Whatever is not a whole message in order is left to the messenger's reader, which says what
+is wrong with it. Formats: `msgr.protocol.frames`. `IMPLEMENTATION` says which twins are in use.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from spirula.kernels.crc32c import crc32c
+
+_native: ModuleType | None
+try:
+    from spirula.kernels import _frames
+
+    _native = _frames
+except ImportError:  # no compiler when it was installed: slower, but everything works
+    _native = None
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+IMPLEMENTATION = "pure" if _native is None else "native"
+
+_PREAMBLE = struct.Struct("<BBIHIHIHIHBB")
+_EPILOGUE = struct.Struct("<BIII")
+_CRC = struct.Struct("<I")
+_TAG_MESSAGE = 17
+_HEADER_SIZE = 41
+_COMPLETE = 0x0E
+_SEED = 0xFFFFFFFF
+_BEFORE_HEADER = _PREAMBLE.size + _CRC.size
+_BEFORE_FRONT = _BEFORE_HEADER + _HEADER_SIZE + _CRC.size
+_AROUND = _BEFORE_FRONT + _EPILOGUE.size
+
+
+def pure_split_message(buffer: Buffer, pos: int, end: int, below: int) -> list[bytes] | int | None:
+    """The twin in Python: 4 us instead of 0.4 for a message of some hundred bytes."""
+    view = memoryview(buffer)
+    if pos < 0 or end > view.nbytes or end - pos < _BEFORE_HEADER:
+        return None
+    tag, count, l0, _, l1, _, l2, _, l3, _, flags, _ = _PREAMBLE.unpack_from(view, pos)
+    size = l1 + l2 + l3
+    if tag != _TAG_MESSAGE or l0 != _HEADER_SIZE or flags or size >= below:
+        return None
+    if count != (4 if l3 else 3 if l2 else 2 if l1 else 0):
+        return None
+    covered = pos + _PREAMBLE.size
+    if _CRC.pack(crc32c(0, view[pos:covered])) != view[covered : covered + _CRC.size]:
+        return None
+    whole: int = _AROUND + size
+    if end - pos < whole:
+        return whole
+    header = bytes(view[pos + _BEFORE_HEADER : pos + _BEFORE_HEADER + _HEADER_SIZE])
+    at = pos + _BEFORE_FRONT
+    status, *sums = _EPILOGUE.unpack_from(view, at + size)
+    sum_at = at - _CRC.size
+    if status != _COMPLETE or _CRC.pack(crc32c(_SEED, header)) != view[sum_at:at]:
+        return None
+    segments = [header]
+    for length, expected in zip((l1, l2, l3)[: count - 1], sums, strict=False):
+        segment = bytes(view[at : at + length])
+        if crc32c(_SEED, segment) != expected:
+            return None
+        segments.append(segment)
+        at += length
+    return segments
+
+
+def pure_join_message(
+    header: Buffer, front: Buffer, data: Buffer, below: int
+) -> bytes | tuple[bytes, bytes]:
+    """The twin in Python: 3 us instead of 0.4 for a message of some hundred bytes."""
+    size, data_size = memoryview(front).nbytes, memoryview(data).nbytes
+    if memoryview(header).nbytes != _HEADER_SIZE or not size:
+        raise ValueError("not a header and a front")
+    if data_size:
+        about_data = 0, 8, data_size, 4096
+        sums = crc32c(_SEED, front), _SEED, crc32c(_SEED, data)
+    else:
+        about_data = 0, 0, 0, 0
+        sums = crc32c(_SEED, front), 0, 0
+    count = 4 if data_size else 2
+    start = _PREAMBLE.pack(_TAG_MESSAGE, count, _HEADER_SIZE, 8, size, 8, *about_data, 0, 0)
+    start_sum, header_sum = _CRC.pack(crc32c(0, start)), _CRC.pack(crc32c(_SEED, header))
+    end = _EPILOGUE.pack(_COMPLETE, *sums)
+    if data_size < below:
+        return b"".join((start, start_sum, header, header_sum, front, data, end))
+    return b"".join((start, start_sum, header, header_sum, front)), end
+
+
+split_message: Callable[[Buffer, int, int, int], list[bytes] | int | None] = (
+    pure_split_message if _native is None else _native.split_message
+)
+"""The segments of the message that begins at `pos` in a buffer of which `end` bytes are there.
+
+How long its frame is if that is not all here. None if it is no message, has flags, something is
+wrong with it, or it has `below` bytes and more without its header. Absent segments are left out.
+"""
+join_message: Callable[[Buffer, Buffer, Buffer, int], bytes | tuple[bytes, bytes]] = (
+    pure_join_message if _native is None else _native.join_message
+)
+"""The frame of a message of a header, a front that is not empty, and data.
+
+If the data has `below` bytes and more, it is left out: what comes before it, and behind it.
+ValueError if the header has another length, or there is no front.
+"""
