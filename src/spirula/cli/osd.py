@@ -24,6 +24,7 @@ from spirula.auth.crypto import KeyType, generate_key
 from spirula.auth.keyring import KeyRing
 from spirula.cli.credentials import find_key, sections_of
 from spirula.cli.cycles import Cycles
+from spirula.cli.disks import disks_below
 from spirula.cli.host import (
     interface_of,
     load_average,
@@ -46,6 +47,7 @@ from spirula.osd.daemon import Addresses, Daemon, make_osd
 from spirula.osd.mkfs import make_store
 from spirula.osd.state import Ports
 from spirula.osd.superblock import check_words, peek
+from spirula.store.disk.folder import BLOCK
 from spirula.types.auth import PrincipalName
 from spirula.types.entity import EntityType
 from spirula.types.mon import MonMap
@@ -260,10 +262,13 @@ def _make_daemon(
     given = config.get_str("cluster_addr") + config.get_str("cluster_network")
     cluster = pick_address(config, "cluster", monitors) if given.strip("-:/0 ") else None
     addresses = Addresses(public, cluster or public)
+    data = _data_of(config)
+    disks = disks_below(data / BLOCK if (data / BLOCK).exists() else data)
     metadata = {
         **system_metadata(),
         **store.metadata(),
-        "osd_data": str(_data_of(config)),
+        **disks.metadata(),
+        "osd_data": str(data),
         "osd_objectstore": store_type(config),
         "front_iface": interface_of(addresses.public),
         "back_iface": interface_of(addresses.cluster),
@@ -278,5 +283,6 @@ def _make_daemon(
         load_average=load_average,
         monotonic=time.monotonic,
         processors=os.cpu_count() or 1,
+        smart=lambda devid: disks.smart(devid, config.get_float("osd_smart_report_timeout")),
     )
     return make_osd(whoami, store, config, find_key(config), ports, addresses, resolve)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Future, Task, TimerHandle
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from spirula.osd.heartbeat import Heartbeats
     from spirula.osd.op_tracker import OpTracker
     from spirula.osd.perf import OSDPerf
+    from spirula.osd.perf_queries import PerfQueries
     from spirula.osd.pgs import PlacementGroups
     from spirula.osd.remote import RemoteOps
     from spirula.osd.reports import Reports
@@ -51,6 +52,11 @@ class Phase(StrEnum):
     WAITING_FOR_HEALTHY = "waiting_for_healthy"
 
 
+async def _no_disks(_: str) -> bytes:
+    """There are none to be asked."""
+    return b"{}"
+
+
 @dataclass(slots=True)
 class Ports:
     """What an OSD runs on.
@@ -59,7 +65,8 @@ class Ports:
     line. `stop` is called with a reason when the OSD cannot go on. `metadata` is what it tells of
     its host, `load_average` the host's over a minute. `monotonic`: seconds of a clock that only
     goes forward, where there is one that is more exact than the loop's. `processors`: how many
-    the host has.
+    the host has. `smart` gives what smartctl says of the disks below the store, or of the one of
+    an id, as JSON by the disks' ids.
     """
 
     loop: AbstractEventLoop
@@ -71,6 +78,7 @@ class Ports:
     load_average: Callable[[], float] = lambda: 0.0
     monotonic: Callable[[], float] | None = None
     processors: int = 1
+    smart: Callable[[str], Awaitable[bytes]] = _no_disks
 
 
 @dataclass(slots=True)
@@ -134,6 +142,7 @@ class OSD:
     pgs: PlacementGroups = field(init=False)
     remote: RemoteOps = field(init=False)
     manager: MgrClient = field(init=False)
+    queries: PerfQueries = field(init=False)
     clog_client: LogClient = field(init=False)
     tracker: OpTracker = field(init=False)
     commands: TellCommands = field(init=False)

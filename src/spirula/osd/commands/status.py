@@ -53,7 +53,7 @@ def register(table: CommandTable, osd: OSD) -> None:
     add("list_devices", lambda _: Section("list_devices", []), "the devices of the store")
     add(
         "smart name=devid,type=CephString,req=false",
-        lambda _: b"{}",
+        lambda call: osd.ports.smart(call.text("devid")),
         "what the store's devices tell of their health",
     )
     add(
