@@ -300,14 +300,13 @@ osd unset pause
 osd reweight 0 0.5
 osd reweight osd.0 1
 osd reweight 0 1.5
-osd crush reweight osd.0 1.5
-osd crush rm-device-class osd.0
-osd crush set-device-class ssd osd.0
-osd crush set-device-class hdd osd.0
-osd crush rule create-replicated fast default host ssd
+osd crush reweight osd.0 abc
+osd crush reweight osd.77 1
+osd crush set-device-class ssd osd.77
+osd crush rule create-replicated fast default osd nosuch
+osd crush rule create-replicated fast default osd
 osd crush rule rm fast
-osd crush rm-device-class osd.0
-osd crush set-device-class hdd osd.0
+osd crush rm-device-class osd.77
 osd crush add-bucket rack1 rack
 osd crush add-bucket rack1 rack
 osd crush move rack1 root=default

@@ -5,12 +5,15 @@ What each prints and complains is upstream's, word by word.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import sys
+from errno import ETIMEDOUT
 from time import localtime, strftime
 
 from spirula.cli.rados_context import Context, Failed, Usage, hexdump
-from spirula.rados.aio import ReadOp
+from spirula.rados.aio import Notification, ReadOp
 from spirula.rados.constants import LIBRADOS_SNAP_HEAD
 from spirula.rados.errors import Error
 from spirula.types.cls.lock import LockType
@@ -162,14 +165,43 @@ async def listwatchers(context: Context) -> None:
         context.say(f"watcher={one.addr} {one.name} cookie={one.cookie}")
 
 
+async def watch(context: Context) -> None:
+    """Tell of notifications of an object, and answer them, until enter is pressed."""
+    (oid,) = context.take("object name")
+
+    def on_notify(told: Notification) -> bytes:
+        cookie, number = told.watch_id, told.notify_id
+        context.say(f"NOTIFY cookie {cookie} notify_id {number} from {told.notifier_id}")
+        context.say(hexdump(told.data), end="")
+        context.out.flush()
+        return told.data
+
+    def on_error(error: Error) -> None:
+        context.say(f"ERROR cookie {watching.watch_id} err {context.reason(error)}")
+        context.out.flush()
+
+    with context.failing("error calling watch"):
+        watching = await context.ioctx.watch(oid, on_notify, on_error)
+    async with watching:
+        context.say("press enter to exit...")
+        context.out.flush()
+        await asyncio.to_thread(sys.stdin.readline)
+
+
 async def notify(context: Context) -> None:
     """Tell all watchers; their answers are shown."""
     oid, message = context.take("object name", "message")
-    data = message.encode("utf-8", "surrogateescape")
+    text = message.encode("utf-8", "surrogateescape")
+    data = len(text).to_bytes(4, "little") + text  # as a C++ program encodes a string
     with context.failing(f"error calling notify on {context.pool}/{oid}"):
         outcome = await context.ioctx.notify(oid, data, 10)
+    timed_out = f"({ETIMEDOUT}) {os.strerror(ETIMEDOUT)}"
+    if outcome.missed:
+        context.complain(f"error calling notify: {timed_out}")
     for who, cookie, answer in outcome.acks:
         context.say(f"reply client.{who} cookie {cookie} : {len(answer)} bytes")
         context.say(hexdump(answer), end="")
     for who, cookie in outcome.missed:
         context.say(f"timeout client.{who} cookie {cookie}")
+    if outcome.missed:
+        raise Failed(f"error {ETIMEDOUT}: {timed_out}")
