@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from array import array
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -82,7 +83,7 @@ class Bench:
         self.store.mount()
         self.mount_s = time.perf_counter() - begin
         self.waiting = 0
-        self.latencies: list[float] = []
+        self.latencies = array("d")  # as objects they would keep Python's memory in pieces
         if not self.store.collection_exists(PG):
             self.queue(("create_collection", PG, 0))
 
@@ -134,7 +135,7 @@ class Meter:
         return self.cpu / self.count * 1e6
 
 
-def percentile(values: list[float], percent: int) -> float:
+def percentile(values: array[float], percent: int) -> float:
     return sorted(values)[len(values) * percent // 100] * 1e3 if values else 0.0
 
 
@@ -161,7 +162,7 @@ def small_writes(folder: Path, seconds: float) -> list[dict]:
 
         for _ in range(TURNS):
             theirs.run(group, seconds / TURNS)
-            bench.latencies.clear()
+            del bench.latencies[:]
             # As the engine gets its batches, the store gets its transactions: they are there.
             ready = [make() for _ in range(int(MOST_PER_S * seconds / TURNS))]
 

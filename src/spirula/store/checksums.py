@@ -1,25 +1,29 @@
 """Checksums of stored data, one for each block: made when it is written, checked at every read.
 
-Kinds and values are BlueStore's (upstream `src/common/Checksummer.h`): CRC-32C from all ones,
-whole or its lowest bits where space counts more. For the object store on disk.
+Kinds and values are BlueStore's (upstream `src/common/Checksummer.h`): all begin with all ones;
+CRC-32C whole or its lowest bits where space counts more, or an xxHash. For the object store on
+disk.
 """
 
 from __future__ import annotations
 
-import sys
 from array import array
-from dataclasses import dataclass
 from enum import IntEnum
 
+import xxhash
+
 from spirula.errors import InvalidArgument, InvariantBroken
+from spirula.kernels.blocks import sum_blocks
 from spirula.kernels.crc32c import crc32c
 from spirula.types.transaction import Buffer
 
 
 class ChecksumType(IntEnum):
-    """What is kept of each block (upstream Checksummer::CSumType); the others are absent."""
+    """What is kept of each block (upstream Checksummer::CSumType)."""
 
     NONE = 1
+    XXHASH32 = 2
+    XXHASH64 = 3
     CRC32C = 4
     CRC32C_16 = 5
     CRC32C_8 = 6
@@ -34,62 +38,80 @@ class ChecksumType(IntEnum):
             raise InvalidArgument(f"{text!r} is no kind of checksum: use {names}") from None
 
 
-_CODES = {ChecksumType.CRC32C: "I", ChecksumType.CRC32C_16: "H", ChecksumType.CRC32C_8: "B"}
-_MASKS = {ChecksumType.CRC32C: ~0, ChecksumType.CRC32C_16: 0xFFFF, ChecksumType.CRC32C_8: 0xFF}
-_ALL_ONES = 0xFFFFFFFF
+SEED = 0xFFFFFFFF
+"""What a CRC-32C starts from."""
+_SEED_64 = 0xFFFFFFFFFFFFFFFF
+MASKS = {
+    ChecksumType.NONE: 0,
+    ChecksumType.CRC32C: 0xFFFFFFFF,
+    ChecksumType.CRC32C_16: 0xFFFF,
+    ChecksumType.CRC32C_8: 0xFF,
+}
+"""Of kinds that can be had from a CRC-32C, which bits of it they are."""
+CODES = dict.fromkeys(ChecksumType, "I") | {ChecksumType.XXHASH64: "Q"}
+"""Codes of arrays that hold checksums in memory."""
+_STORED = CODES | {
+    ChecksumType.NONE: "",
+    ChecksumType.CRC32C_16: "H",
+    ChecksumType.CRC32C_8: "B",
+}
 
 
-@dataclass(slots=True, frozen=True)
-class Mismatch:
-    """The first block that is not what was written: its offset in the data, and both checksums."""
-
-    offset: int
-    expected: int
-    found: int
-
-    def __str__(self) -> str:
-        return f"checksum at {self.offset:#x} is {self.found:#x}, expected {self.expected:#x}"
+def checksum(kind: ChecksumType, block: Buffer) -> int:
+    """The checksum of one block."""
+    if kind in MASKS:
+        return crc32c(SEED, block) & MASKS[kind]
+    if kind == ChecksumType.XXHASH32:
+        return xxhash.xxh32_intdigest(block, SEED)
+    return xxhash.xxh64_intdigest(block, _SEED_64)
 
 
-def checksums(kind: ChecksumType, data: Buffer, block: int) -> bytes:
-    """The checksums of all blocks of `block` bytes, little-endian, one behind the other.
+def checksums(kind: ChecksumType, data: Buffer, block: int) -> array[int]:
+    """The checksums of all blocks of `block` bytes. InvariantBroken unless the data is whole ones.
 
-    InvariantBroken unless the data is whole blocks.
+    Of `NONE` they are zeros.
     """
-    return b"" if kind == ChecksumType.NONE else _stored(_calculated(kind, data, block))
-
-
-def verify(kind: ChecksumType, data: Buffer, block: int, sums: Buffer) -> Mismatch | None:
-    """None if the data has these checksums, else where it first has not.
-
-    InvariantBroken unless the data is whole blocks, with a checksum for each.
-    """
-    if kind == ChecksumType.NONE:
-        return None
-    found = _calculated(kind, data, block)
-    if len(sums) != len(found) * found.itemsize:
-        raise InvariantBroken(f"{len(sums)} bytes of checksums for {len(found)} blocks")
-    if _stored(found) == sums:
-        return None
-    expected = array(_CODES[kind], bytes(sums))
-    if sys.byteorder == "big":
-        expected.byteswap()
-    pairs = enumerate(zip(expected, found, strict=True))
-    number, (wanted, got) = next(pair for pair in pairs if pair[1][0] != pair[1][1])
-    return Mismatch(number * block, wanted, got)
-
-
-def _calculated(kind: ChecksumType, data: Buffer, block: int) -> array[int]:
     size = len(data)
     if size % block:
         raise InvariantBroken(f"{size} bytes of data are no whole blocks of {block}")
-    view, mask = memoryview(data), _MASKS[kind]
-    found = [crc32c(_ALL_ONES, view[at : at + block]) & mask for at in range(0, size, block)]
-    return array(_CODES[kind], found)
+    if kind not in MASKS:
+        view = memoryview(data)
+        found = [checksum(kind, view[at : at + block]) for at in range(0, size, block)]
+        return array(CODES[kind], found)
+    sums = array("I", bytes(size // block * 4))
+    if kind == ChecksumType.NONE:
+        return sums
+    sum_blocks(data, block, sums)
+    return narrowed(kind, sums)
 
 
-def _stored(sums: array[int]) -> bytes:
-    if sys.byteorder == "big":
-        sums = sums[:]
-        sums.byteswap()
-    return sums.tobytes()
+def narrowed(kind: ChecksumType, sums: array[int]) -> array[int]:
+    """What CRC-32Cs (some bits of them, at least those) are as checksums of a kind in `MASKS`."""
+    if kind == ChecksumType.CRC32C:
+        return sums
+    mask = MASKS[kind]
+    return array("I", [value & mask for value in sums])
+
+
+def packed(kind: ChecksumType, sums: array[int]) -> bytes:
+    """Checksums as they are stored, in as many bytes as they need."""
+    code = _STORED[kind]
+    if code == sums.typecode:
+        return sums.tobytes()
+    return array(code, sums).tobytes() if code else b""
+
+
+def unpacked(kind: ChecksumType, data: bytes, at: int, count: int) -> tuple[array[int], int]:
+    """The inverse of `packed` for so many checksums, and where they end.
+
+    ValueError if there are fewer.
+    """
+    code = _STORED[kind]
+    if not code:
+        return array("I", bytes(4 * count)), at
+    stored = array(code)
+    end = at + count * stored.itemsize
+    stored.frombytes(data[at:end])
+    if len(stored) != count:
+        raise ValueError(f"{len(stored)} of {count} checksums")
+    return stored if code == CODES[kind] else array(CODES[kind], stored), end

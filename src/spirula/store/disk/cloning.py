@@ -9,11 +9,19 @@ from __future__ import annotations
 from array import array
 from dataclasses import replace
 
+from spirula.store.checksums import checksums
 from spirula.store.disk.layout import SHARD_BLOCKS
-from spirula.store.disk.onode import COMPRESSED, SHARED, Onode, Shard
-from spirula.store.disk.reading import fiemap, read, shard_of
+from spirula.store.disk.onode import COMPRESSED, SHARED, Onode
+from spirula.store.disk.reading import fiemap, read, read_whole, shard_of
 from spirula.store.disk.state import State
-from spirula.store.disk.writing import changed_shard, grow, narrowed, punch, write
+from spirula.store.disk.writing import (
+    blob_number,
+    changed_shard,
+    free_name,
+    grow,
+    punch,
+    write,
+)
 from spirula.store.objectstore import BLOCK_SIZE
 
 
@@ -72,6 +80,7 @@ def clone_range(
     _copy(state, onode, dest, offset, first * BLOCK_SIZE, moved)
     _copy(state, onode, dest, stop * BLOCK_SIZE, end, moved)
     blocks = moved // BLOCK_SIZE
+    names: dict[tuple[int, int, int], int] = {}
     for number in range(first // SHARD_BLOCKS, (stop - 1) // SHARD_BLOCKS + 1):
         base = number * SHARD_BLOCKS
         low, high = first - base, stop - base
@@ -79,38 +88,63 @@ def clone_range(
         shard = shard_of(state, onode, number)
         for slot, address, count in list(shard.runs_between(low, high)) if shard else ():
             block = base + slot
-            if shard is None or address & COMPRESSED or not _same_kind(state, dest, shard):
-                start = block * BLOCK_SIZE
-                _copy(state, onode, dest, start, start + count * BLOCK_SIZE, moved)
-                continue
-            _map_shared(state, dest, block + blocks, address, shard, slot, count)
+            done = 0
+            while done < count:
+                target, at = divmod(block + blocks + done, SHARD_BLOCKS)
+                taken = min(count - done, SHARD_BLOCKS - at)
+                here = address + done
+                if address & COMPRESSED:
+                    here = _share_blob(state, onode, number, dest, target, here, names)
+                _map_shared(state, onode, block + done, dest, block + blocks + done, here, taken)
+                done += taken
             over = (block + blocks + count) * BLOCK_SIZE - dest.size
             dest.stored += count * BLOCK_SIZE - max(0, over)
 
 
-def _same_kind(state: State, dest: Onode, shard: Shard) -> bool:
-    """Whether what an object gets of a shard can keep its checksums."""
-    kinds = {other.kind for other in dest.shards.values()} | {state.options.checksums}
-    return dest.present == 0 or kinds == {shard.kind}
+def _share_blob(
+    state: State,
+    onode: Onode,
+    number: int,
+    dest: Onode,
+    target: int,
+    address: int,
+    names: dict[tuple[int, int, int], int],
+) -> int:
+    """Let a shard of `dest` have a blob of a shard, too; what its blocks' addresses are there.
+
+    `names`: by shard, name and other shard, what the blobs are called there that it has already.
+    """
+    name = blob_number(address)
+    place = number, name, target
+    if place not in names:
+        blob = onode.shards[number].blobs[name]
+        state.shared.add(blob.extents[0][0], 1, 1 if blob.shared else 2)
+        if not blob.shared:
+            blob = replace(blob, shared=True)
+            changed_shard(state, onode, number).blobs[name] = blob
+        blobs = changed_shard(state, dest, target).blobs
+        names[place] = free_name(blobs)
+        blobs[names[place]] = blob
+    return COMPRESSED | names[place] << 8 | address & 0xFF
 
 
 def _map_shared(
-    state: State, dest: Onode, block: int, address: int, source: Shard, slot: int, count: int
+    state: State, onode: Onode, block: int, dest: Onode, new: int, address: int, count: int
 ) -> None:
-    """Let holes of `dest` be where blocks of a shard are."""
+    """Let holes of one shard of `dest` be where blocks of an object are."""
     state.change(dest)
-    done = 0
-    while done < count:
-        number, at = divmod(block + done, SHARD_BLOCKS)
-        taken = min(count - done, SHARD_BLOCKS - at)
-        shard = changed_shard(state, dest, number)
-        shard.reach(at + taken)
-        low = address + done
-        shard.addresses[at : at + taken] = array("Q", range(low, low + taken))
-        sums = source.sums[slot + done : slot + done + taken]
-        shard.sums[at : at + taken] = narrowed(shard, sums)
-        shard.runs_ = None
-        done += taken
+    shard = changed_shard(state, dest, new // SHARD_BLOCKS)
+    source = onode.shards[block // SHARD_BLOCKS]
+    slot, at = block % SHARD_BLOCKS, new % SHARD_BLOCKS
+    sums = source.sums[slot : slot + count]
+    if shard.kind != source.kind:
+        # It has checksums of another kind already, or is to have them.
+        data = read_whole(state, onode, block, block + count)
+        sums = checksums(shard.kind, data, BLOCK_SIZE)
+    shard.reach(at + count)
+    shard.addresses[at : at + count] = array("Q", range(address, address + count))
+    shard.sums[at : at + count] = sums
+    shard.runs_ = None
 
 
 def _copy(state: State, onode: Onode, dest: Onode, start: int, end: int, moved: int) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from spirula.errors import CephError, InputOutput, WireError
 from spirula.kernels.crc32c import crc32c
-from spirula.store.checksums import ChecksumType
+from spirula.store.checksums import SEED, ChecksumType, checksum
 from spirula.store.disk.bits import Bits
 from spirula.store.disk.engine import Batch
 from spirula.store.disk.freelist import FreeList, last_group, rewrite
@@ -59,7 +59,6 @@ from spirula.store.disk.onode import (
     encode_onode,
 )
 from spirula.store.disk.onode import SHARED as SHARED_ADDRESS
-from spirula.store.disk.reading import MASKS, SEED
 from spirula.store.keys import object_of_key
 from spirula.store.objectstore import BLOCK_SIZE
 from spirula.types.hobject import GHObject
@@ -341,11 +340,11 @@ class _Check:
     def _read_run(self, where: str, shard: Shard, slot: int, block: int, count: int) -> None:
         if shard.kind == ChecksumType.NONE:
             return
-        view, mask = memoryview(self._read(where, block, count)), MASKS[shard.kind]
+        view = memoryview(self._read(where, block, count))
         for at in range(len(view) // BLOCK_SIZE):
             data = view[at * BLOCK_SIZE : (at + 1) * BLOCK_SIZE]
             place = where if not at else f"{where} and {at} blocks"
-            self._compare(place, shard.sums[slot + at], crc32c(SEED, data) & mask)
+            self._compare(place, shard.sums[slot + at], checksum(shard.kind, data))
 
     def _compare(self, where: str, expected: int, found: int) -> None:
         if expected != found:

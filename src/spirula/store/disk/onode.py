@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
-from spirula.store.checksums import ChecksumType
+from spirula.store.checksums import CODES, ChecksumType, packed, unpacked
 from spirula.store.disk.layout import (
     SHARD_BLOCKS,
     SHARD_SIZE,
@@ -44,12 +44,6 @@ _RUN = struct.Struct("<QB")
 _ONE_RUN = struct.Struct("<BBBBBQB")
 _BLOB = struct.Struct("<HBBHIIIB")
 _EXTENT = struct.Struct("<QB")
-_WIDTHS = {
-    ChecksumType.NONE: "",
-    ChecksumType.CRC32C: "I",
-    ChecksumType.CRC32C_16: "H",
-    ChecksumType.CRC32C_8: "B",
-}
 _ONODE_COST = 900
 _SHARD_COST = 450
 
@@ -90,7 +84,7 @@ class Shard:
     ) -> None:
         self.kind = kind
         self.addresses: array[int] = array("Q") if addresses is None else addresses
-        self.sums: array[int] = array("I") if sums is None else sums
+        self.sums: array[int] = array(CODES[kind]) if sums is None else sums
         self.blobs: dict[int, Blob] = {} if blobs is None else blobs
         self.runs_: list[Run] | None = None
 
@@ -326,11 +320,7 @@ def encode_shard(shard: Shard) -> bytes:
     first block of the disk and u8 count.
     """
     runs, count = shard.runs(), len(shard.addresses)
-    code = _WIDTHS[shard.kind]
-    if code == "I":
-        sums = shard.sums.tobytes()
-    else:
-        sums = array(code, shard.sums).tobytes() if code else b""
+    sums = packed(shard.kind, shard.sums)
     if len(runs) == 1 and not shard.blobs and runs[0][2] == count:
         head = _ONE_RUN.pack(_VERSION, shard.kind, count, 1, 0, runs[0][1], count)
         return head + sums
@@ -366,16 +356,7 @@ def decode_shard(what: str, value: bytes) -> Shard:
             address, length = _RUN.unpack_from(value, at)
             at += _RUN.size
             addresses.extend(range(address, address + length) if address else [0] * length)
-        width = _WIDTHS[kind]
-        sums = array("I")
-        if width:
-            stored = array(width)
-            end = at + count * stored.itemsize
-            stored.frombytes(value[at:end])
-            sums = stored if width == "I" else array("I", stored)
-            at = end
-        else:
-            sums = array("I", bytes(4 * count))
+        sums, at = unpacked(kind, value, at, count)
         found = {}
         for _ in range(blobs):
             number, blob, at = _decode_blob(value, at)

@@ -11,9 +11,8 @@ from array import array
 from dataclasses import dataclass, field
 
 from spirula.errors import CephError, InputOutput, WireError
-from spirula.kernels.blocks import sum_blocks
 from spirula.kernels.crc32c import crc32c
-from spirula.store.checksums import ChecksumType
+from spirula.store.checksums import SEED, ChecksumType, checksums
 from spirula.store.disk.compression import decompress
 from spirula.store.disk.layout import SHARD_BLOCKS, damaged, shard_key
 from spirula.store.disk.onode import COMPRESSED, FLAGS, SHARED, Onode, Shard, decode_shard
@@ -22,15 +21,6 @@ from spirula.store.objectstore import BLOCK_SIZE
 from spirula.types.interval_set import IntervalSet
 from spirula.types.osd_op import OpFlag
 from spirula.types.transaction import Buffer
-
-SEED = 0xFFFFFFFF
-"""What checksums of blocks start from, as BlueStore's."""
-MASKS = {
-    ChecksumType.NONE: 0,
-    ChecksumType.CRC32C: 0xFFFFFFFF,
-    ChecksumType.CRC32C_16: 0xFFFF,
-    ChecksumType.CRC32C_8: 0xFF,
-}
 
 
 @dataclass(slots=True)
@@ -113,6 +103,11 @@ def read_block(state: State, onode: Onode, block: int) -> bytes | None:
     elif kind != ChecksumType.NONE:
         _verify(state, onode, block, data, [(kind, shard.sums[slot : slot + 1])])
     return data
+
+
+def read_whole(state: State, onode: Onode, first: int, stop: int) -> bytes:
+    """Blocks of an object from `first` on and before `stop`, wherever the object ends."""
+    return b"".join(_read_blocks(state, onode, first, stop))
 
 
 def _read_blocks(state: State, onode: Onode, first: int, stop: int) -> list[Buffer]:
@@ -208,25 +203,13 @@ def _verify(
     for kind, expected in sums:
         end = at + len(expected) * BLOCK_SIZE
         if kind != ChecksumType.NONE:
-            found = checksums(kind, view[at:end])
+            found = checksums(kind, view[at:end], BLOCK_SIZE)
             if found != expected:
                 for number, (wanted, got) in enumerate(zip(expected, found, strict=True)):
                     if wanted != got:
                         place = block + at // BLOCK_SIZE + number
                         raise _mismatch(state, onode, place, wanted, got)
         at = end
-
-
-def checksums(kind: ChecksumType, data: Buffer) -> array[int]:
-    """The checksum of each block of whole blocks of data."""
-    if kind == ChecksumType.NONE:
-        return array("I", bytes(len(data) // BLOCK_SIZE * 4))
-    found = array("I", bytes(len(data) // BLOCK_SIZE * 4))
-    sum_blocks(data, BLOCK_SIZE, found)
-    if kind == ChecksumType.CRC32C:
-        return found
-    mask = MASKS[kind]
-    return array("I", [value & mask for value in found])
 
 
 def _mismatch(state: State, onode: Onode, block: int, expected: int, found: int) -> InputOutput:

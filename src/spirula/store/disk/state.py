@@ -8,10 +8,11 @@ else.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from spirula.errors import InvalidArgument
 from spirula.store.allocator import Allocator, Extent
 from spirula.store.checksums import ChecksumType
 from spirula.store.disk.blockfile import BlockDevice
@@ -28,6 +29,7 @@ from spirula.store.keyvalue import Done
 from spirula.store.objectstore import BLOCK_SIZE
 from spirula.types.hobject import GHObject
 from spirula.types.pg import Coll
+from spirula.types.pool import PoolOpt
 from spirula.types.transaction import Buffer
 
 _ID_STEP = 1 << 12
@@ -60,6 +62,27 @@ class Options:
     """Of pools that say nothing else."""
     discard_from: int = 64 << 10
     """Bytes: freed pieces from this size on are given back to the file system below."""
+
+
+class PoolOpts:
+    """What a pool has options for; all else is as the store has it at that time."""
+
+    def __init__(self, opts: Mapping[int, str | int | float], options: Options) -> None:
+        """InvalidArgument if there is no such mode, algorithm or kind of checksums."""
+        self._opts = dict(opts)
+        self._made = options.compression, options.compression.of_pool(opts)
+        kind = int(opts.get(PoolOpt.CSUM_TYPE, 0))
+        if kind not in {0, *ChecksumType}:
+            raise InvalidArgument(f"{kind} is no kind of checksum")
+        self.checksums = ChecksumType(kind) if kind else None
+
+    def compression(self, options: Options) -> Compression:
+        """How data is compressed; the store's own options may have changed."""
+        base, made = self._made
+        if base is not options.compression:
+            made = options.compression.of_pool(self._opts)
+            self._made = options.compression, made
+        return made
 
 
 class Entry:
@@ -131,7 +154,7 @@ class State:
     """The one that is being made; between calls one that is not used."""
     collections: dict[Coll, int] = field(default_factory=dict)
     spaces: dict[int, PoolSpace] = field(default_factory=dict)
-    compressions: dict[int, Compression] = field(default_factory=dict)
+    pool_opts: dict[int, PoolOpts] = field(default_factory=dict)
     """Of pools with options of their own."""
     data_errors: set[GHObject] = field(default_factory=set)
     metadata_errors: set[GHObject] = field(default_factory=set)
@@ -202,7 +225,13 @@ class State:
 
     def compression(self, pool: int) -> Compression:
         """How data of a pool is compressed."""
-        return self.compressions.get(pool, self.options.compression)
+        opts = self.pool_opts.get(pool)
+        return self.options.compression if opts is None else opts.compression(self.options)
+
+    def checksums(self, pool: int) -> ChecksumType:
+        """How new data of a pool is summed."""
+        opts = self.pool_opts.get(pool)
+        return self.options.checksums if opts is None else opts.checksums or self.options.checksums
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter."""

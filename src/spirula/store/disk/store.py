@@ -36,7 +36,7 @@ from spirula.store.disk.names import Names
 from spirula.store.disk.omaps import PendingOmaps
 from spirula.store.disk.onode import Onode
 from spirula.store.disk.shared import SharedBlocks
-from spirula.store.disk.state import Entry, Options, State
+from spirula.store.disk.state import Entry, Options, PoolOpts, State
 from spirula.store.disk.unwritten import Unwritten
 from spirula.store.execute import execute
 from spirula.store.keys import collection_key_ranges, object_key, object_of_key
@@ -211,11 +211,7 @@ class DiskObjectStore:
         self.collection_bits(cid)
         if cid.is_meta:
             return
-        made = self.options.compression.of_pool(opts)
-        if made == self.options.compression:
-            state.compressions.pop(cid.pgid.pool, None)
-        else:
-            state.compressions[cid.pgid.pool] = made
+        state.pool_opts[cid.pgid.pool] = PoolOpts(opts, self.options)
 
     def flush_commit(self, cid: Coll, on_commit: Done) -> bool:
         self._state()

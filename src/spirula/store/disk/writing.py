@@ -12,11 +12,19 @@ from array import array
 
 from spirula.kernels.crc32c import crc32c
 from spirula.store.allocator import Extent
-from spirula.store.checksums import ChecksumType
+from spirula.store.checksums import (
+    CODES,
+    MASKS,
+    SEED,
+    ChecksumType,
+    checksum,
+    checksums,
+    narrowed,
+)
 from spirula.store.disk.compression import Compression
 from spirula.store.disk.layout import SHARD_BLOCKS
 from spirula.store.disk.onode import COMPRESSED, FLAGS, SHARED, Blob, Onode, Shard
-from spirula.store.disk.reading import MASKS, READ_NO_MORE, SEED, checksums, read_block, shard_of
+from spirula.store.disk.reading import READ_NO_MORE, read_block, shard_of
 from spirula.store.disk.state import State
 from spirula.store.disk.unwritten import cut
 from spirula.store.objectstore import BLOCK_SIZE
@@ -70,17 +78,18 @@ def _write_first(state: State, onode: Onode, data: bytes) -> None:
     count = (length + BLOCK_SIZE - 1) // BLOCK_SIZE
     if length % BLOCK_SIZE:
         data += bytes(count * BLOCK_SIZE - length)
-    entry, kind = state.entry, state.options.checksums
+    entry, kind = state.entry, state.checksums(onode.pool)
     state.change(onode)
     entry.shards_was.setdefault((onode, 0))
-    mask, addresses, sums = MASKS[kind], array("Q"), array("I")
+    addresses, sums = array("Q"), array(CODES[kind])
+    whole = kind == ChecksumType.CRC32C
     at = 0
     for first, taken in allocate(state, onode, count):
         for address in range(first, first + taken):
             piece = data if count == 1 else data[at : at + BLOCK_SIZE]
             at += BLOCK_SIZE
             addresses.append(address)
-            sums.append(crc32c(SEED, piece) & mask)
+            sums.append(crc32c(SEED, piece) if whole else checksum(kind, piece))
             log(state, address, piece)
     onode.shards[0] = Shard(kind, addresses, sums)
     onode.present |= 1
@@ -119,20 +128,25 @@ def changed_shard(state: State, onode: Onode, number: int) -> Shard:
         state.touch(onode)
     else:
         shard = onode.shards.get(number)
+    kind = state.checksums(onode.pool)
     if shard is None:
-        shard = onode.shards[number] = Shard(state.options.checksums)
+        shard = onode.shards[number] = Shard(kind)
         state.change(onode)
         onode.present |= 1 << number
-    elif shard.kind != state.options.checksums:
-        _let_kind_follow(shard, state.options.checksums)
+    elif shard.kind != kind:
+        _let_kind_follow(shard, kind)
     return shard
 
 
 def _let_kind_follow(shard: Shard, kind: ChecksumType) -> None:
     """Another kind of checksums is wanted by now: have it if what there is allows that."""
-    if MASKS[kind] <= MASKS[shard.kind]:
-        shard.kind = kind
-        shard.sums = narrowed(shard, shard.sums)
+    if kind == ChecksumType.NONE:
+        shard.sums = array("I", bytes(4 * len(shard.sums)))
+    elif kind in MASKS and MASKS[kind] <= MASKS.get(shard.kind, -1):
+        shard.sums = narrowed(kind, shard.sums)
+    else:
+        return
+    shard.kind = kind
 
 
 def _write_small(state: State, onode: Onode, first: int, content: bytes) -> None:
@@ -146,7 +160,8 @@ def _write_small(state: State, onode: Onode, first: int, content: bytes) -> None
         piece = content if size == BLOCK_SIZE else content[at : at + BLOCK_SIZE]
         address = shard.addresses[slot] if slot < len(shard.addresses) else 0
         if address and not address & FLAGS:
-            shard.sums[slot] = crc32c(SEED, piece) & MASKS[shard.kind]
+            whole = shard.kind == ChecksumType.CRC32C
+            shard.sums[slot] = crc32c(SEED, piece) if whole else checksum(shard.kind, piece)
             log(state, address, piece)
         else:
             fresh.append((shard, slot, block, piece))
@@ -175,13 +190,12 @@ def _write_fresh(state: State, onode: Onode, fresh: list[tuple[Shard, int, int, 
             onode.stored += min(BLOCK_SIZE, onode.size - block * BLOCK_SIZE)
         shard.reach(slot + 1)
         shard.addresses[slot] = address
-        crc = crc32c(SEED, piece)
-        shard.sums[slot] = crc & MASKS[shard.kind]
+        shard.sums[slot] = checksum(shard.kind, piece)
         shard.runs_ = None
         if logged:
             log(state, address, piece)
         else:
-            state.entry.sums[address * BLOCK_SIZE] = array("I", [crc])
+            state.entry.sums[address * BLOCK_SIZE] = array("I", [crc32c(SEED, piece)])
             state.entry.direct.append((address * BLOCK_SIZE, [piece]))
             state.unwritten.add(address, 1, [piece])
     state.change(onode)
@@ -213,7 +227,7 @@ def _put_extents(
         sums = state.entry.sums[address * BLOCK_SIZE] = _sums(parts)
         state.entry.direct.append((address * BLOCK_SIZE, parts))
         state.unwritten.add(address, count, parts)
-        map_blocks(state, onode, block, address, sums)
+        _map_blocks(state, onode, block, address, sums, parts)
         block += count
         done += count
 
@@ -262,18 +276,18 @@ def _put_blob(
     done = 0
     for address, taken in extents:
         parts = cut(padded, done * BLOCK_SIZE, taken * BLOCK_SIZE)
-        state.entry.sums[address * BLOCK_SIZE] = checksums(ChecksumType.CRC32C, b"".join(parts))
+        state.entry.sums[address * BLOCK_SIZE] = _sums([b"".join(parts)])
         state.entry.direct.append((address * BLOCK_SIZE, parts))
         state.unwritten.add(address, taken, parts)
         done += taken
     number, slot = divmod(block, SHARD_BLOCKS)
     shard = changed_shard(state, onode, number)
-    name = next(name for name in range(len(shard.blobs) + 1) if name not in shard.blobs)
+    name = free_name(shard.blobs)
     shard.blobs[name] = blob
     shard.reach(slot + count)
     low = COMPRESSED | name << 8
     shard.addresses[slot : slot + count] = array("Q", range(low, low + count))
-    shard.sums[slot : slot + count] = narrowed(shard, checksums(ChecksumType.CRC32C, data))
+    shard.sums[slot : slot + count] = checksums(shard.kind, data, BLOCK_SIZE)
     shard.runs_ = None
     space = state.space(onode.pool)
     space.compressed += blob.stored
@@ -282,14 +296,16 @@ def _put_blob(
 
 
 def _sums(parts: list[Buffer]) -> array[int]:
-    found = checksums(ChecksumType.CRC32C, parts[0])
+    found = checksums(ChecksumType.CRC32C, parts[0], BLOCK_SIZE)
     for part in parts[1:]:
-        found += checksums(ChecksumType.CRC32C, part)
+        found += checksums(ChecksumType.CRC32C, part, BLOCK_SIZE)
     return found
 
 
-def map_blocks(state: State, onode: Onode, block: int, address: int, sums: array[int]) -> None:
-    """Let holes from `block` on be where the disk has blocks from `address` on."""
+def _map_blocks(
+    state: State, onode: Onode, block: int, address: int, sums: array[int], data: list[Buffer]
+) -> None:
+    """Let holes from `block` on be where the disk has blocks from `address` on, with this data."""
     done, count = 0, len(sums)
     while done < count:
         number, slot = divmod(block + done, SHARD_BLOCKS)
@@ -298,15 +314,14 @@ def map_blocks(state: State, onode: Onode, block: int, address: int, sums: array
         shard.reach(slot + taken)
         low = address + done
         shard.addresses[slot : slot + taken] = array("Q", range(low, low + taken))
-        shard.sums[slot : slot + taken] = narrowed(shard, sums[done : done + taken])
+        if shard.kind in MASKS:
+            kept = narrowed(shard.kind, sums[done : done + taken])
+        else:
+            some = b"".join(cut(data, done * BLOCK_SIZE, taken * BLOCK_SIZE))
+            kept = checksums(shard.kind, some, BLOCK_SIZE)
+        shard.sums[slot : slot + taken] = kept
         shard.runs_ = None
         done += taken
-
-
-def narrowed(shard: Shard, sums: array[int]) -> array[int]:
-    """CRC-32Cs as a shard keeps them."""
-    mask = MASKS[shard.kind]
-    return sums if mask == MASKS[ChecksumType.CRC32C] else array("I", [s & mask for s in sums])
 
 
 def allocate(state: State, onode: Onode, blocks: int) -> list[tuple[int, int]]:
@@ -353,7 +368,7 @@ def _free_slots(state: State, onode: Onode, shard: Shard, start: int, stop: int)
     end = min(stop, len(shard.addresses))
     if count:
         shard.addresses[start:end] = array("Q", bytes(8 * (end - start)))
-        shard.sums[start:end] = array("I", bytes(4 * (end - start)))
+        shard.sums[start:end] = array(shard.sums.typecode, [0] * (end - start))
         shard.runs_ = None
     if blobs:
         kept = {blob_number(address) for _, address, _ in shard.runs() if address & COMPRESSED}
@@ -370,6 +385,11 @@ def _free_blob(state: State, onode: Onode, blob: Blob) -> None:
     space.compressed -= blob.stored
     space.compressed_allocated -= blob.allocated * BLOCK_SIZE
     space.original -= blob.blocks * BLOCK_SIZE
+
+
+def free_name(blobs: dict[int, Blob]) -> int:
+    """A number that no blob of a shard has."""
+    return next(name for name in range(len(blobs) + 1) if name not in blobs)
 
 
 def blob_number(address: int) -> int:

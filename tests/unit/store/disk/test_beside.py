@@ -9,7 +9,7 @@ import pytest
 
 from spirula.errors import InputOutput
 from spirula.kernels.crc32c import crc32c
-from spirula.store.checksums import ChecksumType
+from spirula.store.checksums import ChecksumType, checksums
 from spirula.store.disk.behind import SyncBehind
 from spirula.store.disk.commit import _summed
 from spirula.store.disk.engine import Batch, MemoryEngine
@@ -18,7 +18,6 @@ from spirula.store.disk.journal import SMALLEST_JOURNAL, Journal
 from spirula.store.disk.journaled import JournaledEngine, data_is_there, make_durable
 from spirula.store.disk.layout import DATA, decode_pieces, encode_pieces
 from spirula.store.disk.memory_block import MemoryBlockDevice
-from spirula.store.disk.reading import checksums
 
 BLOCK = 4096
 STORE = UUID(int=5)
@@ -28,7 +27,7 @@ def summed(content, start, end):
     return (
         start,
         end - start,
-        crc32c(0xFFFFFFFF, checksums(ChecksumType.CRC32C, content[start:end])),
+        crc32c(0xFFFFFFFF, checksums(ChecksumType.CRC32C, content[start:end], BLOCK)),
     )
 
 
@@ -36,7 +35,7 @@ def test_what_a_group_gives_back_or_logs_is_not_summed():
     content = random.Random(1).randbytes(40 * BLOCK)
     parts = [(10, 20), (30, 32)]
     direct = {
-        low * BLOCK: checksums(ChecksumType.CRC32C, content[low * BLOCK : high * BLOCK])
+        low * BLOCK: checksums(ChecksumType.CRC32C, content[low * BLOCK : high * BLOCK], BLOCK)
         for low, high in reversed(parts)
     }
     assert list(_summed(direct, [], [])) == [
@@ -61,7 +60,7 @@ def world(marked):
     batch.put(b"o", b"named")
     data = b"new!" * 2 * BLOCK
     device.write(1 << 16, [data])
-    sums = checksums(ChecksumType.CRC32C, data)
+    sums = checksums(ChecksumType.CRC32C, data, BLOCK)
     batch.put(DATA, encode_pieces([(1 << 16, len(data), crc32c(0xFFFFFFFF, sums))]))
     seen = []
 

@@ -107,6 +107,57 @@ def test_a_pool_s_options_and_an_object_s_hint_decide(mode, hint, compressed):
     assert bench.store.read(PG, obj("a")) == TEXT
 
 
+def test_a_part_that_is_cloned_stays_compressed():
+    bench = made_bench()
+    shards = 4 * 256 << 10
+    queue(bench, ("write", PG, obj("a"), 0, TEXT[:900_000]))
+    space = bench.store.pool_statfs(POOL)
+    # Not from the beginning of a blob, nor to one, and over the ends of shards.
+    steps = [(40_960, 500_000, 8192), (0, 300_000, shards), (700_000, 150_000, 700_000 + shards)]
+    expected = bytearray(shards + 850_000)
+    for start, length, to in steps:
+        queue(bench, ("clone_range", PG, obj("a"), obj("b"), start, length, to))
+        expected[to : to + length] = TEXT[start : start + length]
+    assert bench.store.read(PG, obj("b")) == expected
+    grown = bench.store.pool_statfs(POOL).allocated - space.allocated
+    assert grown <= 6 * BLOCK_SIZE  # the ends that are no whole blocks
+    queue(bench, ("clone_range", PG, obj("b"), obj("b"), 8192, 65536, 655_360))
+    expected[655_360 : 655_360 + 65536] = expected[8192 : 8192 + 65536]
+    bench.settle()
+    bench.crash()
+    assert bench.store.read(PG, obj("b")) == expected
+    report = checked(bench, deep=True)
+    assert report.is_clean, found(report)
+    bench.store.mount()
+    queue(bench, ("remove", PG, obj("a")))
+    queue(bench, ("write", PG, obj("b"), 20_000, b"new"))
+    expected[20_000:20_003] = b"new"
+    bench.settle()
+    assert bench.store.read(PG, obj("b")) == expected
+    report = checked(bench, deep=True)
+    assert report.is_clean, found(report)
+    bench.store.mount()
+    queue(bench, ("remove", PG, obj("b")))
+    bench.settle()
+    space = bench.store.pool_statfs(POOL)
+    assert (space.allocated, space.data_compressed, space.data_compressed_original) == (0, 0, 0)
+
+
+def test_what_a_pool_does_not_say_is_as_the_store_s_options_are_by_now():
+    bench = made_bench(Options(compression=Compression(Mode.NONE, Algorithm.LZ4)))
+    bench.store.set_collection_opts(PG, {PoolOpt.COMPRESSION_ALGORITHM: "zlib"})
+    used = []
+    for mode in (Mode.NONE, Mode.FORCE):
+        bench.store.options.compression = Compression(mode, Algorithm.LZ4)
+        before = bench.store.pool_statfs(POOL).allocated
+        queue(bench, ("write", PG, obj(mode.name), 0, TEXT))
+        used.append(bench.store.pool_statfs(POOL).allocated - before)
+    assert used[1] < used[0] / 4
+    bench.store.set_collection_opts(PG, {PoolOpt.COMPRESSION_MODE: "none"})
+    queue(bench, ("write", PG, obj("c"), 0, TEXT))
+    assert bench.store.pool_statfs(POOL).allocated == 2 * used[0] + used[1]
+
+
 def test_options_that_are_none_are_refused():
     with pytest.raises(InvalidArgument, match="use none, passive"):
         parse_mode("always")

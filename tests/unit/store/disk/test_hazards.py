@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from spirula.errors import InputOutput, InvariantBroken, NoSpace
+from spirula.errors import InputOutput, InvalidArgument, InvariantBroken, NoSpace
 from spirula.store.checksums import ChecksumType
 from spirula.store.disk.behind import SyncBehind
 from spirula.store.disk.engine import Batch
@@ -20,6 +20,7 @@ from spirula.store.disk.mkfs import mkfs
 from spirula.store.disk.state import Options
 from spirula.store.disk.store import DiskObjectStore
 from spirula.types.osd_op import OpFlag
+from spirula.types.pool import PoolOpt
 from tests.unit.store.conformance import PG, POOL, obj, queue, txn
 from tests.unit.store.disk.test_disk import DiskBench
 
@@ -297,7 +298,9 @@ def test_what_is_behind_the_end_stays_zero():
 # --- damage ---
 
 
-@pytest.mark.parametrize("kind", [ChecksumType.CRC32C, ChecksumType.CRC32C_16])
+@pytest.mark.parametrize(
+    "kind", [ChecksumType.CRC32C, ChecksumType.CRC32C_16, ChecksumType.XXHASH64]
+)
 def test_a_flipped_bit_is_never_returned(kind):
     bench = bench_of(checksums=kind)
     rng = random.Random(5)
@@ -323,27 +326,38 @@ def test_a_flipped_bit_is_never_returned(kind):
     assert bench.store.read(PG, A, 7 * BLOCK, BLOCK) == b"n" * BLOCK
 
 
-def test_without_checksums_nothing_is_checked_and_kinds_may_change():
+def test_without_checksums_nothing_is_checked():
     bench = bench_of(checksums=ChecksumType.NONE)
     queue(bench, ("write", PG, A, 0, b"a" * 20 * BLOCK))
     bench.settle()
     bench.medium.device.flip(where(bench, A)[0] * BLOCK)
     assert bench.store.read(PG, A)[:2] == b"`a"
-    bench.store.umount()
-    bench.store.options.checksums = ChecksumType.CRC32C_8
-    bench.store.mount()
-    queue(bench, ("write", PG, A, 0, b"c" * BLOCK), ("write", PG, B, 0, b"b" * 90 * BLOCK))
+
+
+@pytest.mark.parametrize("before", ChecksumType)
+@pytest.mark.parametrize("after", ChecksumType)
+def test_kinds_of_checksums_may_change(before, after):
+    bench = bench_of(checksums=before)
+    queue(bench, ("write", PG, A, 0, b"a" * 20 * BLOCK), ("write", PG, B, 0, b"b" * 90 * BLOCK))
     bench.settle()
-    bench.store.umount()
-    bench.store.options.checksums = ChecksumType.CRC32C
-    bench.store.mount()
-    queue(bench, ("write", PG, B, BLOCK, b"c" * 30 * BLOCK), ("clone", PG, B, obj("c")))
-    queue(bench, ("clone_range", PG, B, A, 0, 90 * BLOCK, 30 * BLOCK))
+    bench.store.set_collection_opts(PG, {PoolOpt.CSUM_TYPE: int(after)})  # as a pool's
+    queue(bench, ("write", PG, A, 0, b"c" * BLOCK), ("write", PG, B, BLOCK, b"c" * 30 * BLOCK))
+    queue(bench, ("clone", PG, B, obj("c")), ("clone_range", PG, B, A, 0, 90 * BLOCK, 30 * BLOCK))
+    queue(bench, ("clone_range", PG, B, obj("d"), 0, 9 * BLOCK, 0))
     bench.settle()
+    free = bench.store.statfs().available
     bench.crash()
+    assert bench.store.statfs().available == free
     expected = b"b" * BLOCK + b"c" * 30 * BLOCK + b"b" * 59 * BLOCK
     assert bench.store.read(PG, obj("c")) == expected
-    assert bench.store.read(PG, A, 30 * BLOCK) == expected
+    before = b"c" * BLOCK + b"a" * 19 * BLOCK + bytes(10 * BLOCK)
+    assert bench.store.read(PG, A) == before + expected
+    assert bench.store.read(PG, obj("d")) == expected[: 9 * BLOCK]
+
+
+def test_a_kind_of_checksums_that_is_none_is_refused():
+    with pytest.raises(InvalidArgument, match="99 is no kind"):
+        bench_of().store.set_collection_opts(PG, {PoolOpt.CSUM_TYPE: 99})
 
 
 def test_a_disk_that_fails_fails_every_commit():

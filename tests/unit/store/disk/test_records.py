@@ -8,7 +8,7 @@ from array import array
 import pytest
 
 from spirula.errors import InputOutput
-from spirula.store.checksums import ChecksumType
+from spirula.store.checksums import CODES, ChecksumType
 from spirula.store.disk import layout
 from spirula.store.disk.onode import (
     COMPRESSED,
@@ -26,6 +26,8 @@ from tests.unit.store.conformance import obj
 
 WIDTHS = {
     ChecksumType.NONE: 0,
+    ChecksumType.XXHASH32: 32,
+    ChecksumType.XXHASH64: 64,
     ChecksumType.CRC32C: 32,
     ChecksumType.CRC32C_16: 16,
     ChecksumType.CRC32C_8: 8,
@@ -47,7 +49,7 @@ def random_shard(rng):
             first = COMPRESSED | name << 8
         addresses.extend(range(first, first + length) if first else [0] * length)
     addresses[-1] = addresses[-1] or 77
-    sums = array("I", [rng.getrandbits(WIDTHS[kind]) for _ in range(count)])
+    sums = array(CODES[kind], [rng.getrandbits(WIDTHS[kind]) for _ in range(count)])
     return Shard(kind, addresses, sums, blobs)
 
 
