@@ -82,6 +82,12 @@ def _affinities(osdmap: OSDMap) -> Ints:
     return np.array([primary_affinity(osdmap, osd) for osd in range(osdmap.max_osd)], np.int64)
 
 
+def unevenness(osdmap: OSDMap) -> float:
+    """How far OSDs are off what they should lead: the mean of the squares."""
+    leads = find_leads(osdmap)
+    return _spread(leads, leads.count(_affinities(osdmap))[1])
+
+
 def furthest_lead(osdmap: OSDMap) -> str:
     """The OSD that leads too many or too few PGs by most: `osd.3 leads 12 PGs, 4.2 too many`."""
     leads = find_leads(osdmap)
@@ -122,7 +128,7 @@ def _matrix(rows: list[list[int]], filler: int) -> Ints:
 
 
 def _spread(leads: Leads, led: Ints) -> float:
-    """How far OSDs are off what they should lead: the mean of the squares."""
+    """The same, where so much is led."""
     able = leads.wanted > 0
     gaps = (led - leads.wanted)[able]
     return float(np.mean(gaps * gaps)) if len(gaps) else 0.0
