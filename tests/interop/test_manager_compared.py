@@ -219,7 +219,7 @@ def headings(text):
     return [
         re.split(r"\s{2,}", line.strip())
         for line in text.splitlines()
-        if re.match(r"^ *[A-Z_%*]{2,}[A-Z_%* ]*$", line)
+        if re.match(r"^ *[A-Z_%*]{2,}[A-Z_%*: ]*$", line)
     ]
 
 

@@ -22,6 +22,7 @@ import uvloop
 from spirula.auth.keyring import KeyRing
 from spirula.auth.monitor import MON
 from spirula.cli.credentials import sections_of
+from spirula.cli.disks import disks_below
 from spirula.cli.host import system_metadata
 from spirula.cli.resolve import resolve
 from spirula.cli.serving import Ending, kernels_in_use, open_admin_socket, serving
@@ -272,10 +273,11 @@ def _restore(config: Config, source: str) -> int:
 # serving
 
 
-def _metadata(addrs: EntityAddrVec) -> dict[str, str]:
-    """What a monitor tells of itself and its host."""
+def _metadata(addrs: EntityAddrVec, data: Path) -> dict[str, str]:
+    """What a monitor tells of itself, its host and the disk below its data."""
     return {
         **system_metadata(),
+        **disks_below(data).metadata(),
         "addrs": str(addrs),
         "compression_algorithms": "none, snappy, zlib, zstd, lz4",
     }
@@ -374,6 +376,6 @@ def _make_daemon(
         restart=ending.restart,
         disk=_disk_of(_store_path(config).parent),
         cluster_log=_append_to,
-        metadata=_metadata(known or EntityAddrVec()),
+        metadata=_metadata(known or EntityAddrVec(), _store_path(config).parent),
     )
     return make_monitor(name, store, config, ring, ports, given)

@@ -35,6 +35,14 @@ class Device:
         from_text = self.metadata.get(name, "")
         return parse_time(from_text) or UTime()
 
+    @property
+    def wear(self) -> float | None:
+        """How worn it is: 1 is as much as it was made for. None where it does not say."""
+        try:
+            return float(self.metadata["wear_level"])
+        except (KeyError, ValueError):
+            return None
+
     def life_text(self, now: float) -> str:
         """How long it may live, in print."""
         least, most = self.stamp("life_expectancy_min"), self.stamp("life_expectancy_max")
@@ -66,6 +74,8 @@ class Device:
             shown["life_expectancy_min"] = str(least)
             shown["life_expectancy_max"] = str(self.stamp("life_expectancy_max"))
             shown["life_expectancy_stamp"] = str(self.stamp("life_expectancy_stamp"))
+        if self.wear is not None:
+            shown["wear_level"] = self.wear
         return shown
 
 

@@ -38,11 +38,17 @@ def ls(manager: Manager, request: Request) -> Reply:
     devices = all_devices(manager).values()
     if not request.is_plain:
         return Reply(data=request.show(_documents(devices), "devices"))
-    table = TextTable([(name, "<") for name in ("DEVICE", "HOST:DEV", "DAEMONS")])
-    table.columns = [*table.columns, ("LIFE EXPECTANCY", "<")]
+    table = TextTable(
+        [
+            *((name, "<") for name in ("DEVICE", "HOST:DEV", "DAEMONS")),
+            ("WEAR", ">"),
+            ("LIFE EXPECTANCY", "<"),
+        ]
+    )
     for device in devices:
         life = device.life_text(manager.ports.wall())
-        table.add(device.ident, _places(device), " ".join(sorted(device.daemons)), life)
+        worn = "" if device.wear is None else f"{int(100.1 * device.wear)}%"
+        table.add(device.ident, _places(device), " ".join(sorted(device.daemons)), worn, life)
     return Reply(data=str(table).encode())
 
 
@@ -62,6 +68,8 @@ def info(manager: Manager, request: Request, devid: str) -> Reply:
     if least:
         most, stamp = device.stamp("life_expectancy_max"), device.stamp("life_expectancy_stamp")
         lines.append(f"life_expectancy {least} to {most} (as of {stamp})")
+    if device.wear is not None:
+        lines.append(f"wear_level {device.wear:g}")
     return Reply(data=("\n".join(lines) + "\n").encode())
 
 

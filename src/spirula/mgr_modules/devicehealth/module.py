@@ -182,14 +182,16 @@ class DeviceHealth(Module):
         help="have all devices or one asked how they are, and keep it",
     )
     def scrape(self, request: Request, devid: str | None = None) -> Reply:
-        """All daemons, or the first of those that use a device."""
+        """All daemons, or one of those that use a device."""
         if devid is None:
             self._scrape(self._all_daemons())
             return Reply()
         daemons = self._device(devid)["daemons"]
         if not daemons:
             raise TryAgain(f"device {devid} not claimed by any active daemons")
-        self._scrape(daemons[:1], devid)
+        # Monitors of ours do not ask their disks.
+        chosen = min(daemons, key=lambda one: (not one.startswith("osd."), one))
+        self._scrape([chosen], devid)
         return Reply()
 
     @COMMANDS.add(
