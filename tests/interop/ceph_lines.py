@@ -220,8 +220,6 @@ osd ls -- -f
 status extra
 --completion osd pool
 --completion osd pool g
---completion osd pool get asked
---completion osd pool get asked s
 --completion osd tree
 --completion osd pool create
 --completion

@@ -40,6 +40,9 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "ceph": Subcommand(
         "spirula.cli.ceph.main:main", "send a command to a cluster or one of its daemons"
     ),
+    "completion": Subcommand(
+        "spirula.cli.completion:main", "print a script that has a shell complete these commands"
+    ),
     "conf": Subcommand("spirula.cli.conf:main", "look into configuration files, as ceph-conf does"),
     "crush": Subcommand(
         "spirula.cli.crush:main", "draw a hierarchy, and tell what changing it would move"

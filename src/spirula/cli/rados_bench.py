@@ -131,7 +131,7 @@ async def bench(context: Context) -> None:
             )
     if args.output and not args.format:
         raise Failed("-o|--output option can only be used with '--format' option")
-    _tell(context, f"hints = {int(not args.no_hints)}")
+    context.say(f"hints = {int(not args.no_hints)}")
     try:
         await _bench(context, int(seconds_text), verb)
     except Error as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -131,9 +130,8 @@ class Context:
 
     def show(self, name: str, document: object, default: str = "json-pretty") -> None:
         """A document in the format that was asked for; `name` is what XML calls it."""
-        output_format = self.args.format or default
-        if output_format in {"json", "xml"} and self.args.pretty_format:
-            output_format += "-pretty"
+        pretty = "-pretty" if self.args.pretty_format and default == "json" else ""
+        output_format = self.args.format or default + pretty
         text = render(document, output_format, name)
         if self.args.output:
             with self.write_output(self.args.output) as stream:
@@ -144,7 +142,9 @@ class Context:
     def complain(self, text: str) -> None:
         """A line on the error output, after what was said before it."""
         self.out.flush()
-        print(printable(text), file=sys.stderr)
+        for name in self.words[:2]:
+            text = text.replace(name, printable(name)) if name else text
+        print(text, file=sys.stderr)
 
     def reason(self, error: Error) -> str:
         """An error as upstream's commands tell it: (2) No such file or directory."""
@@ -180,12 +180,9 @@ class Context:
             raise Failed(f"{what}: ({error.errno}) {error.strerror}") from error
 
 
-def printable(text: str) -> str:
-    """Text with names that cannot be shown replaced, as upstream does for names in files."""
-    kept = "\n\t"
-    if all(char.isprintable() or char in kept for char in text):
-        return text
-    return re.sub(r"[^\s/>]*[^\x20-\x7e\n\t][^\s/>]*", "(binary key)", text)
+def printable(name: str) -> str:
+    """A name as it is shown: not at all where it has more than printable ASCII."""
+    return name if all(" " <= char <= "~" for char in name) else "(binary key)"
 
 
 def hexdump(data: bytes) -> str:

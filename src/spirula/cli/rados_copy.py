@@ -59,7 +59,8 @@ async def cppool(context: Context) -> None:
         "WARNING: pool copy does not preserve user_version, which some     apps may rely on."
     )
     what = f"error copying pool {source_name} => {target_name}"
-    source = await _open(context, source_name, f"cannot open source pool: {source_name}\n{what}")
+    unknown = f"failed to query pool {source_name} for selfmanaged snaps"
+    source = await _open(context, source_name, unknown)
     if await _has_own_snapshots(context, source):
         context.complain(
             f"WARNING: pool {source_name} has selfmanaged snaps, which are not preserved\n"

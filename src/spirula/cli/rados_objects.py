@@ -303,7 +303,7 @@ async def getomapval(context: Context) -> None:
         await context.ioctx.operate_read(oid, op)
     found = step.value.get(key)
     if found is None:
-        context.say(f"No such key: {printable(f'{context.pool}/{oid}/{key}')}")
+        context.say(f"No such key: {context.pool}/{printable(oid)}/{printable(key)}")
         raise _Silent
     _show(context, "value", found, context.words[2:])
 

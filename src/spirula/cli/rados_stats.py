@@ -11,7 +11,7 @@ from errno import EAGAIN, ENOENT
 from spirula.cli.rados_context import Context, Failed
 from spirula.cli.rados_inconsistent import inconsistent_object, inconsistent_snapset
 from spirula.messages.mon_client import MGetPoolStatsReply
-from spirula.printing import TextTable, size_text
+from spirula.printing import Items, TextTable, size_text
 from spirula.rados.aio import Cluster, Ioctx
 from spirula.rados.errors import Error, make_error
 from spirula.types.inconsistency import InconsistentObject, InconsistentSnapSet
@@ -49,10 +49,9 @@ async def df(context: Context) -> None:
     with context.failing("error getting total cluster usage"):
         total = await cluster.stats()
     if context.args.format:
-        pools = [
-            {"name": name, "id": await cluster.pool_lookup(name), **row}
-            for name, row in rows.items()
-        ]
+        pools = Items("pool")
+        for name, row in rows.items():
+            pools.append({"name": name, "id": await cluster.pool_lookup(name), **row})
         document = {
             "pools": pools,
             "total_objects": total["num_objects"],
@@ -83,8 +82,10 @@ async def _pool_stats(cluster: Cluster, names: list[str]) -> MGetPoolStatsReply:
 
 def _counters(found: PoolStat, answer: MGetPoolStatsReply) -> dict[str, int]:
     counted, store = found.stats.sum, found.store_stats
-    size = store.allocated if answer.per_pool else counted.num_bytes
-    size += store.omap_allocated or counted.num_omap_bytes
+    if answer.per_pool:
+        size = store.allocated + store.omap_allocated
+    else:
+        size = counted.num_bytes + counted.num_bytes_hit_set_archive + counted.num_omap_bytes
     return {
         "size_bytes": size,
         "size_kb": -(-size // 1024),
@@ -125,7 +126,7 @@ async def list_inconsistent_pg(context: Context) -> None:
         found = await context.connected.inconsistent_pgs(pool)
     except Error as error:
         raise Failed(f"error {error.errno}: {context.reason(error)}") from error
-    context.show("pgs", found, default="json")
+    context.show("pgs", Items("pg", found), default="json")
     context.say("")
 
 
@@ -146,7 +147,7 @@ async def _list_inconsistent(context: Context, *, snapsets: bool) -> None:
     except ValueError:
         context.complain(f"bad pg: {word}")
         return  # with 0, as upstream
-    rows: list[object] = []
+    rows = Items("inconsistent")
     asked = ScrubListInput(0, int(snapsets), "", "", 0, _AT_A_TIME)
     try:
         ioctx = await context.connected.open_ioctx(pg.pool)

@@ -6,7 +6,7 @@ refuse the cache's commands.
 
 from __future__ import annotations
 
-from spirula.cli.rados_context import Context, Failed, Usage
+from spirula.cli.rados_context import Context, Failed
 from spirula.rados.aio import Ioctx, ReadOp
 from spirula.rados.constants import LIBRADOS_SNAP_HEAD
 from spirula.rados.errors import Error
@@ -160,7 +160,7 @@ async def set_chunk(context: Context) -> None:
 
 def _number(word: str) -> int:
     if not word.isdecimal():
-        raise Usage(f"Invalid value for size: '{word}'")
+        raise Failed(f"Invalid value for size: '{word}'")
     return int(word)
 
 

@@ -11,7 +11,8 @@ import string
 import sys
 from collections.abc import Iterator, Sequence
 
-from spirula.cli.ceph.descriptions import Flag, Signature
+from spirula.cli.ceph.descriptions import Flag, Parameter, Signature
+from spirula.cli.ceph.kinds import Refused
 
 _UNBROKEN = frozenset(string.ascii_letters + "{[<>]}")
 _DEFAULT_SIZE = os.terminal_size((80, 25))
@@ -93,7 +94,19 @@ def _place_of_last(signature: Signature, words: Sequence[str]) -> int | None:
         if at >= len(signature.parameters):
             return None
         parameter = signature.parameters[at]
-        if parameter.required and word not in parameter.kind.complete(word):
+        if parameter.required and not _may_be(parameter, word):
             return None
         at += not parameter.repeated
     return at
+
+
+def _may_be(parameter: Parameter, word: str) -> bool:
+    """Whether a word stands for a parameter.
+
+    Upstream knows fixed words and texts alone: behind a pool's name it offers nothing.
+    """
+    try:
+        parameter.kind.accept(word)
+    except Refused:
+        return False
+    return True

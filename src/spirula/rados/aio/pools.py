@@ -257,7 +257,8 @@ async def inconsistent_pgs(cluster: Cluster, pool_id: int) -> list[str]:
         return []
     try:
         told = json.loads(reply.output)
-        rows = told["pg_stats"] if isinstance(told, dict) else told
+        # Where there are none, managers leave the list out.
+        rows = told.get("pg_stats", []) if isinstance(told, dict) else told
         return [row["pgid"] for row in rows]
     except (ValueError, KeyError, TypeError) as error:
         raise make_error(EINVAL, what) from error
