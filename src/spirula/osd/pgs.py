@@ -445,6 +445,7 @@ class PlacementGroups:
         for pg in self.by_id.values():
             _end(pg)
         self.shared.scheduler.stop()
+        self.shared.recoveries.stop()
 
     def on_session_reset(self, session: Session) -> None:
         """A client is gone: its watches end after a while, its requests are dropped."""

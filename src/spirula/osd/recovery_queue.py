@@ -17,6 +17,8 @@ from spirula.osd.scheduler import Kind
 from spirula.types.pg import PGState
 
 if TYPE_CHECKING:
+    from asyncio import TimerHandle
+
     from spirula.osd.pg.settings import Settings
     from spirula.osd.pg.state import PG
     from spirula.osd.scheduler import Scheduler
@@ -38,6 +40,8 @@ class RecoveryQueue:
     """Objects that PGs may start whose turn has come."""
     _waiting: deque[PG] = field(default_factory=deque)
     _serving: bool = False
+    _deferred_until: float = 0.0
+    _deferred: TimerHandle | None = None
 
     def queue(self, pg: PG) -> None:
         """A PG has something to move, or may have; an operator's favourites come first."""
@@ -49,6 +53,22 @@ class RecoveryQueue:
         else:
             self._waiting.append(pg)
         self._serve()
+
+    def defer(self, seconds: float) -> None:
+        """Nothing more is begun for so long (`osd_recovery_delay_start`)."""
+        self.stop()
+        loop = self.scheduler.loop
+        self._deferred_until = loop.time() + seconds
+        if seconds > 0:
+            self._deferred = loop.call_at(self._deferred_until, self._serve)
+        else:
+            self._serve()
+
+    def stop(self) -> None:
+        """No timer is left."""
+        if self._deferred is not None:
+            self._deferred.cancel()
+            self._deferred = None
 
     def forget(self, pg: PG) -> None:
         """A PG has nothing to move any more: its interval is over."""
@@ -82,6 +102,8 @@ class RecoveryQueue:
     def _serve(self) -> None:
         if self._serving:
             return  # who is served now is looked after by the loop below
+        if self._deferred_until and self.scheduler.loop.time() < self._deferred_until:
+            return
         self._serving = True
         try:
             while self._waiting:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol, runtime_checkable
 
-from spirula.conf.admin_commands import Call, CommandTable, Reply
+from spirula.conf.admin_commands import Call, CommandTable, Outcome, Reply
 from spirula.errors import CephError, InvalidArgument, NotFound, NotSupported
 from spirula.maps.placement import hash_key, raw_pg_to_pg
 from spirula.maps.query import find_pool
@@ -32,6 +32,15 @@ def register(table: CommandTable, osd: OSD) -> None:
         lambda call: _inject_full(osd, call),
         "act as if the disk were full (so many times)",
     )
+    for signature, doing in (
+        ("debug kick_recovery_wq name=delay,type=CephInt,range=0", "kicking recovery queue."),
+        ("set_recovery_delay name=utime,type=CephInt,req=false", "set_recovery_delay:"),
+    ):
+        add(
+            signature,
+            partial(_delay_recovery, osd, doing),
+            "begin to recover objects so many seconds from now",
+        )
     add(
         f"setomapval {_OBJECT} name=key,type=CephString name=val,type=CephString",
         lambda call: _change(osd, call, _set_value),
@@ -62,6 +71,14 @@ def register(table: CommandTable, osd: OSD) -> None:
             f"let reads of an object's {text} fail here",
         )
     add(f"getomap {_OBJECT}", lambda call: _get_omap(osd, call), "an object's whole omap")
+
+
+def _delay_recovery(osd: OSD, doing: str, call: Call) -> Reply:
+    option = "osd_recovery_delay_start"
+    seconds = call.number("utime", call.number("delay", 0))
+    osd.config.set(option, str(seconds))
+    osd.config.apply_changes()
+    return Outcome(0, f"{doing} set {option} to {seconds}")
 
 
 def _inject_full(osd: OSD, call: Call) -> Reply:

@@ -40,6 +40,7 @@ class Settings:
     osd_recovery_max_active_hdd: int = 3
     osd_recovery_max_active_ssd: int = 10
     osd_recovery_max_single_start: int = 1
+    osd_recovery_delay_start: float = 0.0
     osd_recovery_retry_interval: float = 30.0
     osd_backfill_retry_interval: float = 30.0
     osd_debug_skip_full_check_in_recovery: bool = False

@@ -115,6 +115,12 @@ class Shared:
 
         made.reservers = Reservers.watch(services.loop.call_soon, config)
         made.recoveries = RecoveryQueue(made.scheduler, recovery.run, made.options)
+        if made.options.osd_recovery_delay_start:
+            made.recoveries.defer(made.options.osd_recovery_delay_start)
+        config.observe(
+            ("osd_recovery_delay_start",),
+            lambda _: made.recoveries.defer(made.options.osd_recovery_delay_start),
+        )
 
         made.ready_to_merge = ReadyToMerge(services.send_mon, lambda: services.maps.current.epoch)
 

@@ -101,6 +101,25 @@ def test_at_most_so_many_objects_are_on_their_way(client):
     assert cluster.nodes[0].shared.recoveries.active == 0
 
 
+def test_it_can_be_put_off_for_some_seconds(client):
+    cluster = Counted(2)
+    cluster.make_pg()
+    cluster.away(1)
+    cluster.ask(client, "o", write_full(b"data"))
+    cluster.config.set("osd_recovery_delay_start", "30")
+    cluster.config.apply_changes()
+    cluster.nodes[1].restart()
+    cluster.new_map(up=[0, 1])
+    cluster.settle()
+    cluster.clock.advance(29)
+    cluster.settle()
+    assert "recovering" in cluster.state
+    assert not cluster.pushed
+    cluster.clock.advance(2)
+    cluster.settle()
+    assert cluster.state == "active+clean"
+
+
 def test_recovery_waits_for_a_slot_at_the_replica_and_for_one_here(client):
     cluster = Counted(2)
     cluster.make_pg()
