@@ -19,6 +19,7 @@ import sys
 import time
 import traceback
 
+from spirula.denc.declare import Struct
 from spirula.sim import Faults, Simulation
 from spirula.sim.simulation import _within
 from tests.sim.thrash_history import KINDS, History, begin, faults, kind_of
@@ -32,11 +33,20 @@ MAX_STEPS = 500_000
 
 def run_seeds(seeds, *, log_level=0, keep_trace=False, report=print):
     """Run the seeds, kind by kind; `report` is told of each as a dict when it has ended."""
+    compile_types(Struct)
     for number in range(len(KINDS)):
         of_kind = [seed for seed in seeds if kind_of(seed) == number]
         if of_kind:
             for result in _in_fork(_run_kind, number, of_kind, log_level, keep_trace):
                 report(result)
+
+
+def compile_types(base):
+    """Compile all declared types now: else the fork of each seed does, for those that it meets."""
+    for made in base.__subclasses__():
+        if made._denc_compile is not None:
+            made._denc_compile()
+        compile_types(made)
 
 
 def _in_fork(work, *arguments):
