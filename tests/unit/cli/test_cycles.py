@@ -42,8 +42,8 @@ def process(monkeypatch):
             self.new = 1
             self.cpu_s = 0.0
             self.share = 0.1
-            self.collected = 0
-            self.cycles = Cycles(self.loop, self.spend, self.collect)
+            self.collected = self.given_back = 0
+            self.cycles = Cycles(self.loop, self.spend, self.collect, self.give_back)
 
         def spend(self):
             return self.cpu_s
@@ -51,6 +51,9 @@ def process(monkeypatch):
         def collect(self):
             self.collected += 1
             self.new = 0
+
+        def give_back(self):
+            self.given_back += 1
 
         def passes(self, times=1):
             for _ in range(times):
@@ -88,3 +91,11 @@ def test_a_process_that_is_always_busy_does_it_now_and_then(process):
 def test_only_new_objects_are_looked_at_otherwise(process):
     assert gc.get_threshold()[0] < 100_000
     assert min(gc.get_threshold()[1:]) > 1_000_000
+
+
+def test_memory_is_given_back_once_there_is_time(process):
+    process.passes(PATIENCE + 1)
+    assert process.given_back == 0
+    process.share = 0.01
+    process.passes(5)
+    assert process.given_back == 1
