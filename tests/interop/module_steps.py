@@ -31,6 +31,13 @@ SHOWN = [
     *(Step("telemetry status"), Step("telemetry show", channels=["basic"], format="plain")),
     *(Step("telemetry show-all"), Step("telemetry show-device")),
     Step("device query-daemon-health-metrics", who="osd.0"),
+    *(
+        Step("balancer status"),
+        Step("balancer eval"),
+        Step("balancer pool ls"),
+        Step("balancer ls"),
+    ),
+    *(Step("osd pool autoscale-status"), Step("osd pool autoscale-status", format="plain")),
 ]
 """Compared by keys and columns."""
 
@@ -51,5 +58,18 @@ TOLD = [
     *(Step("device get-health-metrics", devid="none"), Step("device check-health")),
     *(Step("device monitoring off"), Step("device monitoring on")),
     Step("device predict-life-expectancy", devid="none"),
+    *(Step("balancer optimize", plan="p"), Step("balancer execute", plan="p")),
+    *(Step("balancer off"), Step("balancer optimize", plan="p", pools=["none"])),
+    *(Step("balancer mode", mode="none"), Step("balancer optimize", plan="p")),
+    Step("balancer mode", mode="upmap"),
+    *(Step("balancer optimize", plan="p"), Step("balancer show", plan="p")),
+    *(Step("balancer dump", plan="p"), Step("balancer execute", plan="p")),
+    *(Step("balancer rm", plan="p"), Step("balancer reset"), Step("balancer eval", option="none")),
+    *(Step("balancer pool add", pools=["none"]), Step("balancer pool add", pools=["data"])),
+    *(Step("balancer pool ls"), Step("balancer eval", option="data")),
+    *(Step("balancer pool rm", pools=["data"]), Step("balancer pool ls"), Step("balancer on")),
+    *(Step("osd pool get noautoscale"), Step("osd pool unset noautoscale")),
+    *(Step("osd pool set noautoscale"), Step("osd pool set noautoscale")),
+    *(Step("osd pool get noautoscale"), Step("osd pool unset noautoscale")),
 ]
 """Compared word by word."""
