@@ -6,7 +6,9 @@ What they answer is compared with upstream's in test_manager_compared.
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -126,12 +128,18 @@ def test_alerts_are_mailed(cluster):
         assert "MGR_MODULE_ERROR" in wait_until(mailed, 20, 0.5)[-1]
 
 
-def test_modules_know_what_they_kept_when_the_manager_begins_anew(cluster):
+def test_crashes_are_posted_and_kept_when_the_manager_begins_anew(cluster):
     crash = {"crash_id": "one", "timestamp": "2099-01-01T00:00:00.000000Z", "entity_name": "osd.1"}
     cluster.run("ceph", "crash", "post", "-i", "-", data=json.dumps(crash).encode())
-    wait_until(lambda: "RECENT_CRASH" in checks(cluster), 20)
+    pid = int((cluster.folder / "run" / "osd.0.pid").read_text())
+    os.kill(pid, signal.SIGABRT)
+    wait_until(lambda: list((cluster.folder / "crash").glob("*/done")), 20)
     cluster.ceph("mgr", "fail", "x")
-    wait_until(lambda: "one" in cluster.ceph("crash", "ls", check=False), 40, 0.5)
+    listed = wait_until(lambda: cluster.ceph("crash", "ls", check=False), 40, 0.5)
+    assert re.search(r"^one +osd\.1 ", listed, re.MULTILINE)
+    assert re.search(r"_[0-9a-f-]{36} +osd\.0 ", listed)
+    told = wait_until(lambda: checks(cluster).get("RECENT_CRASH"), 20)
+    assert told["summary"]["message"] == "2 daemons have recently crashed"
     assert cluster.ceph_json("progress", "json")["completed"]
 
 

@@ -6,12 +6,14 @@ The log and its signals, the end and who asks for it, bugs that nobody catches, 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any
 
 from spirula.cli.host import allow_many_files
@@ -31,12 +33,28 @@ def serving(config: Config) -> Iterator[Log]:
     """A process that is a daemon: with its log, which SIGHUP opens anew, and many open files."""
     log, output = start_log(config)
     dump_on_crash(log, config)
+    signal.signal(signal.SIGABRT, _on_abort)
     allow_many_files()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
     try:
         yield log
     finally:
         output.close()
+
+
+class Aborted(Exception):
+    """Somebody has sent SIGABRT, to see what a daemon does and how it crashes."""
+
+
+def _on_abort(number: int, frame: FrameType | None) -> None:
+    """Leaves what a crash leaves, and ends."""
+    trace: TracebackType | None = None
+    while frame is not None:
+        trace = TracebackType(trace, frame, frame.f_lasti, max(frame.f_lineno, 1))
+        frame = frame.f_back
+    sys.excepthook(Aborted, Aborted("SIGABRT").with_traceback(trace), trace)
+    signal.signal(signal.SIGABRT, signal.SIG_DFL)
+    os.abort()
 
 
 class Ending:
