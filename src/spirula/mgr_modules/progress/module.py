@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Collection
 from typing import Any
 
 from spirula.commands.reply import Reply
 from spirula.commands.table import Commands
+from spirula.maps.by_osd import moved_pgs
+from spirula.maps.mapping import PGMappings
 from spirula.maps.osdmap import OSDMap
-from spirula.maps.placement import Placement
 from spirula.mgr.commands.dispatch import Request
 from spirula.mgr_modules.module import Module
 from spirula.mgr_modules.options import Option
 from spirula.mgr_modules.progress.events import Document, Ended, Event, Everything, Moving
-from spirula.types.pg import PGId
 
 _KEY = "completed"
 _VERSION = 2
@@ -67,8 +68,9 @@ class Progress(Module):
         """Sees which OSDs went out or came in, and how far all events are."""
         before, self.osdmap = self.osdmap, self.host.osd_map()
         if before is not None and before is not self.osdmap:
-            for osd, came in changed_osds(before, self.osdmap):
-                self._on_osd(osd, before, self.osdmap, came=came)
+            changed = dict(changed_osds(before, self.osdmap))
+            for osd, moved in pgs_moved_by(changed, before, self.osdmap).items():
+                self._on_osd(osd, moved, self.osdmap.epoch, came=changed[osd])
         with self.lock:
             measured = [one for one in self.events.values() if one.gauge is not None]
         if measured:
@@ -78,8 +80,7 @@ class Progress(Module):
                     self._measure(event, pgs)
                 self._begin_global(pgs)
 
-    def _on_osd(self, osd: int, before: OSDMap, after: OSDMap, *, came: bool) -> None:
-        moved = moved_pgs(osd, before, after)
+    def _on_osd(self, osd: int, moved: set[str], epoch: int, *, came: bool) -> None:
         word = "in" if came else "out"
         self.log.info("%d PGs affected by osd.%d being marked %s", len(moved), osd, word)
         with self.lock:
@@ -91,7 +92,7 @@ class Progress(Module):
                 event = self._event(
                     f"Rebalancing after osd.{osd} marked {word}", ["osd", str(osd)], shown=False
                 )
-                event.gauge = Moving(str(osd), moved, after.epoch)
+                event.gauge = Moving(str(osd), moved, epoch)
                 self._measure(event, self.host.get("pg_progress"))
 
     def _begin_global(self, pgs: Document) -> None:
@@ -263,17 +264,20 @@ def changed_osds(before: OSDMap, after: OSDMap) -> list[tuple[int, bool]]:
     return changed
 
 
-def moved_pgs(osd: int, before: OSDMap, after: OSDMap) -> set[str]:
-    """The PGs that the change of an OSD has moved elsewhere, by their ids."""
-    old_places, new_places = Placement(before), Placement(after)
-    moved = set()
-    for number, pool in before.pools.items():
-        if number not in after.pools:
+def pgs_moved_by(osds: Collection[int], before: OSDMap, after: OSDMap) -> dict[int, set[str]]:
+    """The PGs that the change of OSDs has moved elsewhere, by OSD; PGs by their ids."""
+    if not osds:
+        return {}
+    old = PGMappings(before)
+    new = old.advance(after)
+    found: dict[int, set[str]] = {osd: set() for osd in osds}
+    for pg in moved_pgs(old, new):
+        if any(
+            pg.pool not in one.pools or pg.seed >= one.pools[pg.pool].count for one in (old, new)
+        ):
             continue
-        for seed in range(pool.pg_num):
-            pg = PGId(number, seed)
-            old = set(old_places.pg_to_up_acting_osds(pg).acting)
-            new = set(new_places.pg_to_up_acting_osds(pg).acting)
-            if old != new and osd in old | new:
-                moved.add(str(pg))
-    return moved
+        was, now = set(old.get(pg).acting), set(new.get(pg).acting)
+        if was != now:
+            for osd in (was | now) & found.keys():
+                found[osd].add(str(pg))
+    return found
