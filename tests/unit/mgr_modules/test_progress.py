@@ -30,7 +30,7 @@ def out(osdmap, osd, weight=0):
 def test_pgs_that_an_osds_going_moves_are_those_that_were_on_it():
     rng = random.Random(8)
     moved_at_all = 0
-    for _ in range(12):
+    for _ in range(4):
         osdmap = random_map(rng)
         inside = [osd for osd, weight in enumerate(osdmap.osd_weight) if weight]
         if not inside:
@@ -50,7 +50,7 @@ def test_pgs_that_an_osds_going_moves_are_those_that_were_on_it():
         assert changed_osds(after, out(after, osd, 0x8000)) == []
         assert changed_osds(after, out(after, osd, 0x10000)) == [(osd, True)]
         moved_at_all += len(expected)
-    assert moved_at_all > 10
+    assert moved_at_all > 3
 
 
 def document(states):
