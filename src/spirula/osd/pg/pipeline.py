@@ -408,6 +408,7 @@ def _finish_read(ctx: OpContext, result: int) -> None:
     elif result == -ENOENT and not ctx.failed:
         reply.set_versions_without_write(pg.info.last_update, pg.info.last_user_version)
     request.connection.send_message(reply)
+    ctx.bytes_read = sum(len(op.outdata) for op in ctx.ops)
     pg.shared.op_finished(request, ctx.bytes_written, ctx.bytes_read)
     _release(ctx)
 
