@@ -93,3 +93,7 @@ class Daemons:
     def mons(self):
         """The names of the monitors."""
         return [name for name in self.pids if name.startswith("mon.")]
+
+    def mgrs(self):
+        """The names of the managers."""
+        return [name for name in self.pids if name.startswith("mgr.")]

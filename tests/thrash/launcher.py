@@ -12,11 +12,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from spirula.cli import mon, osd
+from spirula.cli import mgr, mon, osd
 from spirula.cluster import processes
 from spirula.cluster.layout import Layout
 
-_MAIN = {"mon": mon.main, "osd": osd.main}
+_MAIN = {"mgr": mgr.main, "mon": mon.main, "osd": osd.main}
 
 
 def _inside(namespace: str, run: processes.Run, argv: list[str]) -> int:

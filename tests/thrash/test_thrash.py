@@ -39,6 +39,6 @@ async def thrash(folder, seed, seconds):
 
 @pytest.mark.timeout(240)
 def test_a_thrashed_cluster(scale):
-    with our_cluster(3, *settings(QUICK), osds=4) as cluster:
+    with our_cluster(3, *settings(QUICK), osds=4, mgrs=1) as cluster:
         places = asyncio.run(thrash(cluster.folder, scale, SECONDS * scale))
         assert check_stores(cluster.folder, places) > 5

@@ -28,8 +28,9 @@ from tests.rados_model import ModelClient
 from tests.sim.thrash_checks import contents
 
 SIZES, MAX_SIZE = (1, 10, 700, 4096, 5000, 17_000), 60_000
-CLEAN_S = 60
-"""How long it may take until all is well after the last blow, and until a client has its answer."""
+CLEAN_S, RESIZED_S = 60, 120
+"""How long it may take until all is well after the last blow, and until a client has its answer;
+and until a pool is as large as it is to be."""
 
 QUICK = {
     "osd heartbeat interval": "1",
@@ -38,6 +39,8 @@ QUICK = {
     "mon allow pool delete": "true",
     **{f"osd {work} sleep hdd": "0" for work in ("recovery", "delete", "snap trim")},
     "osd pool default pg num": "8",
+    "osd pool default pg autoscale mode": "off",
+    "mgr stats period": "1",
 }
 
 
@@ -149,6 +152,7 @@ class Thrasher:
             self.out_and_in: 3,
             self.reweight: 2,
             self.kill_monitor: 2,
+            self.kill_manager: 1,
             self.resize_pool: 2,
             self.add_or_remove_osd: 2,
         }
@@ -230,32 +234,28 @@ class Thrasher:
         await self.daemons.end(name)
         await self._away(name)
 
+    async def kill_manager(self):
+        name = self.rng.choice(self.daemons.mgrs())
+        self.note(f"{name} is killed")
+        await self.daemons.end(name)
+        await self._away(name)
+
     async def resize_pool(self):
-        """More PGs, or fewer."""
+        """More PGs, or fewer: the manager has them split or merged, one after the other."""
         count = self.rng.choice((6, 8, 12, 16))
         self.note(f"pg_num {count}")
-        await self._resize(count)
+        await self.command("osd pool set", pool=self.pool, var="pg_num", val=str(count))
 
-    async def _resize(self, to):
-        """What a manager does once somebody wants so many PGs. It is refused while PGs are made."""
-        deadline = time.monotonic() + CLEAN_S
-        while (now := await self._pg_num()) != to:
-            assert time.monotonic() < deadline, f"pg_num is {now}, not {to}"
-            if now < to:
-                await self._set_pool("pg_num_actual", to)
-            else:
-                await self._set_pool("pgp_num_actual", to)
-                await self._set_pool("pg_num_actual", now - 1)
-            await asyncio.sleep(1)
-        await self._set_pool("pgp_num_actual", to)
-
-    async def _set_pool(self, var, value):
-        told = {"prefix": "osd pool set", "pool": self.pool, "var": var, "val": str(value)}
-        await self.session.command(told, timeout_s=CLEAN_S)
-
-    async def _pg_num(self):
-        pools = json.loads(await self.command("osd dump"))["pools"]
-        return next(pool["pg_num"] for pool in pools if pool["pool_name"] == self.pool)
+    async def resized(self):
+        """Wait until the pool has as many PGs as it is to have."""
+        deadline = time.monotonic() + RESIZED_S
+        while True:
+            pools = json.loads(await self.command("osd dump"))["pools"]
+            pool = next(pool for pool in pools if pool["pool_name"] == self.pool)
+            if {pool["pg_num"], pool["pg_placement_num"]} == {pool["pg_num_target"]}:
+                return
+            assert time.monotonic() < deadline, f"after {RESIZED_S} s: {pool}"
+            await asyncio.sleep(0.5)
 
     async def add_or_remove_osd(self):
         if not self.added:
@@ -293,6 +293,7 @@ class Thrasher:
         for task in ended:
             task.result()
         self.note("clients have their answers")
+        await self.resized()
         await self.clean()
         self.note("all PGs are clean")
         for client in self.clients:
