@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import struct as _struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from spirula.conf.config import Config
 from spirula.conf.perf import U64, Counter, CounterType, PerfCollection, Time, TimeAvg, U64Avg
@@ -22,6 +23,14 @@ from spirula.msgr.connection import Connection
 from spirula.msgr.tcp import Messenger
 from spirula.types.entity import EntityType
 from spirula.types.mgr import MgrMap
+from spirula.types.perf_query import (
+    METRIC_TYPE_OSD,
+    MetricReportMessage,
+    OSDMetricPayload,
+    PerfMetricLimit,
+    PerfMetricQuery,
+    PerfMetricReport,
+)
 from spirula.types.service import DaemonHealthMetric, PerfCounterType
 
 _VALUE = _struct.Struct("<Q")
@@ -39,12 +48,29 @@ class _Defaults(Struct):
     values: Map[string, string]
 
 
+class Queries(Protocol):
+    """Whoever counts for queries of the manager (see `types.perf_query`)."""
+
+    def set(self, asked: Mapping[PerfMetricQuery, set[PerfMetricLimit]]) -> None:
+        """These are the queries now."""
+
+    def take(self) -> dict[PerfMetricQuery, PerfMetricReport]:
+        """What was counted since the last time."""
+
+
+def _queries_of(message: MMgrConfigure) -> Mapping[PerfMetricQuery, set[PerfMetricLimit]]:
+    told = message.metric_config_message
+    if message.osd_perf_metric_queries or told is None or told.type != METRIC_TYPE_OSD:
+        return message.osd_perf_metric_queries
+    return told.osd.config
+
+
 @dataclass(slots=True, eq=False)
 class MgrClient:
     """The session of daemon `daemon_name` with whichever manager is active.
 
-    `statistics` and `health` are asked at each report; either may be None. A client that serves
-    something gives `service`, what its daemon is (`metadata`), and how it does (`status`).
+    `statistics`, `health` and `queries` are asked at each report; each may be None. A client that
+    serves something gives `service`, what its daemon is (`metadata`), how it does (`status`).
     """
 
     loop: asyncio.AbstractEventLoop
@@ -54,6 +80,7 @@ class MgrClient:
     daemon_name: str
     statistics: Callable[[], Message] | None = None
     health: Callable[[], list[DaemonHealthMetric]] | None = None
+    queries: Queries | None = None
     service: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     status: dict[str, str] = field(default_factory=dict)
@@ -106,6 +133,8 @@ class MgrClient:
         if message.connection is not self.connection or self.connection is None:
             return
         self.threshold = message.stats_threshold
+        if self.queries is not None:
+            self.queries.set(_queries_of(message))
         starting = self.period_s == 0 and message.stats_period != 0
         self.period_s = message.stats_period
         if starting:
@@ -194,6 +223,11 @@ class MgrClient:
                 report.declare_types.append(_declaration(path, counter, priority))
             packed += _packed(counter)
         report.packed = _struct.pack("<BBI", 1, 1, len(packed)) + packed
+        if self.queries is not None:
+            answers = self.queries.take()
+            if answers:
+                payload = OSDMetricPayload(answers)
+                report.metric_report_message = MetricReportMessage(METRIC_TYPE_OSD, osd=payload)
         if self.health is not None:
             report.daemon_health_metrics = self.health()
         return report

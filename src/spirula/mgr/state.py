@@ -18,6 +18,7 @@ from spirula.conf.config import Config
 from spirula.conf.perf import PerfCollection
 from spirula.mgr.daemons.index import DaemonIndex
 from spirula.mgr.modules import ModuleHost, NoModules
+from spirula.mgr.perf_queries import PerfQueries
 from spirula.msgr.connection import Connection
 from spirula.msgr.tcp import Messenger
 from spirula.pgmap.record import Changes, PGMap
@@ -115,6 +116,8 @@ class Manager:
     """Addresses of RADOS clients in modules, and whose they are."""
     listen: Callable[[], Awaitable[None]] = field(init=False)
     """Opens the server. OSError where no port is free."""
+    queries: PerfQueries = field(default_factory=PerfQueries)
+    """Counters that modules want of OSDs."""
     heard: Event = field(default_factory=Event)
     """Set whenever something came that the start waits for."""
     device_notes: dict[str, dict[str, str]] = field(default_factory=dict)

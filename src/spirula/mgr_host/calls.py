@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import json
+import re
 import threading
 from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
@@ -18,6 +19,8 @@ from spirula.conf import version
 from spirula.errors import NotSupported, SpirulaError
 from spirula.maps.osdmap import OSDMap
 from spirula.maps.state import Release
+from spirula.mgr import perf_queries
+from spirula.mgr.daemons import sessions
 from spirula.mgr.daemons.index import DaemonKey, DaemonState
 from spirula.mgr.devices import keep_notes
 from spirula.mgr.state import Manager
@@ -436,19 +439,50 @@ class Calls:
 
     # ------------------------------------------------------------------------------------- queries
 
-    def add_query(self, kind: str, query: dict[str, Any]) -> int:
-        """Notes a query of counters by client or object; daemons of ours do not answer any."""
-        del query
-        return self.host.next_query(kind)
+    def add_osd_query(self, asked: dict[str, Any]) -> int | None:
+        """Has OSDs count for a query; its number, None for one that cannot be read."""
+        try:
+            query, limit = perf_queries.parse(asked)
+        except (ValueError, KeyError, TypeError, AttributeError, re.error) as error:
+            self.log(f"{self.module}: no query of counters: {error}")
+            return None
 
-    def remove_query(self, kind: str, ident: int) -> None:
+        def add() -> int:
+            ident = self.manager.queries.add(query, limit)
+            sessions.ask_queries(self.manager)
+            return ident
+
+        return self._on_loop(add)
+
+    def remove_osd_query(self, ident: int) -> None:
         """The query is not wanted any more."""
-        del kind, ident
 
-    def query_counters(self, kind: str, ident: int) -> dict[str, Any]:
-        """The counters of a query: none."""
-        del kind, ident
-        return {"counters": []}
+        def remove() -> None:
+            if self.manager.queries.remove(ident):
+                sessions.ask_queries(self.manager)
+
+        self._on_loop(remove)
+
+    def osd_query_counters(self, ident: int) -> dict[str, Any] | None:
+        """What was counted since this was last asked; None for a query that there is not."""
+        found = self._on_loop(lambda: self.manager.queries.fetch(ident))
+        if found is None:
+            return None
+        return {
+            "counters": [
+                {"k": [list(part) for part in key], "c": counters}
+                for key, counters in sorted(found.items())
+            ]
+        }
+
+    def add_mds_query(self, asked: dict[str, Any]) -> int:
+        """Notes a query; there are no metadata servers that would answer it."""
+        del asked
+        return self.host.next_query()
+
+    def mds_query_counters(self) -> dict[str, Any]:
+        """Ranks whose share is late, counters by client, and when they were told: none."""
+        return {"metrics": [[""], [], [0.0]]}
 
 
 def _server(hostname: str, daemons: list[DaemonState]) -> dict[str, Any]:

@@ -182,25 +182,26 @@ class BaseMgrModule:
     def _ceph_unregister_client(self, addrs: str) -> None:
         self._calls.unregister_client(addrs)
 
-    # --- queries to OSDs and metadata servers: nobody answers them yet, so there are no counters
+    # --- queries to OSDs and metadata servers
 
     def _ceph_add_osd_perf_query(self, query: dict[str, Any]) -> int | None:
-        return self._calls.add_query("osd", query)
+        return self._calls.add_osd_query(query)
 
     def _ceph_remove_osd_perf_query(self, ident: int) -> None:
-        self._calls.remove_query("osd", ident)
+        self._calls.remove_osd_query(ident)
 
     def _ceph_get_osd_perf_counters(self, ident: int) -> dict[str, Any] | None:
-        return self._calls.query_counters("osd", ident)
+        return self._calls.osd_query_counters(ident)
 
-    def _ceph_add_mds_perf_query(self, query: dict[str, Any]) -> int | None:
-        return self._calls.add_query("mds", query)
+    def _ceph_add_mds_perf_query(self, query: dict[str, Any]) -> int:
+        return self._calls.add_mds_query(query)
 
     def _ceph_remove_mds_perf_query(self, ident: int) -> None:
-        self._calls.remove_query("mds", ident)
+        """There is nobody to be told."""
 
     def _ceph_reregister_mds_perf_queries(self) -> None:
-        """Metadata servers have no queries to be told again."""
+        """There is nobody to be told again."""
 
-    def _ceph_get_mds_perf_counters(self, ident: int) -> dict[str, Any] | None:
-        return self._calls.query_counters("mds", ident)
+    def _ceph_get_mds_perf_counters(self, ident: int) -> dict[str, Any]:
+        del ident
+        return self._calls.mds_query_counters()

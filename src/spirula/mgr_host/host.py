@@ -70,6 +70,7 @@ class ThreadedHost:
         self.options: dict[str, str] = {}
         self.kept: dict[str, str] = {}
         self.loop_thread = 0
+        self._folders = folders
         self._where = {
             name: folder for name, folder in find_modules(folders).items() if name not in disabled
         }
@@ -86,7 +87,7 @@ class ThreadedHost:
         """Imports modules; the names of those that are not there are passed over."""
         for name in sorted(names & self._where.keys()):
             if name not in self._loaded:
-                loaded = load(name, self._where[name], self.rados, self.log)
+                loaded = load(name, self._where[name], self.rados, self.log, self._folders)
                 self._loaded[name] = loaded
                 self._known[name] = loaded.info()
 
@@ -116,9 +117,8 @@ class ThreadedHost:
         loaded = self._loaded.get(module)
         return loaded.options.get(key) if loaded else None
 
-    def next_query(self, kind: str) -> int:
+    def next_query(self) -> int:
         """A number for a query."""
-        del kind
         return next(self._queries)
 
     # ------------------------------------------------------------------------------------ running

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -76,8 +76,17 @@ def _use_own_distutils() -> None:
     sys.meta_path[:] = [one for one in sys.meta_path if type(one).__name__ != _STAND_IN]
 
 
-def load(name: str, folder: str, rados: ModuleType | None, log: Callable[[str], None]) -> Loaded:
-    """Imports a module; what keeps it from running is in `error`."""
+def load(
+    name: str,
+    folder: str,
+    rados: ModuleType | None,
+    log: Callable[[str], None],
+    others: Sequence[str] = (),
+) -> Loaded:
+    """Imports a module of a folder; what keeps it from running is in `error`.
+
+    What modules share may also be in `others`.
+    """
     loaded = Loaded(name)
     try:
         if ":" in folder:
@@ -86,7 +95,7 @@ def load(name: str, folder: str, rados: ModuleType | None, log: Callable[[str], 
         _use_own_distutils()
         find_system_packages()
         libraries = libraries_for(name, folder, rados)
-        world = World(name, folder, {"ceph_module": ceph_module, **libraries})
+        world = World(name, [folder, *others], {"ceph_module": ceph_module, **libraries})
         imported = world.import_module(name)
         ours = own.class_in(imported)
         if ours is not None:

@@ -30,12 +30,18 @@ _IN_PLACE = threading.RLock()
 
 
 class World:
-    """What one module imports: `stand_ins` by name, and copies of all in `folder`."""
+    """What one module imports: `stand_ins` by name, and copies of all in `folders`.
 
-    def __init__(self, name: str, folder: str, stand_ins: Mapping[str, ModuleType]) -> None:
-        self.folder = folder
+    What several folders have is taken from the first.
+    """
+
+    def __init__(
+        self, name: str, folders: Sequence[str], stand_ins: Mapping[str, ModuleType]
+    ) -> None:
+        self.folders = [folder for folder in folders if Path(folder).is_dir()]
         self._own = _OWN_COPIES | {
             path.stem
+            for folder in self.folders
             for path in Path(folder).iterdir()
             if path.suffix == ".py" or (path.is_dir() and not path.name.startswith("_"))
         }
@@ -120,7 +126,7 @@ class _Finder(MetaPathFinder):
         """Where something is; None for what is not copied."""
         if not self.world.is_own(name):
             return None
-        found = PathFinder.find_spec(name, path or [self.world.folder, *sys.path], target)
+        found = PathFinder.find_spec(name, path or [*self.world.folders, *sys.path], target)
         if found is not None and isinstance(found.loader, SourceFileLoader):
             found.loader = _Loader(name, str(found.origin), self.world)
         return found

@@ -42,6 +42,7 @@ from spirula.osd.heartbeat import Heartbeats
 from spirula.osd.maps import Maps
 from spirula.osd.op_tracker import OpTracker
 from spirula.osd.perf import OSDPerf
+from spirula.osd.perf_queries import PerfQueries
 from spirula.osd.pg.shared import Shared
 from spirula.osd.pgs import PlacementGroups
 from spirula.osd.remote import RemoteOps
@@ -199,6 +200,7 @@ def _equip(osd: OSD, name: PrincipalName, table: CommandTable) -> None:
         ports.wall,
         monitors.send,
     )
+    osd.queries = PerfQueries(osd.whoami, lambda wanted: osd.pgs.count_for_queries(wanted=wanted))
     osd.manager = MgrClient(
         ports.loop,
         osd.messengers.client,
@@ -207,6 +209,7 @@ def _equip(osd: OSD, name: PrincipalName, table: CommandTable) -> None:
         str(osd.whoami),
         lambda: reports.statistics(osd),
         lambda: reports.health_metrics(osd),
+        queries=osd.queries,
     )
     osd.services = Services(
         osd.whoami,

@@ -141,6 +141,18 @@ class PlacementGroups:
             return
         counters.count_op(request.flags, written, read, took)
 
+    def finished_queried(self, request: Message, written: int, read: int) -> None:
+        """The same while a manager wants to know by client, object ..."""
+        osd = self.osd
+        took = osd.tracker.end(request)
+        if isinstance(request, MOSDOp):
+            osd.counters.count_op(request.flags, written, read, took)
+            osd.queries.add(request, written, read, took)
+
+    def count_for_queries(self, *, wanted: bool) -> None:
+        """Whether there are queries: while there are none they cost nothing."""
+        self.shared.op_finished = self.finished_queried if wanted else self.finished
+
     # ------------------------------------------------------------------------------- waiting, maps
 
     def _wait_for_map(self, epoch: int, message: Message) -> None:

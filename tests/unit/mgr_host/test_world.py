@@ -64,7 +64,7 @@ def rados():
 
 
 def world(name, folder, rados):
-    return World(name, folder, libraries_for(name, folder, rados))
+    return World(name, [folder], libraries_for(name, folder, rados))
 
 
 def test_what_modules_share_each_has_for_itself(folder, rados):
@@ -88,6 +88,14 @@ def test_late_imports_find_the_same_copies_in_any_thread(folder, rados):
         for thread in threads:
             thread.join()
     assert found == [True] * 6
+
+
+def test_a_module_in_another_folder_finds_what_modules_share(folder, rados, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "three.py").write_text("import shared\n")
+    made = World("three", [str(elsewhere), folder], libraries_for("three", folder, rados))
+    assert made.import_module("three").shared.kept == []
 
 
 def test_nothing_is_left_where_others_import(folder, rados):

@@ -18,6 +18,7 @@ from spirula.mgr.daemons.index import DaemonKey, DaemonState
 from spirula.mgr.session import session_of
 from spirula.types.entity import EntityType
 from spirula.types.log import LogLevel
+from spirula.types.perf_query import METRIC_TYPE_OSD, MetricConfigMessage
 
 if TYPE_CHECKING:
     from spirula.messages.base import Message
@@ -118,6 +119,10 @@ def on_report(manager: Manager, message: MMgrReport) -> None:
         return
     now = manager.ports.wall()
     daemon.counters.update(message, now)
+    manager.queries.take(message.osd_perf_metric_reports)
+    answers = message.metric_report_message
+    if answers is not None and answers.type == METRIC_TYPE_OSD:
+        manager.queries.take(answers.osd.report)
     _take_config(daemon, bytes(message.config_bl))
     if daemon.is_service:
         daemon.last_beacon = now
@@ -133,12 +138,23 @@ def on_report(manager: Manager, message: MMgrReport) -> None:
 def configure(manager: Manager, connection: Connection) -> None:
     """Tells a daemon how often to report, and which counters."""
     config = manager.config
-    connection.send_message(
-        MMgrConfigure(
-            stats_period=config.get_int("mgr_stats_period"),
-            stats_threshold=config.get_int("mgr_stats_threshold"),
-        )
+    message = MMgrConfigure(
+        stats_period=config.get_int("mgr_stats_period"),
+        stats_threshold=config.get_int("mgr_stats_threshold"),
     )
+    if connection.peer_type == EntityType.OSD:
+        # No queries at all are no news to upstream's OSDs, unless they are told so.
+        message.osd_perf_metric_queries = queries = manager.queries.all()
+        if not queries:
+            message.metric_config_message = MetricConfigMessage(METRIC_TYPE_OSD)
+    connection.send_message(message)
+
+
+def ask_queries(manager: Manager) -> None:
+    """Tells OSDs of the queries that there are now."""
+    for connection in manager.connections:
+        if connection.peer_type == EntityType.OSD:
+            configure(manager, connection)
 
 
 def configure_all(manager: Manager) -> None:
