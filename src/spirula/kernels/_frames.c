@@ -234,13 +234,13 @@ split_message(PyObject *module, PyObject *const *args, Py_ssize_t given)
     Py_ssize_t size = sizes[1] + sizes[2] + sizes[3];
     if (count != least || size >= below || crc(0, at, COVERED) != get32(at + COVERED))
         goto no;
-    if (end - pos < AROUND + size) {
-        result = PyLong_FromSsize_t(AROUND + size);
-        goto end;
-    }
-    if (at[FRONT + size] != COMPLETE)
-        goto no;
-    result = segments_of(at, sizes, count);
+    PyObject *segments = NULL;
+    if (end - pos < AROUND + size)
+        segments = PyList_New(0);
+    else if (at[FRONT + size] == COMPLETE)
+        segments = segments_of(at, sizes, count);
+    if (segments != NULL)
+        result = Py_BuildValue("(nN)", AROUND + size, segments);
     if (result != NULL || PyErr_Occurred())
         goto end;
 no:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 IMPLEMENTATION = "pure" if _native is None else "native"
 
+Split = tuple[int, list[bytes | bytearray | memoryview]] | None
+
 _PREAMBLE = struct.Struct("<BBIHIHIHIHBB")
 _EPILOGUE = struct.Struct("<BIII")
 _CRC = struct.Struct("<I")
@@ -39,7 +41,7 @@ _BEFORE_FRONT = _BEFORE_HEADER + _HEADER_SIZE + _CRC.size
 _AROUND = _BEFORE_FRONT + _EPILOGUE.size
 
 
-def pure_split_message(buffer: Buffer, pos: int, end: int, below: int) -> list[bytes] | int | None:
+def pure_split_message(buffer: Buffer, pos: int, end: int, below: int) -> Split:
     """The twin in Python: 4 us instead of 0.4 for a message of some hundred bytes."""
     view = memoryview(buffer)
     if pos < 0 or end > view.nbytes or end - pos < _BEFORE_HEADER:
@@ -53,23 +55,23 @@ def pure_split_message(buffer: Buffer, pos: int, end: int, below: int) -> list[b
     covered = pos + _PREAMBLE.size
     if _CRC.pack(crc32c(0, view[pos:covered])) != view[covered : covered + _CRC.size]:
         return None
-    whole: int = _AROUND + size
-    if end - pos < whole:
-        return whole
+    segments: list[bytes | bytearray | memoryview] = []
+    if end - pos < _AROUND + size:
+        return _AROUND + size, segments
     header = bytes(view[pos + _BEFORE_HEADER : pos + _BEFORE_HEADER + _HEADER_SIZE])
     at = pos + _BEFORE_FRONT
     status, *sums = _EPILOGUE.unpack_from(view, at + size)
     sum_at = at - _CRC.size
     if status != _COMPLETE or _CRC.pack(crc32c(_SEED, header)) != view[sum_at:at]:
         return None
-    segments = [header]
+    segments.append(header)
     for length, expected in zip((l1, l2, l3)[: count - 1], sums, strict=False):
         segment = bytes(view[at : at + length])
         if crc32c(_SEED, segment) != expected:
             return None
         segments.append(segment)
         at += length
-    return segments
+    return _AROUND + size, segments
 
 
 def pure_join_message(
@@ -94,12 +96,13 @@ def pure_join_message(
     return b"".join((start, start_sum, header, header_sum, front)), end
 
 
-split_message: Callable[[Buffer, int, int, int], list[bytes] | int | None] = (
+split_message: Callable[[Buffer, int, int, int], Split] = (
     pure_split_message if _native is None else _native.split_message
 )
-"""The segments of the message that begins at `pos` in a buffer of which `end` bytes are there.
+"""How long the frame of the message is that begins at `pos` in a buffer, of which `end` bytes are
+there, and its segments: an empty list if it is not all here.
 
-How long its frame is if that is not all here. None if it is no message, has flags, something is
+None if it is no message, has flags, something is
 wrong with it, or it has `below` bytes and more without its header. Absent segments are left out.
 """
 join_message: Callable[[Buffer, Buffer, Buffer, int], bytes | tuple[bytes, bytes]] = (

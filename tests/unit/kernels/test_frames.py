@@ -42,9 +42,9 @@ def test_what_was_joined_is_split(join, split, size):
     assert joined == frame(front, data)
     segments = [HEADER, front, b"", data] if data else [HEADER, front]
     around = bytearray(b"before" + joined + b"behind")
-    assert split(around, 6, len(around), 1 << 20) == segments
+    assert split(around, 6, len(around), 1 << 20) == (len(joined), segments)
     for there in (32, 33, 90, len(joined) - 1):
-        assert split(around, 6, 6 + there, 1 << 20) == len(joined)
+        assert split(around, 6, 6 + there, 1 << 20) == (len(joined), [])
     assert split(around, 6, 6 + 31, 1 << 20) is None
     assert split(around, 6, len(around), len(front) + size) is None
 

@@ -33,7 +33,6 @@ from spirula.msgr.protocol.frames import (
     LATE_COMPLETE,
     LATE_MASK,
     MAX_SEGMENTS,
-    MESSAGE_HEADER_SIZE,
     PREAMBLE,
     PREAMBLE_COVERED,
     PREAMBLE_SIZE,
@@ -45,8 +44,6 @@ from spirula.msgr.protocol.secure import TAG_SIZE
 from spirula.msgr.protocol.throttle import Gate, Ticket
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cryptography.hazmat.primitives.ciphers import AEADDecryptionContext
 
     from spirula.msgr.protocol.message import Bytes
@@ -95,6 +92,7 @@ class FrameReader:
         "_parts",
         "_pos",
         "_quick",
+        "_quick_below",
         "_revision1",
         "_sizes",
         "_stream",
@@ -111,6 +109,8 @@ class FrameReader:
     def __init__(self, limits: FrameLimits | None = None) -> None:
         self._limits = limits or FrameLimits()
         self._message_limits = self._limits.of_message()
+        # what is not within all bounds goes the general way, which says so
+        self._quick_below = min(OWN_MEMORY_FROM, *[most + 1 for most in self._message_limits[1:]])
         self._buf = bytearray(OFFER_MIN)
         self._view = memoryview(self._buf)
         self._pos = 0
@@ -238,14 +238,19 @@ class FrameReader:
                 self._own_done()
             if not self._lengths:
                 if self._quick and self.messages:
-                    found = split_message(self._buf, self._pos, self._end, OWN_MEMORY_FROM)
-                    if isinstance(found, int):
-                        if self._has_room(found - AROUND_MESSAGE):
-                            self._need = found
+                    found = split_message(self._buf, self._pos, self._end, self._quick_below)
+                    if found is not None and self._has_room(found[0] - AROUND_MESSAGE):
+                        size, whole = found
+                        if not whole:
+                            self._need = size
                             self._partly = True
                             return None
-                    elif found is not None and self._takes(found):
-                        return [*found]
+                        self._pos += size
+                        self._need = 0
+                        self._partly = False
+                        self.tag = _TAG_MESSAGE
+                        self.flags = 0
+                        return whole
                 if not self._begin():
                     return None
             if self.blocked and not self._admitted():
@@ -256,27 +261,6 @@ class FrameReader:
             if segments is not None:
                 return segments
             self.abandon()
-
-    def _takes(self, segments: Sequence[Bytes]) -> bool:
-        """Whether a message that is here as a whole is within all bounds: it is consumed then.
-
-        What is not goes the general way through `_begin`, which says what is wrong or waits.
-        """
-        size = 0
-        for segment, limit in zip(segments, self._message_limits, strict=False):
-            length = len(segment)
-            if length > limit:
-                return False
-            size += length
-        size -= MESSAGE_HEADER_SIZE
-        if not self._has_room(size):
-            return False
-        self._pos += AROUND_MESSAGE + size
-        self._need = 0
-        self._partly = False
-        self.tag = _TAG_MESSAGE
-        self.flags = 0
-        return True
 
     def _has_room(self, size: int) -> bool:
         """Whether the gate lets a message of this size in, or has done so already."""
