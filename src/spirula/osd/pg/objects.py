@@ -141,8 +141,11 @@ class ObjectContexts:
     def _attr(self, hoid: HObject, name: str) -> bytes | None:
         """An attribute as it is stored, None if there is none."""
         pg = self.pg
+        gh = GHObject(hoid, NO_GEN, pg.pgid.shard)
+        if not pg.store.exists(pg.coll, gh):  # as is what is written first: no exception for each
+            return None
         try:
-            return pg.store.getattr(pg.coll, GHObject(hoid, NO_GEN, pg.pgid.shard), name)
+            return pg.store.getattr(pg.coll, gh, name)
         except NotFound:
             return None
         except CephError as error:
