@@ -226,6 +226,85 @@ cleanup
 ls
 """
 
+REST = """
+put a {small}
+ls -f json
+ls -f json-pretty
+ls -f xml
+ls --format nonsense
+ls {out}
+ls -o {out}
+-N space put b {small}
+--object-locator key put c {small}
+ls --all -f json
+ls --all --pretty-format -f json
+ls --all --default
+--all -N space ls
+--pgid 1.0 ls
+--pgid nonsense ls
+put empty {empty} --offset 100
+stat empty
+append made {empty}
+stat made
+truncate a 5k
+truncate a 3
+rm --force-full a
+rm a --force-full
+-N space rm none
+-b abc put a {small}
+-b 2 put a {small}
+-b 2K get a {out}
+-t x ls
+-S 99 ls
+-S abc ls
+-s none ls
+mksnap one
+-s one ls
+-N space cp b
+-N space cp b bb
+-N space cp b bb --target-nspace other
+-N other ls
+cp c d --target-locator there
+--obj-name-file {small} put {small}
+--obj-name-file {small} stat
+--obj-name-file {small} rm
+setomapval a --omap-key-file {small} value
+listomapkeys a
+getomapval a --omap-key-file {small}
+rmomapkey a --omap-key-file {small}
+listomapkeys a
+notify a message
+list-inconsistent-pg first
+list-inconsistent-pg none
+list-inconsistent-obj 1.0
+list-inconsistent-obj 1.77
+list-inconsistent-obj nonsense
+list-inconsistent-snapset 1.0
+list-inconsistent-pg first --pretty-format
+list-inconsistent-pg first -f xml
+cache-flush a --with-clones
+cache-evict none
+cache-try-flush-evict-all
+set-redirect a
+tier-flush a
+cppool first first
+cppool first none
+cppool none first
+purge none --yes-i-really-really-mean-it
+bench x write
+bench 1 dance
+bench 1 seq
+bench 1 seq -b 4096
+bench 1 rand --write-omap
+bench 1 write -o {out}
+bench 1 write -t 0
+cleanup --prefix x
+cleanup --run-name none
+cleanup --prefix benchmark_data_none
+import --nonsense {small}
+--create ls
+"""
+
 MANIFESTS = """
 put a {small}
 setxattr a color red
@@ -306,6 +385,9 @@ FAMILIES = {
     "manifests": MANIFESTS,
     "pools": POOLS,
 }
+
+OF_COMMANDS = {**FAMILIES, "rest": REST}
+"""With those that need a manager, and tell programs rather than clusters apart."""
 
 _BLOTTED = [
     (re.compile(r"\[?v[12]:[0-9.:/,v\[\]]+|\d+\.\d+\.\d+\.\d+:\d+/\d+"), "ADDR"),
