@@ -138,8 +138,8 @@ class ClusterSession:
         """
         text = command if isinstance(command, str) else json.dumps(command)
         kind, _, which = target.partition(".")
-        async with asyncio.timeout(timeout_s):
-            try:
+        try:
+            async with asyncio.timeout(timeout_s):
                 if kind == "osd":
                     addrs, peer = await self._osd_addrs(which), EntityType.OSD
                 elif kind == "mgr":
@@ -150,8 +150,8 @@ class ClusterSession:
                     raise InvalidArgument(f"{target!r} is not mon.NAME, osd.NUMBER or mgr")
                 message = MCommand(fsid=self.monitors.fsid, cmd=[text])
                 return await self.ask(message, peer, addrs, data)
-            except TimeoutError:
-                raise TimedOut(f"no answer from {target} in {timeout_s:g} s") from None
+        except TimeoutError:
+            raise TimedOut(f"no answer from {target} in {timeout_s:g} s") from None
 
     async def mgr_command(
         self, command: str | dict[str, Any], data: bytes = b"", timeout_s: float | None = None
@@ -184,7 +184,10 @@ class ClusterSession:
         self, pg: PGId, command: str, data: bytes = b"", timeout_s: float | None = None
     ) -> Reply:
         """A command to the OSD that serves a PG. NotFound where its pool is not there."""
-        await self.objecter.newest_map()
+        try:
+            await asyncio.wait_for(self.objecter.newest_map(), timeout_s)
+        except TimeoutError:
+            raise TimedOut(f"no answer from the monitors in {timeout_s:g} s") from None
         maps = self.objecter.maps
         pool = maps.osdmap.pools.get(pg.pool)
         if pool is None:

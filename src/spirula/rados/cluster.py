@@ -150,7 +150,8 @@ class Rados:
                 self._finalizer()
 
     def __enter__(self) -> Self:
-        self.connect()
+        if self.state != "connected":  # as `connect()` gives it
+            self.connect()
         return self
 
     def __exit__(

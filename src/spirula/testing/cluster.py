@@ -147,7 +147,9 @@ class Cluster:
 
     def rados(self) -> Rados:
         """A connected handle, as client.admin; a context manager that shuts down."""
-        return _Connected(conffile=str(self.conf))
+        handle = Rados(conffile=str(self.conf))
+        handle.connect()
+        return handle
 
     def connect(self) -> Opening[AioCluster]:
         """The same for asyncio: `async with cluster.connect() as handle`."""
@@ -169,17 +171,6 @@ class Cluster:
         if ended.returncode:
             raise InputOutput(f"spirula {words[0]}: {ended.returncode}: {ended.stderr.strip()}")
         return ended.stdout
-
-
-class _Connected(Rados):
-    """Connected from the beginning: entering it is no second time."""
-
-    def __init__(self, conffile: str) -> None:
-        super().__init__(conffile=conffile)
-        self.connect()
-
-    def __enter__(self) -> Self:
-        return self
 
 
 def _has_room(folder: Path) -> bool:

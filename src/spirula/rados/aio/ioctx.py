@@ -20,7 +20,7 @@ from spirula.errors import CephError, SpirulaError
 from spirula.maps.placement import hash_key
 from spirula.rados.aio import listing, pools
 from spirula.rados.aio.listing import Cursor, ListedObject
-from spirula.rados.aio.watch import NotifyOutcome, OnError, OnNotify, Watch
+from spirula.rados.aio.watch import NotifyOutcome, OnError, OnNotify, Watch, in_time
 from spirula.rados.constants import LIBRADOS_SNAP_HEAD
 from spirula.rados.errors import (
     InvalidArgumentError,
@@ -466,17 +466,25 @@ class Ioctx:
         """
         if not self.is_open:
             raise IoctxStateError("The pool is closed")
-        watch = Watch(self.cluster.session, oid, on_notify, on_error, answers_itself)
+        cluster = self.cluster
+        watch = Watch(
+            cluster.session,
+            lambda: cluster.op_timeout_s,
+            oid,
+            on_notify,
+            on_error,
+            answers_itself,
+        )
         return await watch.start(self.locator, timeout_s)
 
     async def notify(self, oid: str, data: bytes = b"", timeout_s: float = 5.0) -> NotifyOutcome:
         """Tell all watchers, and wait until they have answered or their time is over."""
         if not self.is_open:
             raise IoctxStateError("The pool is closed")
+        lingers, most_s = self.cluster.session.lingers, self.cluster.op_timeout_s
         try:
-            reply = await self.cluster.session.lingers.notify(
-                oid, self.locator, data, timeout_s=timeout_s
-            )
+            async with in_time(most_s and most_s + timeout_s, f"Failed to notify {oid!r}"):
+                reply = await lingers.notify(oid, self.locator, data, timeout_s=timeout_s)
         except CephError as error:
             raise make_error(error.errno, f"Failed to notify {oid!r}") from error
         acks = [(who, cookie, bytes(answer)) for (who, cookie), answer in reply.acks]

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from errno import ETIMEDOUT
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from spirula.client.objecter import linger
 from spirula.client.objecter.linger import Lingers
 from spirula.errors import CephError
-from spirula.rados.errors import Error, make_error
+from spirula.rados.errors import Error, OutcomeUnknown, make_error
 from spirula.types.object_info import ObjectLocator
 
 if TYPE_CHECKING:
@@ -48,11 +50,25 @@ OnNotify = Callable[[Notification], "Awaitable[bytes | None] | bytes | None"]
 OnError = Callable[[Error], None]
 
 
+@asynccontextmanager
+async def in_time(timeout_s: float | None, what: str) -> AsyncIterator[None]:
+    """Bounds what an OSD is asked inside; None: by nothing. Raises OutcomeUnknown when it is over.
+
+    Upstream's watches and notifications know no rados_osd_op_timeout and wait for ever.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError:
+        raise OutcomeUnknown(what, errno=ETIMEDOUT) from None
+
+
 @dataclass(eq=False, slots=True)
 class Watch:
     """A watch on an object. An asynchronous context manager that ends it."""
 
     session: ClusterSession
+    op_timeout_s: Callable[[], float | None]
     oid: str
     on_notify: OnNotify | None
     on_error: OnError | None
@@ -73,9 +89,10 @@ class Watch:
         """Register it. Raises the Error that the OSD answers."""
         self._early, self._tasks, self._queue = [], set(), asyncio.Queue()
         try:
-            made = await self._lingers.watch(
-                self.oid, locator, self._told, self._failed, timeout_s=timeout_s
-            )
+            async with in_time(self.op_timeout_s(), "watch error"):
+                made = await self._lingers.watch(
+                    self.oid, locator, self._told, self._failed, timeout_s=timeout_s
+                )
         except CephError as error:
             raise make_error(error.errno, "watch error") from error
         self._linger, self._cookie = made, made.cookie
@@ -124,7 +141,8 @@ class Watch:
         if self._linger is None or self._linger.is_over:
             return
         try:
-            await self._lingers.acknowledge(self._linger, notify_id, data)
+            async with in_time(self.op_timeout_s(), f"error answering {notify_id}"):
+                await self._lingers.acknowledge(self._linger, notify_id, data)
         except CephError as error:
             raise make_error(error.errno, f"error answering {notify_id}") from error
 
@@ -142,7 +160,8 @@ class Watch:
         if watch is None or watch.is_over:
             return
         try:
-            await self._lingers.unwatch(watch)
+            async with in_time(self.op_timeout_s(), "unwatch error"):
+                await self._lingers.unwatch(watch)
         except CephError as error:
             raise make_error(error.errno, "unwatch error") from error
 
