@@ -112,9 +112,10 @@ class Module:
     # --------------------------------------------------------------------------------- for modules
 
     def option(self, name: str) -> Any:
-        """An option of the module, of the type of its default."""
+        """An option of the module, of the type of its default and within its limits."""
+        option = self._declared[name]
         found = self.host.module_option(self.name, name)
-        return self._declared[name].default if found is None else found
+        return option.default if found is None else option.accept(found)
 
     def set_option(self, name: str, value: str | float | bool | None) -> None:
         """Sets an option for good; None for its default. ValueError if the monitors refuse."""

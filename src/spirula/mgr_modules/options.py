@@ -37,6 +37,24 @@ class Option:
     high: float | None = None
     choices: tuple[str, ...] = ()
 
+    def accept(self, found: object) -> Value:
+        """What somebody has set, if it can be that; the default if not.
+
+        The monitors refuse what does not fit, unless they are forced or know nothing of the module.
+        """
+        if isinstance(found, str) and not isinstance(self.default, str):
+            found = _parsed(found, self.default)
+        wanted = (int, float) if isinstance(self.default, float) else type(self.default)
+        is_bool = isinstance(self.default, bool)
+        if not isinstance(found, wanted) or isinstance(found, bool) is not is_bool:
+            return self.default
+        if self.choices and found not in self.choices:
+            return self.default
+        if isinstance(found, str | bool):
+            return found
+        least = found if self.low is None else max(found, self.low)
+        return least if self.high is None else min(least, self.high)
+
     def declared(self) -> ModuleOption:
         """The option as beacons tell it to the monitors."""
         kind = self.kind or type(self.default).__name__
@@ -50,3 +68,13 @@ class Option:
             enum_allowed=set(self.choices),
             desc=self.help,
         )
+
+
+def _parsed(text: str, default: Value) -> Value | None:
+    """Text as what the default is; None if it is not that."""
+    if isinstance(default, bool):
+        return {"true": True, "false": False}.get(text.lower())
+    try:
+        return type(default)(text)
+    except ValueError:
+        return None

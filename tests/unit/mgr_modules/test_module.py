@@ -54,6 +54,20 @@ def test_an_option_is_its_default_until_it_is_set(host):
     assert module.option("greeting") == "hello"
 
 
+@pytest.mark.parametrize(
+    ("found", "value"),
+    [(7, 7), ("8", 8), (0, 1), ("soon", 5), (True, 5), (2.5, 5), (None, 5)],
+)
+def test_an_option_that_does_not_fit_is_its_default_or_limit(host, found, value):
+    host.own_options["often"] = found
+    assert Greeter("greeter", host).option("often") == value
+
+
+def test_an_option_is_one_of_its_choices(host):
+    host.own_options["log_level"] = "chatty"
+    assert Greeter("greeter", host).option("log_level") == ""
+
+
 def test_waiting_ends_early_and_for_good(host):
     module = Greeter("greeter", host)
     module.wake()

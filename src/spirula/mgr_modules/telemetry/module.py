@@ -68,6 +68,26 @@ class Telemetry(Module):
             report["crashes"] = crash_report(self)
         return report
 
+    # What upstream's dashboard asks for, by these names.
+
+    def get_report(self, report_type: str = "default") -> Document:
+        """The report, that of devices (`device`), or both (`all`)."""
+        if report_type == "device":
+            return device_report(self)
+        report = self.compile_report(self.channels())
+        if report_type == "all":
+            return {"report": report, "device_report": device_report(self)}
+        return report
+
+    def on(self) -> None:
+        """Refused, with the reason."""
+        raise NotPermitted(_NEVER)
+
+    def off(self) -> None:
+        """It is off."""
+
+    # Commands.
+
     @COMMANDS.add("telemetry status", perm="r", help="show the options; nothing is ever sent")
     def status(self, request: Request) -> Reply:
         """As upstream's, whose options of where and how to send are empty here."""
@@ -91,7 +111,8 @@ class Telemetry(Module):
     )
     def turn_on(self, request: Request, license: str = "") -> Reply:
         """Refused, with the reason."""
-        raise NotPermitted(_NEVER)
+        self.on()
+        return Reply()
 
     @COMMANDS.add("telemetry off", perm="rw", help="leave it as it is: nothing is ever sent")
     def turn_off(self, request: Request) -> Reply:
@@ -134,8 +155,7 @@ class Telemetry(Module):
     @COMMANDS.add("telemetry show-all", perm="r", help="show both reports")
     def show_all(self, request: Request) -> Reply:
         """Everything."""
-        report = self.compile_report(self.channels())
-        return _json({"report": report, "device_report": device_report(self)})
+        return _json(self.get_report("all"))
 
 
 def _json(document: Document) -> Reply:
