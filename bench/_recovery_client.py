@@ -17,7 +17,7 @@ import time
 import rados  # type: ignore[import-not-found]  # the system's
 
 WRITERS, WRITE = 4, 4096
-POLL_S, LIMIT_S = 0.25, 3600.0
+POLL_S, LIMIT_S = 0.05, 3600.0
 
 
 def connected(conf: str, pool: str):
