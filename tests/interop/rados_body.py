@@ -157,7 +157,7 @@ def vectors(ioctx):
     with rados.WriteOpCtx() as op:
         step("write op", lambda: ioctx.set_omap(op, ("a", "b"), (b"b",)), op.new)
         op.new(rados.LIBRADOS_CREATE_EXCLUSIVE)
-        ioctx.set_omap(op, ("a", "b", "c"), (b"1", b"2", b"\0\xff"))
+        ioctx.set_omap(op, ("a", "b", "c"), (b"1", "2", b"\0\xff"))
         op.set_xattr("k", b"v")
         op.write_full(b"12345")
         op.write(b"x", 2)

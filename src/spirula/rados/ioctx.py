@@ -316,12 +316,15 @@ class Ioctx(ioctx_aio.AioMethods):
         """Forget what was added to it."""
         read_op.release()
 
-    def set_omap(self, write_op: WriteOp, keys: Sequence[str], values: Sequence[bytes]) -> None:
-        """Have a vector set entries of the omap."""
+    def set_omap(
+        self, write_op: WriteOp, keys: Sequence[str], values: Sequence[bytes | str]
+    ) -> None:
+        """Have a vector set entries of the omap; values that are text are encoded as UTF-8."""
         check("write_op", write_op, WriteOp)
         if len(keys) != len(values):
             raise Error("Rados(): keys and values must have the same number of items")
-        write_op.omap_set(dict(zip(keys, values, strict=True)))
+        encoded = [one.encode() if isinstance(one, str) else one for one in values]
+        write_op.omap_set(dict(zip(keys, encoded, strict=True)))
 
     def remove_omap_keys(self, write_op: WriteOp, keys: Sequence[str]) -> None:
         """Have a vector remove entries of the omap."""
