@@ -144,7 +144,11 @@ class DiskObjectStore:
         made.available = state.allocator.free + self._returning()
         below = self._medium.free_for_data()
         if below is not None:
-            made.available = max(0, min(made.available, below - _RESERVE))
+            # What others have on the file system is not used here, and cannot be had: it is no
+            # part of the whole. Upstream reports its own use only, and knows nothing of others.
+            free = made.available
+            made.available = max(0, min(free, below - _RESERVE))
+            made.total -= free - made.available
         return made
 
     def pool_statfs(self, pool: int) -> StoreStatfs:

@@ -219,6 +219,28 @@ def test_freed_space_is_discarded():
     assert bench.store.read(PG, B) == b"b" * 100 * BLOCK
 
 
+def test_small_pieces_of_freed_space_are_discarded_together():
+    bench = bench_of(discard_together=30 * BLOCK)
+    device, many = bench.medium.device, [obj(f"small{number}") for number in range(60)]
+    queue(bench, *(("write", PG, oid, 0, b"a" * BLOCK) for oid in many))
+    bench.settle()
+    available = bench.store.statfs().available
+    for count, oid in enumerate(many[:50]):
+        queue(bench, ("remove", PG, oid))
+        bench.settle()
+        bench.store._drain()  # the log has to go first
+        assert device.discarded == (0 if count < 29 else 30 * BLOCK)
+        assert bench.store.statfs().available == available + (count + 1) * BLOCK
+    # Of what is noted a part has a new owner.
+    free = bench.store._mounted.state.allocator
+    free.remove_free(next(iter(free))[0] + 30 * BLOCK, 2 * BLOCK)
+    bench.store.umount()
+    assert device.discarded == 48 * BLOCK
+    bench.store.mount()
+    for oid in many[50:]:
+        assert bench.store.read(PG, oid) == b"a" * BLOCK
+
+
 # --- records that come and go ---
 
 
@@ -566,3 +588,13 @@ def test_a_bug_in_the_commit_thread_leaves_nobody_waiting():
     del medium.engine.write
     store.umount()
     assert [str(error) for error in told] == ["EIO: commits have ended with TypeError: a bug"] * 3
+
+
+def test_what_others_have_of_the_disk_is_no_part_of_the_store(monkeypatch):
+    bench = bench_of(64)
+    whole = bench.store.statfs()
+    left = (64 << 20) + 5 * BLOCK
+    monkeypatch.setattr(type(bench.store._medium), "free_for_data", lambda _: left)
+    told = bench.store.statfs()
+    assert told.available == 5 * BLOCK
+    assert told.total - told.available == whole.total - whole.available
