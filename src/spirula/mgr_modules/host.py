@@ -137,5 +137,16 @@ class Host(Protocol):
         ImportError where the module does not run, NameError where it has no such method.
         """
 
+    def add_osd_query(self, asked: dict[str, Any]) -> int | None:
+        """Has OSDs count by client, pool, object ...: upstream's `add_osd_perf_query`. The query's
+        number; None for one that cannot be read.
+        """
+
+    def remove_osd_query(self, ident: int) -> None:
+        """The query is not wanted any more."""
+
+    def osd_query_counters(self, ident: int) -> dict[str, Any] | None:
+        """What was counted since this was last asked; None for a query that there is not."""
+
     def rados(self) -> Any:
         """A new, connected handle of the cluster (`spirula.rados.Rados`), as this manager."""

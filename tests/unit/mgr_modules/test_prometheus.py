@@ -14,6 +14,7 @@ from spirula.mgr_modules.prometheus import cluster, daemons
 from spirula.mgr_modules.prometheus.counters import counters, labels_of
 from spirula.mgr_modules.prometheus.families import Family, exposition, metric_name, number
 from spirula.mgr_modules.prometheus.history import History
+from spirula.mgr_modules.prometheus.images import wanted_pools
 from spirula.mgr_modules.prometheus.module import Prometheus
 from spirula.mgr_modules.prometheus.server import Page, PageServer
 from spirula.mgr_modules.prometheus.standby import PrometheusStandby
@@ -259,3 +260,18 @@ def test_managers_are_told_to_prometheus():
     host.documents["servers"] = [{"hostname": "h", "services": services}]
     rc, out, _ = run(Prometheus("prometheus", host), "prometheus file_sd_config")
     assert (rc, json.loads(out)) == (0, [{"targets": ["h:9283"], "labels": {}}])
+
+
+@pytest.mark.parametrize(
+    ("option", "wanted"),
+    [
+        ("", {}),
+        ("a, c", {"a": set()}),
+        ("a/x b/y,a/z", {"a": {"x", "z"}, "b": {"y"}}),
+        ("a/x *", {"a": set(), "b": set()}),
+        ("*/x", {"a": {"x"}, "b": {"x"}}),
+        ("a/*", {"a": set()}),
+    ],
+)
+def test_pools_whose_images_are_counted(option, wanted):
+    assert wanted_pools(option, ["a", "b"]) == wanted

@@ -20,6 +20,7 @@ from spirula.mgr_modules.prometheus import cluster, daemons
 from spirula.mgr_modules.prometheus.counters import KINDS, counters
 from spirula.mgr_modules.prometheus.families import Family, exposition
 from spirula.mgr_modules.prometheus.history import History
+from spirula.mgr_modules.prometheus.images import ImageStats
 from spirula.mgr_modules.prometheus.options import OPTIONS, localized, place_of
 from spirula.mgr_modules.prometheus.server import (
     HTML,
@@ -54,6 +55,7 @@ class Prometheus(Module):
         self.took_s = 0.0
         self.spent: dict[str, tuple[float, int]] = {}
         self.server: PageServer | None = None
+        self.images = ImageStats(host, self.cluster, self.log.warning)
         self.history = self._load_history()
 
     # ---------------------------------------------------------------------------------- serving
@@ -71,6 +73,7 @@ class Prometheus(Module):
         finally:
             if self.server is not None:
                 self.server.close()
+            self.images.close()
 
     def _listen(self) -> None:
         """Opens the server where options say, and closes the one that was open elsewhere."""
@@ -139,6 +142,7 @@ class Prometheus(Module):
             ("get_pg_status", lambda: cluster.pgs(host.get("pg_summary"))),
             ("get_pool_repaired_objects", lambda: cluster.repaired(host.get("pool_stats"))),
             ("get_daemon_health", lambda: daemons.health_metrics(host.health_metrics())),
+            ("get_rbd_stats", self._images),
             (
                 "get_all_perf_counters",
                 lambda: counters(host.latest_counters(KINDS, PRIO_USEFUL)),
@@ -190,6 +194,12 @@ class Prometheus(Module):
         )
         yield from daemons.services(
             (kind, name, self.host.metadata(kind, name) or {}) for kind, name in others
+        )
+
+    def _images(self) -> Iterator[Family]:
+        pools = str(localized(self, "rbd_stats_pools"))
+        return self.images.collect(
+            pools, float(localized(self, "rbd_stats_pools_refresh_interval"))
         )
 
     def _locate(self) -> cluster.Where:
