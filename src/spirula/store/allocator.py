@@ -109,6 +109,13 @@ class Allocator:
         at = bisect_right(self._starts, offset) - 1
         return at >= 0 and offset + length <= self._starts[at] + self._lengths[self._starts[at]]
 
+    def around(self, offset: int) -> Extent | None:
+        """The free extent that this byte is in, None if it is taken."""
+        at = bisect_right(self._starts, offset) - 1
+        if at < 0 or offset >= self._starts[at] + self._lengths[self._starts[at]]:
+            return None
+        return self._starts[at], self._lengths[self._starts[at]]
+
     def fragmentation(self) -> float:
         """From 0 (one extent) to 1 (no two free units touch), as upstream get_fragmentation."""
         units = self.free // self.unit

@@ -134,6 +134,14 @@ class MemoryObjectStore:
                 return False
         return True
 
+    def free_space(self) -> None:
+        """There are no blocks in memory."""
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Nothing is counted."""
+        return {}
+
     def set_collection_opts(self, cid: Coll, opts: Mapping[int, str | int | float]) -> None:
         self.collection_bits(cid)  # memory has no choice how to keep data
 

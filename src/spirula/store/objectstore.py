@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from spirula.errors import InvariantBroken
+from spirula.store.allocator import Allocator
 from spirula.store.keyvalue import Done
 from spirula.types.hobject import (
     GHMAX,
@@ -71,6 +72,13 @@ class ObjectStore(Protocol):
 
     def pool_statfs(self, pool: int) -> StoreStatfs:
         """What a pool's objects take, temporary ones included; nothing is total or available."""
+
+    def free_space(self) -> Allocator | None:
+        """Which space is free, to look at; None if the store gives none out."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What has happened since the mount, and what it holds in memory, where it counts that."""
 
     def write_meta(self, key: str, value: str) -> None:
         """Keep a word about the store beside it (`fsid`, `whoami`), durable on return."""

@@ -56,6 +56,17 @@ class Landed:
     released: list[Extent]
     applied: list[dict[int, bytes]]
     error: CephError | None = None
+    discarded: list[Extent] = field(default_factory=list)
+    """Free space, too: what was to be discarded."""
+    idle: bool = False
+    """Nothing has been queued for a while."""
+
+
+@dataclass(slots=True)
+class _Discard:
+    """Free space that nobody has, to be discarded and released."""
+
+    extents: list[Extent]
 
 
 @dataclass(slots=True)
@@ -83,7 +94,7 @@ class Commits:
         self._mark = mark
         self._options = options
         self._on_landed = on_landed
-        self._queue: SimpleQueue[Entry | _Wait | None] = SimpleQueue()
+        self._queue: SimpleQueue[Entry | _Wait | _Discard | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._error: CephError | None = None
         self._landing: list[Entry] = []
@@ -119,6 +130,10 @@ class Commits:
         self._queue.put(entry)
         if self._dead:
             self._refuse_all()
+
+    def discard(self, extents: list[Extent]) -> None:
+        """Queue the discard of free space that the allocator does not have; it is released then."""
+        self._queue.put(_Discard(extents))
 
     def drain(self) -> None:
         """Return when all that was queued has landed, and nothing that it freed is kept back."""
@@ -160,6 +175,8 @@ class Commits:
             entry = self._queue.get_nowait()
             if isinstance(entry, Entry):
                 entries.append(entry)
+            elif isinstance(entry, _Discard):
+                self._discard(entry.extents)
         if entries:
             self._land(entries)
             if apply:
@@ -189,15 +206,21 @@ class Commits:
                 return
             if isinstance(entry, Entry):
                 self._report([entry])
-            elif entry is not None:
+            elif isinstance(entry, _Wait):
                 entry.done.set()
 
-    def _next(self) -> Entry | _Wait | None:
+    def _discard(self, extents: list[Extent]) -> None:
+        for extent in extents if self._error is None else ():
+            self._device.discard(*extent)
+        self._on_landed(Landed([], [], [], self._error, discarded=extents))
+
+    def _next(self) -> Entry | _Wait | _Discard | None:
         """What is queued next; memory is given back if that takes long."""
         try:
             return self._queue.get(timeout=IDLE_S)
         except Empty:
             self._attempt(lambda: settle(self._engine, idle=True))
+            self._on_landed(Landed([], [], [], self._error, idle=True))
             give_back_memory()
             return self._queue.get()
 
@@ -224,7 +247,10 @@ class Commits:
                 self._attempt(self._trim)
                 self._report()
                 entry.done.set()
-            elif queue.empty() or len(self._unapplied) * BLOCK_SIZE > _UNAPPLIED_BYTES:
+                continue
+            if isinstance(entry, _Discard):
+                self._discard(entry.extents)
+            if queue.empty() or len(self._unapplied) * BLOCK_SIZE > _UNAPPLIED_BYTES:
                 # Those who were called back are waking up: what needs Python's lock goes first.
                 self._attempt(lambda: settle(self._engine))
                 self._attempt(self._tidy)

@@ -57,11 +57,19 @@ class Options:
     log_bytes: int = 16 << 20
     """The log is trimmed, with a sync of the block file, when it has this many bytes."""
     memory_target: int = 32 << 20
-    """Bytes that caches may have, those of the engine apart."""
+    """Bytes for caches: half of it is the engine's, three eighths are objects.
+
+    An eighth goes to pieces of Python's memory between what is kept.
+    """
     compression: Compression = field(default_factory=Compression)
     """Of pools that say nothing else."""
     discard_from: int = 64 << 10
-    """Bytes: freed pieces from this size on are given back to the file system below."""
+    """Bytes: freed pieces from this size on are given back to the file system below at once.
+
+    Smaller ones are when they are part of so much free space, and nothing else is to be done.
+    """
+    discard_together: int = 16 << 20
+    """Bytes: so much in smaller pieces is seen to while the store is busy, too."""
 
 
 class PoolOpts:

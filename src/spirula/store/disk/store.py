@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from errno import ENODATA
 
 from spirula.errors import CephError, InputOutput, InvariantBroken, NoSpace, NotFound
+from spirula.store.allocator import Allocator
 from spirula.store.disk import content, reading
 from spirula.store.disk.cache import OnodeCache
 from spirula.store.disk.commit import Commits, Landed, replay
 from spirula.store.disk.content import Content
+from spirula.store.disk.discards import Discards
 from spirula.store.disk.freelist import FreeList
 from spirula.store.disk.layout import (
     COLLECTION,
@@ -64,6 +66,7 @@ class _Mounted:
     state: State
     content: Content
     commits: Commits
+    discards: Discards
 
 
 class DiskObjectStore:
@@ -110,7 +113,7 @@ class DiskObjectStore:
                 device,
                 free.allocator,
                 self.options,
-                OnodeCache(self.options.memory_target // 2),
+                OnodeCache(self.options.memory_target * 3 // 8),
                 Names(),
                 PendingOmaps(),
                 SharedBlocks(engine),
@@ -122,7 +125,8 @@ class DiskObjectStore:
             opened.close()
             raise
         commits = Commits(engine, device, free, mark, self.options, self._on_landed)
-        self._mounted = _Mounted(opened, state, Content(state), commits)
+        discards = Discards(state.allocator, self.options.discard_from)
+        self._mounted = _Mounted(opened, state, Content(state), commits, discards)
         self._until_look = 0
         if self._threaded:
             commits.start()
@@ -130,6 +134,9 @@ class DiskObjectStore:
     def umount(self) -> None:
         mounted = self._now()
         mounted.commits.stop()
+        self._finish()
+        self._discard(mounted)
+        mounted.commits.land()
         self._finish()
         self._mounted = None
         mounted.opened.close()
@@ -153,6 +160,9 @@ class DiskObjectStore:
 
     def pool_statfs(self, pool: int) -> StoreStatfs:
         return _statfs(self._state().spaces.get(pool, PoolSpace()))
+
+    def free_space(self) -> Allocator:
+        return self._state().allocator
 
     def write_meta(self, key: str, value: str) -> None:
         self._medium.write_meta(key, value)
@@ -248,9 +258,10 @@ class DiskObjectStore:
                 done(error)
 
     def _note_landed(self) -> None:
-        if self._mounted is None:
+        mounted = self._mounted
+        if mounted is None:
             return
-        state = self._mounted.state
+        state = mounted.state
         while self._landed:
             landed = self._landed.popleft()
             for entry in landed.entries:
@@ -263,6 +274,16 @@ class DiskObjectStore:
                 for block, data in blocks.items():
                     state.unwritten.landed(block, data)
             state.allocator.release(landed.released)
+            state.allocator.release(landed.discarded)
+            mounted.discards.note(landed.released)
+            if mounted.discards.bytes >= (1 if landed.idle else self.options.discard_together):
+                self._discard(mounted)
+
+    def _discard(self, mounted: _Mounted) -> None:
+        """Give small pieces of free space back to what is below, where that is worth it."""
+        extents = mounted.discards.gather()
+        if extents:
+            mounted.commits.discard(extents)
 
     # --- space ---
 

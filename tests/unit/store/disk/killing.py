@@ -77,6 +77,7 @@ class Campaign:
             log_new_below=rng.choice([0, 64 << 10]),
             log_bytes=rng.choice([1 << 16, 1 << 20, 16 << 20]),
             discard_from=rng.choice([4096, 65536]),
+            discard_together=rng.choice([1, 1 << 16, 16 << 20]),
             memory_target=rng.choice([1 << 20, 32 << 20]),
         )
 

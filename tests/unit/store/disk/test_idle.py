@@ -6,7 +6,7 @@ from spirula.store.disk import commit
 from spirula.store.disk.idle import give_back_memory
 from spirula.store.disk.medium import MemoryMedium
 from spirula.store.disk.store import DiskObjectStore
-from tests.unit.store.conformance import PG, txn
+from tests.unit.store.conformance import PG, obj, txn
 
 
 def test_memory_can_be_given_back():
@@ -24,5 +24,21 @@ def test_a_store_that_has_nothing_to_do_gives_memory_back(monkeypatch):
     while not told:
         calls.get(timeout=60)()
     given.get(timeout=60)
+    while not calls.empty():
+        calls.get()()
     assert given.empty()  # once: it does not wake up for that again
+    store.umount()
+
+
+def test_a_store_that_has_nothing_to_do_discards_small_pieces(monkeypatch):
+    calls, told, medium = SimpleQueue(), [], MemoryMedium(1 << 24)
+    monkeypatch.setattr(commit, "IDLE_S", 0.01)
+    store = DiskObjectStore(medium, calls.put)
+    store.mount()
+    steps = [("create_collection", PG, 0), ("write", PG, obj("a"), 0, b"a" * 20_000)]
+    for made in (steps, [("remove", PG, obj("a"))]):
+        store.queue_transactions(PG, [txn(*made)], None, told.append)
+    while not medium.device.discarded:
+        calls.get(timeout=60)()
+    assert medium.device.discarded == 20_480
     store.umount()

@@ -57,6 +57,7 @@ class World:
             log_new_below=self.rng.choice([0, 64 << 10]),
             log_bytes=self.rng.choice([1 << 16, 1 << 18, 16 << 20]),
             discard_from=self.rng.choice([4096, 65536]),
+            discard_together=self.rng.choice([1, 1 << 16, 16 << 20]),
         )
         self.calls = deque()
         self.store = DiskObjectStore(self.medium, self.calls.append, options, threaded=False)

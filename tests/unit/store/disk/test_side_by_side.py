@@ -129,7 +129,13 @@ class Pair:
 OPTIONS = {
     "plain": {},
     "direct": {"log_new_below": 0, "checksums": ChecksumType.CRC32C_8},
-    "tiny": {"log_bytes": 30_000, "memory_target": 20_000, "direct_from": 12_000},
+    "tiny": {
+        "log_bytes": 30_000,
+        "memory_target": 20_000,
+        "direct_from": 12_000,
+        "discard_from": 8192,
+        "discard_together": 1,
+    },
     "packed": {
         "compression": Compression(Mode.FORCE, Algorithm.LZ4, min_blob=16 * KB),
         "checksums": ChecksumType.XXHASH64,
