@@ -36,7 +36,7 @@ from spirula.msgr.tcp import Messenger
 from spirula.msgr.typed import decode_raw, encode_message
 from spirula.osd import osd as parts
 from spirula.osd import peers, reports
-from spirula.osd.commands import bench, pg_commands, scrubs, status, testing
+from spirula.osd.commands import bench, pg_commands, scrubs, status, store, testing
 from spirula.osd.commands.tell import TellCommands
 from spirula.osd.heartbeat import Heartbeats
 from spirula.osd.maps import Maps
@@ -229,7 +229,7 @@ def _equip(osd: OSD, name: PrincipalName, table: CommandTable) -> None:
     osd.remote = RemoteOps(osd)
     osd.pgs = _placement_groups(osd)
     osd.commands = TellCommands(osd, table)
-    for module in (status, bench, testing, pg_commands, scrubs):
+    for module in (status, bench, testing, pg_commands, scrubs, store):
         module.register(table, osd)
 
 

@@ -6,6 +6,8 @@ What counts keeps the counter and adds to its value. Names and priorities: upstr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from spirula.conf.perf import (
     U64,
     Axis,
@@ -62,10 +64,34 @@ class Moved:
         self.recovery_bytes = add("recovery_bytes", "recovery bytes", "rbt", _INTERESTING)
 
 
-class OSDPerf:
-    """All counters of logger `osd`."""
+class StorePerf:
+    """Counters of logger `bluestore`, of those that it has in upstream; the store counts."""
 
     def __init__(self, collection: PerfCollection) -> None:
+        store = collection.create("bluestore")
+        add = store.u64_counter
+        self.success = add("compress_success_count", "Sum for beneficial compress ops")
+        self.rejected = add(
+            "compress_rejected_count", "Sum for compress ops rejected due to low net gain of space"
+        )
+        self.onodes = store.u64("bluestore_onodes", "Number of onodes in cache")
+        self.read_eio = add(
+            "bluestore_read_eio", "Read EIO errors propagated to high level callers"
+        )
+
+    def update(self, counted: Mapping[str, int]) -> None:
+        """Show what the store says (`ObjectStore.counters`)."""
+        self.success.value = counted.get("compress_success_count", 0)
+        self.rejected.value = counted.get("compress_rejected_count", 0)
+        self.onodes.value = counted.get("onodes", 0)
+        self.read_eio.value = counted.get("read_errors", 0) + counted.get("checksum_errors", 0)
+
+
+class OSDPerf:
+    """All counters of logger `osd`, and those of its store."""
+
+    def __init__(self, collection: PerfCollection) -> None:
+        self.store = StorePerf(collection)
         osd = self.osd = collection.create("osd")
         gauge, count, mean = osd.u64, osd.u64_counter, osd.time_avg
         self.op_wip = gauge(

@@ -300,6 +300,7 @@ def refresh_statfs(osd: OSD) -> None:
     osd.counters.stat_bytes.value = statfs.total
     osd.counters.stat_bytes_used.value = statfs.used_raw
     osd.counters.stat_bytes_avail.value = statfs.available
+    osd.counters.store.update(osd.store.counters)
     reports.ratio = _ratio(statfs, 0)
     state = full_state(osd, _ratio(statfs, _reserved_bytes(osd)), reports.ratio)
     before, reports.full = reports.full, state

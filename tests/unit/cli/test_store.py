@@ -103,6 +103,7 @@ def test_statistics(osd):
     assert document["type"] == "spirula"
     assert (document["current_epoch"], document["pgs"], document["collections"]) == (20, 1, 2)
     assert document["statfs"]["total"] == 64 << 20
+    assert document["free_extents"] >= 1 > document["fragmentation_score"]
     assert document["pools"]["3"]["data_stored"] == 0
     shown = osd("stats", "--read-only").decode()
     assert "current_epoch          20\n" in shown

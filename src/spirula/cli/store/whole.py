@@ -143,6 +143,8 @@ def _statistics(store: DiskObjectStore) -> dict[str, Any]:
         **dict(_osd(store)),
         "collections": len(collections),
         "pgs": sum(not cid.is_meta for cid in collections),
+        "fragmentation_score": round(store.free_space().fragmentation_score(), 6),
+        "free_extents": len(store.free_space()),
         "statfs": _space(store.statfs()),
         "pools": {pool: _space(store.pool_statfs(pool)) for pool in pools},
         "counters": store.counters,
