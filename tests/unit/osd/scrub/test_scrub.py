@@ -226,10 +226,19 @@ def test_what_was_found_is_listed_after_an_object_and_only_in_its_interval(clust
 # ---------------------------------------------------------------------------------- never guessing
 
 
-def test_copies_that_differ_are_left_alone_when_none_is_known_to_be_right(cluster):
+@pytest.mark.parametrize("what", ["data", "attribute", "omap"])
+def test_copies_that_differ_are_left_alone_when_none_is_known_to_be_right(cluster, client, what):
+    cluster.ask(client, "o5", write(b"y", 100))  # so that there is no recorded checksum
     for osd, data in ((0, b"A"), (1, b"B")):
-        cluster.change(osd, "o5", ("setattr", "_user", data))
+        steps = {
+            "data": ("write", 0, data),
+            "attribute": ("setattr", "_user", data),
+            "omap": ("omap_setkeys", {"key": data}),
+        }
+        cluster.change(osd, "o5", steps[what])
     before = cluster.everywhere("o5")
+    assert cluster.scrub()[-1] != ok()[-1]
+    assert list(cluster.listed()) == ["o5"]
     lines = cluster.scrub(repair=True)
     assert any("none is known to be right: not repaired" in line for line in lines)
     assert cluster.everywhere("o5") == before
