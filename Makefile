@@ -9,13 +9,16 @@ JOBS ?= 3
 # How many times the usual number of histories and examples `make sim` and `make fuzz` run.
 SCALE ?= 20
 
+# What users import; tests/unit/test_public_api.py sees to it that each name is documented.
+DOCUMENTED := spirula.rados spirula.rados.aio spirula.testing
+
 PYTEST := $(BIN)/python -m pytest
 SOURCES := src tests $(wildcard bench)
 KERNELS := $(wildcard src/spirula/kernels/*.c)
 DEBIAN_PACKAGES := $(shell sed -e 's/\#.*//' requirements/debian.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down test quick lint format sim thrash fuzz bench pins interop-packages clean
+.PHONY: help setup up down test quick lint format sim thrash fuzz bench docs pins interop-packages clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 28
@@ -58,6 +61,9 @@ bench: $(VENV)/.spirula ## measure: every script in bench/ in turn
 		echo "== $$script"; $(BIN)/python "$$script"; \
 	done
 
+docs: $(VENV)/.spirula ## write the reference of the Python API to docs/_build, out of its docstrings
+	$(BIN)/pdoc --output-directory docs/_build $(DOCUMENTED)
+
 pins: $(VENV)/.uv ## pin requirements/*.in anew, with hashes and without addresses
 	for name in uv runtime dev; do \
 		UV_CUSTOM_COMPILE_COMMAND='make pins' $(BIN)/uv pip compile --quiet --upgrade --universal \
@@ -66,7 +72,7 @@ pins: $(VENV)/.uv ## pin requirements/*.in anew, with hashes and without address
 	done
 
 clean: ## remove .venv and what tools left behind
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An empty environment, with Debian's python3-venv where that is what is missing.
