@@ -143,12 +143,12 @@ def system_packages(*, first: bool = False) -> Iterator[None]:
 @contextmanager
 def _without(*names: str) -> Iterator[None]:
     """Imports packages anew, and puts back those that there were."""
-    kept = {key: one for key, one in sys.modules.items() if key.partition(".")[0] in names}
+    kept = {key: one for key, one in list(sys.modules.items()) if key.partition(".")[0] in names}
     for key in kept:
         del sys.modules[key]
     try:
         yield
     finally:
-        for key in [key for key in sys.modules if key.partition(".")[0] in names]:
+        for key in [key for key in list(sys.modules) if key.partition(".")[0] in names]:
             del sys.modules[key]
         sys.modules.update(kept)

@@ -100,7 +100,8 @@ class World:
             if self._finder in sys.meta_path:
                 yield
                 return
-            kept = {key: one for key, one in sys.modules.items() if self.is_own(key)}
+            # Other threads may import something meanwhile: whatever looks at it looks at a list.
+            kept = {key: one for key, one in list(sys.modules.items()) if self.is_own(key)}
             for key in kept:
                 del sys.modules[key]
             sys.modules.update(self._copies)
@@ -109,7 +110,7 @@ class World:
                 yield
             finally:
                 sys.meta_path.remove(self._finder)
-                for key in [key for key in sys.modules if self.is_own(key)]:
+                for key in [key for key in list(sys.modules) if self.is_own(key)]:
                     self._copies[key] = sys.modules.pop(key)
                 sys.modules.update(kept)
 
