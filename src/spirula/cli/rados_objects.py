@@ -45,13 +45,15 @@ async def ls(context: Context) -> None:
         if args.pretty_format and not args.output:
             context.say("")
         return
-    out = context.out
-    if args.output:
-        out = context.out = context.write_output(args.output)
-    async for one in _listed(context):
-        space = f"{one.nspace}\t" if context.is_wild else ""
-        context.say(f"{space}{one.oid}" + (f"\t{one.locator}" if one.locator else ""))
-    out.flush()
+    out = context.write_output(args.output) if args.output else context.out
+    try:
+        async for one in _listed(context):
+            space = f"{one.nspace}\t" if context.is_wild else ""
+            line = f"{space}{one.oid}" + (f"\t{one.locator}" if one.locator else "")
+            out.write(f"{line}\n".encode("utf-8", "surrogateescape"))
+    finally:
+        if args.output:
+            out.close()
 
 
 async def _listed(context: Context) -> AsyncIterator[ListedObject]:
