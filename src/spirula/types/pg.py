@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct as _struct
 from enum import IntEnum, IntFlag
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from spirula.denc import Codec, Map, Struct, Vec, default, irregular, s8, s32, struct, u32
@@ -433,6 +433,7 @@ PG_STATE_BITS = {
 """State bits by the names that upstream prints, in the order in which it prints them."""
 
 
+@lru_cache(256)  # thousands of PGs are in a handful of states
 def pg_state_text(state: int) -> str:
     """`active+clean`; `unknown` for no bit at all."""
     return "+".join(name for name, bit in PG_STATE_BITS.items() if state & bit) or "unknown"
