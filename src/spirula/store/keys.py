@@ -40,7 +40,7 @@ _ESCAPE = re.compile(rb"[#~]([0-9a-f]{2})")
 def object_key(oid: GHObject) -> bytes:
     """The key of an object; no two have the same, and they sort as the objects do."""
     hobj = oid.hobj
-    name = _raw(hobj.oid)
+    name = hobj.oid.encode("utf-8", "surrogateescape")
     head = _HEAD.pack(oid.shard + _SHARD_0, hobj.pool + _POOL_0, reverse_bits(hobj.hash))
     tail = _TAIL.pack(hobj.snap, oid.generation, _KIND)
     if not (hobj.key or hobj.nspace) and _PLAIN.fullmatch(name):

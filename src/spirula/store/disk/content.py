@@ -257,7 +257,8 @@ def find(state: State, oid: GHObject) -> Onode | None:
     if found is not None:
         found.used = True
         return found
-    if state.missed[0] == oid:
+    missed = state.missed[0]
+    if missed is not None and missed == oid:
         return None  # and nothing was made since
     key = OBJECT + object_key(oid)
     # what was made lately is in memory

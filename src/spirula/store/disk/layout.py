@@ -201,7 +201,15 @@ class PoolSpace:
 
 def encode_space(space: PoolSpace) -> bytes:
     """The space of a pool."""
-    return _SPACE.pack(_VERSION, *space.numbers())
+    return _SPACE.pack(
+        _VERSION,
+        space.allocated,
+        space.stored,
+        space.omap,
+        space.compressed,
+        space.compressed_allocated,
+        space.original,
+    )
 
 
 def decode_space(value: bytes) -> PoolSpace:

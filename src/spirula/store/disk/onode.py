@@ -238,7 +238,7 @@ def encode_onode(onode: Onode) -> bytes:
     """
     inline = onode.size <= SHARD_SIZE
     present = onode.present
-    bits = present.to_bytes((present.bit_length() + 7) >> 3, "little")
+    bits = b"\1" if present == 1 else present.to_bytes((present.bit_length() + 7) >> 3, "little")
     attrs, header = onode.attrs, onode.header
     parts = [
         _ONODE.pack(
