@@ -84,6 +84,19 @@ class AuthClient:
         self.method = AuthMethod.UNKNOWN
         self._conversation = None
 
+    def forget_expired(self) -> bool:
+        """Forgets who we were if we cannot prove it any more: the ticket for the monitors expired.
+
+        Monitors let nobody have a global id back without one. True if there was something to
+        forget; then the next login may succeed where the last was refused.
+        """
+        if not self.global_id or self.method != AuthMethod.CEPHX:
+            return False
+        if self.tickets.usable(EntityType.AUTH, self.clock()) is not None:
+            return False
+        self.forget()
+        return True
+
     def drop_ticket(self, service_id: int) -> None:
         """A service refused our ticket: the next renewal asks for another."""
         self.tickets.drop(service_id)

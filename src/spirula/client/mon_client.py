@@ -280,7 +280,7 @@ class MonClient:
         if connection is not self.connection or self._stopped:
             return
         self._last_refusal = error
-        if _is_final(error):
+        if _is_final(error) and not self.auth.forget_expired():
             self._fail(error)
         delay_s = 0.0 if self._queue else min(self._interval_s, 1.0)
         connection.mark_down()

@@ -97,10 +97,20 @@ class ClusterSession:
         except BaseException:
             await self.close()
             raise
-        # Only OSDs go by a number of their own; everybody else by the one that login gave.
+        self._take_name()
+
+    def _take_name(self) -> None:
+        """Only OSDs go by a number of their own; everybody else by the one that login gave.
+
+        That is another after a login with expired tickets: what was sent keeps the old one, so that
+        nothing is carried out twice.
+        """
         is_osd = self.name.type == EntityType.OSD and self.name.id.isdecimal()
         number = int(self.name.id) if is_osd else self.monitors.auth.global_id
-        self.messenger.endpoint.name = EntityName(self.name.type, number)
+        endpoint = self.messenger.endpoint
+        if endpoint.name.num > 0 and endpoint.name.num != number:
+            self.objecter.keep_identity(endpoint.name)
+        endpoint.name = EntityName(self.name.type, number)
 
     async def close(self) -> None:
         """Ends the session; on return nothing of it is left in the loop."""
@@ -345,6 +355,8 @@ class ClusterSession:
 
     def ms_handle_connect(self, connection: Connection) -> None:
         """A session is open."""
+        if connection is self.monitors.connection:
+            self._take_name()
         self.monitors.on_connect(connection)
 
     def ms_handle_accept(self, connection: Connection) -> None:

@@ -15,7 +15,7 @@ from spirula.maps.apply import resize
 from spirula.maps.osdmap import OSDMap
 from spirula.maps.simple import Defaults, simple_crush
 from spirula.messages.osd_op import MOSDOp, MOSDOpReply
-from spirula.types.entity import EntityAddrVec
+from spirula.types.entity import EntityAddrVec, EntityName, EntityType
 from spirula.types.object_info import ObjectLocator
 from spirula.types.osd_op import Extent, OpCode, OSDOp, RequestFlag
 from spirula.types.pool import PGPool, PoolType
@@ -224,3 +224,19 @@ def test_a_timeout_tells_whether_it_was_sent(world: World, loop) -> None:
     loop.run_until_complete(asyncio.sleep(0.05))
     assert outcomes == [-ETIMEDOUT]
     assert request.was_sent
+
+
+def test_what_was_sent_keeps_the_name_that_it_was_sent_by(world: World) -> None:
+    """After a login under another name OSDs recognise what they have carried out already."""
+    append = OSDOp.make(OpCode.APPEND, Extent(0, 1), b"x")
+    submit(world, "sent", append, RequestFlag.WRITE, [])
+    ((_, message),) = world.sent()
+    world.objecter.keep_identity(EntityName(EntityType.CLIENT, 4100))
+    submit(world, "later", append, RequestFlag.WRITE, [])
+    for osd, line in world.lines.items():
+        line.sent.clear()
+        world.objecter.on_reset(world.objecter.sessions[osd].connection)
+    world.loop.run_until_complete(asyncio.sleep(0))
+    names = {message.hobj.oid: str(message.reqid.name) for _, message in world.sent()}
+    assert names["sent"] == "client.4100"
+    assert names["later"] != "client.4100"

@@ -23,7 +23,7 @@ from spirula.messages.osd_map import MOSDMap
 from spirula.messages.osd_op import MOSDOp, MOSDOpReply
 from spirula.msgr.connection import Connection
 from spirula.types.base import UTime
-from spirula.types.entity import EntityAddrVec
+from spirula.types.entity import EntityAddrVec, EntityName
 from spirula.types.hobject import NOSNAP, HObject
 from spirula.types.object_info import ObjectLocator, OSDReqId
 from spirula.types.osd_op import OpCode, OSDOp, RequestFlag, is_read, is_write
@@ -313,6 +313,12 @@ class Objecter:
         for session in self.sessions.values():
             found += session.requests.values()
         return sorted(found, key=lambda request: request.tid)
+
+    def keep_identity(self, name: EntityName) -> None:
+        """We go by another name from now on; OSDs know what they were sent by the old one."""
+        for request in self.requests():
+            if request.was_sent and request.reqid is None:
+                request.reqid = OSDReqId(name, request.tid, self.incarnation)
 
     # --- maps ---
 
