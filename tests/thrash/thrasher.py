@@ -12,7 +12,8 @@ import os
 import random
 import signal
 import time
-from types import SimpleNamespace
+from collections.abc import Mapping
+from types import MappingProxyType, SimpleNamespace
 
 from spirula.cli.credentials import find_key
 from spirula.cli.store.opened import opened
@@ -41,6 +42,7 @@ QUICK = {
     "osd pool default pg num": "8",
     "osd pool default pg autoscale mode": "off",
     "mgr stats period": "1",
+    "osd max scrubs": "5",
 }
 
 
@@ -56,6 +58,9 @@ async def log_in(conf):
 
 class Thrasher:
     """One run. `daemons` is what is thrashed, `session` does what administrators do."""
+
+    steps: Mapping[str, bool] = MappingProxyType({})
+    """What clients with models do and do not do."""
 
     def __init__(self, daemons, seed, *, pool="thrashed"):
         self.daemons = daemons
@@ -97,6 +102,7 @@ class Thrasher:
                     f"client {n}",
                     monitors=session.monitors,
                     sizes=SIZES,
+                    **self.steps,
                     max_size=MAX_SIZE,
                 )
             )
@@ -308,6 +314,30 @@ class Thrasher:
         assert len(reply.acks) == 1, f"the watch is dead: {reply}"
         assert b"at the end" in self.heard
         self.note("all is as the models say")
+        if self.daemons.mgrs():
+            await self.scrub()
+            self.note("deep scrubs find nothing")
+
+    async def scrub(self):
+        """Scrub all PGs deeply; raises AssertionError with what is wrong."""
+        before = {pgid: stats["last_deep_scrub_stamp"] for pgid, stats in (await self._stats())}
+        for pgid in before:
+            await self.session.mgr_command({"prefix": "pg deep-scrub", "pgid": pgid})
+        async with asyncio.timeout(3 * CLEAN_S):
+            while True:
+                stats = dict(await self._stats())
+                if all(stats[pgid]["last_deep_scrub_stamp"] != before[pgid] for pgid in before):
+                    break
+                await asyncio.sleep(1)
+        states = {pgid: each["state"] for pgid, each in stats.items()}
+        assert set(states.values()) <= {"active+clean"}, states
+
+    async def _stats(self):
+        told = {"prefix": "pg dump_json", "dumpcontents": ["pgs"], "format": "json"}
+        found = json.loads((await self.session.mgr_command(told)).check())
+        rows = found.get("pg_map", found)["pg_stats"]
+        pool = f"{self.locator.pool}."
+        return [(row["pgid"], row) for row in rows if row["pgid"].startswith(pool)]
 
     def describe(self):
         """What clients wait for."""
