@@ -18,7 +18,12 @@ from spirula.conf.config import Config
 from spirula.errors import CephError, InvalidArgument, NotFound
 from spirula.osd.mkfs import make_store
 from spirula.store.checksums import ChecksumType
-from spirula.store.disk.compression import Compression, parse_algorithm, parse_mode
+from spirula.store.disk.compression import (
+    MAX_BLOB_SIZE,
+    Compression,
+    parse_algorithm,
+    parse_mode,
+)
 from spirula.store.disk.folder import BLOCK
 from spirula.store.disk.medium import FolderMedium
 from spirula.store.disk.mkfs import TYPE, mkfs
@@ -212,6 +217,8 @@ _OPTIONS = (
     "bluestore_compression_mode",
     "bluestore_compression_algorithm",
     "bluestore_compression_required_ratio",
+    "bluestore_compression_min_blob_size",
+    "bluestore_compression_max_blob_size",
 )
 
 
@@ -226,6 +233,8 @@ def _follow(config: Config, options: Options) -> None:
             parse_mode(mode),
             parse_algorithm(algorithm or "snappy"),
             config.get_float("bluestore_compression_required_ratio"),
+            config.get_int("bluestore_compression_min_blob_size") or MAX_BLOB_SIZE,
+            config.get_int("bluestore_compression_max_blob_size") or MAX_BLOB_SIZE,
         )
 
     def on_change(_changed: frozenset[str]) -> None:

@@ -75,6 +75,18 @@ OPTIONS = (
         "Largest share of the original size that is worth it",
         flags=RUNTIME,
     ),
+    opt(
+        "bluestore_compression_min_blob_size",
+        SIZE,
+        desc="How much is compressed together where parts are read; 0 for what suits the store",
+        flags=RUNTIME,
+    ),
+    opt(
+        "bluestore_compression_max_blob_size",
+        SIZE,
+        desc="How much is compressed together where all is read; 0 for what suits the store",
+        flags=RUNTIME,
+    ),
     opt("bluestore_cache_autotune", BOOL, True, "Divide the cache by itself", level=DEV),
     opt("journal_block_size", SIZE, 4 * KIB, "Block size of a FileStore journal", level=DEV),
 )
