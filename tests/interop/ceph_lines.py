@@ -2,8 +2,9 @@
 
 Words in braces are files in the test's folder (`{out}` is written and read back). Behind `<<<` is
 what stands on the standard input. Lines that begin with `~` tell numbers that change by themselves:
-digits are blotted out. Those with `!` are complaints in words of their own: only the exit code,
-the output and whether there is a complaint count.
+digits are blotted out. Of those with `%`, which tell how a cluster is just now, the shape counts:
+the first line, or the keys of what is there. Those with `!` are complaints in words of their own:
+only the exit code, the output and whether there is a complaint count.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ FILES = {"small": b"a few bytes\n", "config": b"[osd]\n\tdebug_osd = 3/3\n"}
 
 # What changes nothing: told to both in any order.
 QUESTIONS = """
-~-s
-~status
-~status -f json
-~-s --format json-pretty
-health
-health detail
-health -f json
-health --format=xml
-~df
-~df detail
-~df -f json
+%-s
+%status
+%status -f json
+%-s --format json-pretty
+%health
+%health detail
+%health -f json
+%health --format=xml
+%df
+%df detail
+%df -f json
 fsid
 fsid -f json
 mon dump
@@ -41,7 +42,7 @@ mon metadata nobody
 mon versions
 versions
 versions -f json
-~features
+%features
 mgr dump
 mgr module ls
 ~mgr stat
@@ -75,11 +76,11 @@ osd find osd.x
 osd find -3
 osd metadata 0
 osd metadata 77
-~osd df
-~osd df tree
-~osd df -f json
-~osd perf
-~osd pool stats
+%osd df
+%osd df tree
+%osd df -f json
+%osd perf
+%osd pool stats
 osd pool ls
 osd pool ls detail
 osd pool ls -f json
@@ -122,19 +123,19 @@ osd getmap 3 -o {out}
 !osd getcrushmap -o /nowhere/at/all
 mon getmap -o {out}
 pg stat -f json --nonsense
-~pg stat
-~pg dump -f json
-~pg dump pgs_brief
-~pg dump sum
+%pg stat
+%pg dump -f json
+%pg dump pgs_brief
+%pg dump sum
 pg dump nonsense
 pg dump pools osds
-~pg ls-by-osd osd.0
-~pg ls-by-pool asked
+%pg ls-by-osd osd.0
+%pg ls-by-pool asked
 pg map 1.0
 pg map 1.xyz
 pg map 77.0
 pg map 1
-~pg 1.0 query
+%pg 1.0 query
 pg 1.0
 pg 1.0 nonsense
 pg 77.0 query
@@ -155,7 +156,6 @@ config help nothing_such
 config-key ls
 config-key get nothing
 config-key exists nothing
-~log last 2
 log last x
 osd numa-status
 osd stat -f xml
@@ -205,7 +205,7 @@ tell 1.0 query -f json-pretty -o {out}
 tell 1.0 nonsense
 tell mon.a config get mon_host
 tell osd.* config get debug_osd -f json
-~tell mon.a mon_status -f json
+%tell mon.a mon_status -f json
 tell osd.0 help
 tell mon.a help
 !tell nobody.0 help
@@ -226,7 +226,7 @@ status extra
 --completion tell osd.0 con
 <<< osd ls
 <<< osd ls
-~<<< status
+%<<< status
 <<< fsid
 -f json <<< osd ls
 <<< nonsense
@@ -239,7 +239,7 @@ status extra
 !-m 127.0.0.1:1 --connect-timeout 1 osd ls
 !-k {absent} osd ls
 !--connect-timeout x osd ls
-~ping mon.a
+%ping mon.a
 !ping mon.nobody
 !ping
 !ping osd.0

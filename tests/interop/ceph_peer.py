@@ -57,11 +57,11 @@ def run(ceph, words, given):
         os.dup2(file, number)
         os.close(file)
     told = []
-    for file in files[1:]:
+    for file in files:
         file.seek(0)
         told.append(file.read().decode("utf-8", "backslashreplace"))
         file.close()
-    return [code, *told]
+    return [code, *told[1:]]
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Ours:
 
 def words_of(line: str, cluster: RealCluster, folder: Path) -> tuple[list[str], str]:
     """The words of a line, and what stands on the standard input."""
-    text, _, given = line.lstrip("~!").partition("<<<")
+    text, _, given = line.lstrip("~!%").partition("<<<")
     places = {"asok": str(cluster.folder / "run" / "osd.0.asok"), "absent": str(folder / "absent")}
     words = [
         places.get(word[1:-1], str(folder / word[1:-1])) if re.fullmatch(r"\{\w+\}", word) else word
@@ -91,9 +91,22 @@ def plain(line: str, answer: Answer, folder: Path) -> tuple[object, ...]:
     if line.startswith("~"):
         output, complaints = (re.sub(r"[\d.]+", "N", text) for text in (output, complaints))
         output = re.sub(r"[ -]+", " ", output)
+    if line.startswith("%"):
+        output = shape(output)
+        complaints = str(bool(complaints))
     if line.startswith("!") or complaints == "raised":
         complaints = str(bool(complaints))
     return code or 0, output, re.sub(r"(?m)^\n", "", complaints)
+
+
+def shape(output: str) -> str:
+    """The keys of a JSON object, the names of XML elements' beginnings, or a table's head."""
+    try:
+        document = json.loads(output)
+    except ValueError:
+        lines = [line for line in output.splitlines() if line.strip()]
+        return re.sub(r"[\W\d]+|HEALTH_\w+", " ", lines[0])[:20] if lines else ""
+    return " ".join(document) if isinstance(document, dict) else str(type(document))
 
 
 def prepare(folder: Path) -> None:
