@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from errno import ETIMEDOUT
+from pathlib import Path
 
 import pytest
 
 from spirula import rados
+from spirula.testing import Cluster
 from spirula.types.pool import PoolFlag
 from tests.interop.realcluster import RealCluster, real_cluster_of, why_not
 from tests.interop.spirulacluster import wait_until
+from tests.interop.swallowing import swallowing_network
 
 pytestmark = pytest.mark.timeout(60)
 KEY = "AQBZZZZfAAAAABAAq8Zq8Zq8Zq8Zq8Zq8Zq8Zg=="
@@ -59,6 +66,49 @@ def test_monitors_that_swallow_all_packets(cluster: RealCluster) -> None:
         conf = {"mon_host": f"v2:127.0.0.1:{port}", "client_mount_timeout": "1"}
         with at_most(10), pytest.raises(rados.TimedOut):
             rados.Rados(conffile=str(cluster.conf), conf=conf).connect()
+
+
+def test_a_network_that_swallows_packets(
+    cluster: RealCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is asked ends in time; what was under way ends well once packets pass again."""
+    conf = str(cluster.conf)
+    fsid = '{"prefix":"fsid"}'
+    with swallowing_network(monkeypatch) as network, rados.Rados(conffile=conf) as handle:
+        ioctx = handle.open_ioctx("pool")
+        ioctx.write_full("n", b"1")
+        waits = ioctx.aio_read("n", 1, 0, None)
+        waits.wait_for_complete()
+        handle.conf_set("rados_osd_op_timeout", "1")
+        handle.conf_set("rados_mon_op_timeout", "1")
+        network.swallow()
+        for expected, asked in (
+            (rados.OutcomeUnknown, lambda: ioctx.write_full("n", b"2")),
+            (rados.TimedOut, lambda: ioctx.read("n")),
+            (rados.TimedOut, lambda: list(ioctx.list_objects())),
+            (rados.TimedOut, lambda: ioctx.watch("n", print)),
+            (rados.TimedOut, lambda: ioctx.notify("n", timeout_ms=1000)),
+            (rados.TimedOut, lambda: handle.create_pool("another")),
+            (rados.TimedOut, handle.get_cluster_stats),
+            (rados.TimedOut, lambda: handle.pool_lookup("another")),
+            (rados.TimedOut, lambda: rados.Rados(conffile=conf).connect(1)),
+        ):
+            with at_most(8), pytest.raises(expected):
+                asked()
+        with at_most(8):
+            assert handle.mon_command(fsid, b"")[0] == -ETIMEDOUT
+            assert handle.osd_command(0, '{"prefix":"version"}', b"")[0] == -ETIMEDOUT
+            assert handle.pg_command("1.0", '{"prefix":"query"}', b"")[0] == -ETIMEDOUT
+        handle.conf_set("rados_osd_op_timeout", "0")
+        waits = ioctx.aio_write_full("n", b"3")
+        network.mend()
+        with at_most(40):
+            waits.wait_for_complete()
+            assert (waits.get_return_value(), ioctx.read("n")) == (0, b"3")
+            assert handle.mon_command(fsid, b"")[0] == 0
+        network.swallow()
+        with at_most(8):
+            handle.shutdown()
 
 
 def test_a_monitor_goes(cluster: RealCluster, ioctx: rados.Ioctx) -> None:
@@ -167,6 +217,72 @@ def test_an_answer_that_does_not_come_leaves_the_outcome_unknown(
     ioctx.rados.conf_set("rados_osd_op_timeout", "0")
     with at_most(60):
         assert ioctx.read("u") in (b"1", b"2")
+
+
+SUSPENDED = """
+import sys
+from spirula import rados
+with rados.connect(sys.argv[1]) as handle, handle.open_ioctx("pool") as ioctx:
+    ioctx.write_full("s", b"before")
+    print("suspend me", flush=True)
+    assert sys.stdin.readline().strip() == "go on"
+    for session in list(handle.beneath.session.objecter.sessions.values()):
+        if (wire := session.connection.wire) and wire.transport:
+            handle.background.loop.call_soon_threadsafe(wire.transport.abort)
+    ioctx.write_full("s", b"after")
+    assert ioctx.read("s") == b"after"
+"""
+TTL_S = 4
+SHORT = {
+    "auth_service_ticket_ttl": str(TTL_S),
+    "auth_mon_ticket_ttl": str(TTL_S),
+    "mon_tick_interval": "1",  # keys have to be made as often
+}
+
+
+def live_longer_than_tickets(conf: Path) -> int:
+    """A client that shows its ticket again and again, and one that is suspended meanwhile."""
+    command = [sys.executable, "-c", SUSPENDED, str(conf)]
+    pipe = subprocess.PIPE
+    suspended = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+    with suspended, ExitStack() as stack:
+        stack.callback(suspended.kill)  # whatever happens: it may be stopped
+        handle = stack.enter_context(rados.connect(str(conf), timeout=60))
+        ioctx = stack.enter_context(handle.open_ioctx("pool"))
+        handle.conf_set("rados_osd_op_timeout", "60")
+        assert suspended.stdout.readline() == "suspend me\n"
+        suspended.send_signal(signal.SIGSTOP)
+        objecter = handle.beneath.session.objecter
+        expires, shown = time.monotonic() + 2.5 * TTL_S, 0
+        while time.monotonic() < expires:
+            for session in list(objecter.sessions.values()):
+                if (wire := session.connection.wire) and wire.transport:
+                    handle.background.loop.call_soon_threadsafe(wire.transport.abort)
+            ioctx.write_full("t", b"%d" % shown)
+            shown += 1
+            time.sleep(0.2)
+        suspended.send_signal(signal.SIGCONT)
+        suspended.communicate("go on\n", timeout=60)
+    assert suspended.returncode == 0
+    return shown
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_tickets_expire() -> None:
+    """On a real cluster and on ours: the client renews them, even when it slept too long."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with (
+        real_cluster_of(osds=1, managers=False, options=SHORT) as real,
+        Cluster(osds=1, in_process=True, options=SHORT) as ours,
+        ThreadPoolExecutor() as threads,
+    ):
+        for cluster in (real, ours):
+            with rados.connect(str(cluster.conf)) as handle:
+                handle.create_pool("pool")
+        shown = threads.map(live_longer_than_tickets, (real.conf, ours.conf))
+        assert min(shown) > 5
 
 
 def test_the_end_of_a_handle_wakes_who_waits(cluster: RealCluster) -> None:
