@@ -31,6 +31,7 @@ OPTIONS = {
     "mgr stats period": "1",
     "mgr tick period": "1",
     "mon data avail warn": "1",
+    "mon reweight min bytes per osd": "1",
     "mgr initial modules": "iostat alerts",
     "auth allow insecure global id reclaim": "false",
 }

@@ -49,7 +49,8 @@ MIB = 1024
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     folder = tmp_path_factory.mktemp("modules")
-    (example,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    (example,) = (one for one in blocks if "class Greeter" in one)
     for name, text in (("greeter", example), ("broken", BROKEN)):
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text(text)
