@@ -12,13 +12,16 @@ SCALE ?= 20
 # What users import; tests/unit/test_public_api.py sees to it that each name is documented.
 DOCUMENTED := spirula.rados spirula.rados.aio spirula.testing
 
+# Those that a wheel is for.
+PYTHONS := 3.11 3.12 3.13 3.14
+
 PYTEST := $(BIN)/python -m pytest
 SOURCES := src tests $(wildcard bench)
 KERNELS := $(wildcard src/spirula/kernels/*.c)
 DEBIAN_PACKAGES := $(shell sed -e 's/\#.*//' requirements/debian.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down test quick lint format sim thrash fuzz bench docs pins interop-packages clean
+.PHONY: help setup up down test quick lint format sim thrash fuzz bench docs pins wheels interop-packages clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 28
@@ -59,6 +62,17 @@ bench: $(VENV)/.spirula ## measure: every script in bench/ in turn
 	@set -e; for script in bench/[!_]*.py; do \
 		[ -e "$$script" ] || { echo 'make bench: bench/ holds no scripts' >&2; exit 1; }; \
 		echo "== $$script"; $(BIN)/python "$$script"; \
+	done
+
+wheels: $(VENV)/.spirula ## build the wheel into dist, and run the guide with it on every Python that is here
+	rm -rf build dist
+	$(BIN)/uv build -q --wheel --no-build-isolation --python $(BIN)/python --out-dir dist
+	@set -e; for version in $(PYTHONS); do \
+		python=$$($(BIN)/uv python find --no-python-downloads --system $$version 2>/dev/null) \
+			|| { echo "Python $$version: not here"; continue; }; \
+		rm -rf build/try; $(BIN)/uv venv -q --python $$python build/try; \
+		$(BIN)/uv pip install -q --python build/try/bin/python dist/*.whl; \
+		build/try/bin/python tests/try_guide.py; \
 	done
 
 docs: $(VENV)/.spirula ## write the reference of the Python API to docs/_build, out of its docstrings
