@@ -43,6 +43,8 @@ _SETTLED_BYTES = 256 << 10
 """The engine below gets what has become durable when it is so much: a call costs as much as some
 keys, and what is written with each group (the space of pools, the info of PGs) goes there once.
 """
+_UNSETTLED_BYTES = 4 << 20
+"""So much is in memory at most, whoever waits."""
 
 
 Wait = Callable[[], None]
@@ -278,6 +280,8 @@ class JournaledEngine:
                     self._unsettled.merge(batch)
                 else:
                     self._unsettled = batch
+        if self._unsettled_bytes >= _UNSETTLED_BYTES:
+            self.settle()
 
     def _write_around(self, batch: Batch) -> None:
         """A batch that is too large for the journal goes to the engine at once."""

@@ -195,6 +195,33 @@ def test_an_engine_that_has_more_than_the_journal_is_not_taken_back():
     assert content(JournaledEngine(engine.after_crash(), journal_of(device))) == {b"o": b"2"}
 
 
+def test_the_engine_gets_what_is_durable_some_at_a_time():
+    engine, device = MemoryEngine(), MemoryBlockDevice(journal_size(1 << 40))
+    journaled = JournaledEngine(engine, journal_of(device))
+
+    def put(number, size):
+        journaled.write(batch_of([("put", b"o%d" % number, bytes(size)), ("put", b"p", b"q")]))
+        journaled.sync()
+
+    for number in range(63):  # 64 keys with those that are written each time
+        assert engine.get(b"o0") is None
+        assert journaled.get(b"p") == (b"q" if number else None)
+        put(number, 100)
+        if number < 61:
+            journaled.settle()
+    journaled.settle()
+    assert len(content(engine)) == 64
+    put(100, 300_000)
+    journaled.settle()
+    assert engine.get(b"o100")
+    for number in range(200, 212):
+        put(number, 400_000)  # nobody has time to settle
+    assert engine.get(b"o209")
+    assert not engine.get(b"o211")
+    assert journaled.get(b"o211")
+    journaled.close()
+
+
 def test_after_a_failure_nothing_is_written_any_more():
     engine, device = MemoryEngine(), MemoryBlockDevice(SMALLEST_JOURNAL)
     journaled = JournaledEngine(engine, journal_of(device))
