@@ -11,6 +11,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import logging
+import os
 import pickle
 import sys
 import threading
@@ -49,6 +50,7 @@ class World:
             **stand_ins,
             "logging": _OwnLogging(name),
             "importlib": _OwnImportlib(self),
+            "os": _OwnOS("os"),
             "pickle": _OwnPickle(self),
         }
         self._copies: dict[str, ModuleType] = {}
@@ -161,6 +163,13 @@ class _OwnLogging(ModuleType):
     def getLogger(self, name: str | None = None) -> logging.Logger:  # noqa: N802 - as in logging
         """A logger below the module's own."""
         return logging.getLogger(f"{self._own}.{name}" if name else self._own)
+
+
+class _OwnOS(ModuleType):
+    """`os` that a module may change for itself: some take away `_exit`, for cherrypy uses it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
 
 
 class _OwnImportlib(ModuleType):

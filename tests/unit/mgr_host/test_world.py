@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 import threading
 from types import ModuleType
@@ -34,6 +35,10 @@ def by_name():
 
 class Failure(Exception):
     pass
+
+import os
+import os.path
+os._exit = lambda *_: None
 
 def pass_on(value):
     return pickle.dumps(value)
@@ -119,6 +124,13 @@ def test_what_one_module_pickles_is_of_the_others_class_there(folder, rados):
     taken = other.take(one.pass_on(one.Failure("why")))
     assert isinstance(taken, other.Failure)
     assert other.Failure is not one.Failure
+
+
+def test_what_a_module_does_to_os_is_its_own_affair(folder, rados):
+    one = world("one", folder, rados).import_module("one")
+    assert one.os._exit is not os._exit
+    assert one.os.path is os.path
+    assert one.os.getpid() == os.getpid()
 
 
 def test_an_import_that_fails_may_be_tried_again(tmp_path, rados):
