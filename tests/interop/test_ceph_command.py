@@ -81,7 +81,7 @@ def test_input_and_output_travel(real_cluster: RealCluster, tmp_path: Path) -> N
     key = "spirula/test"
     done = spirula_ceph(real_cluster, "config-key", "set", key, "-i", str(ours))
     assert done.returncode == 0, done.stderr
-    assert spirula_ceph(real_cluster, "config-key", "get", f"--key={key}", "-o", str(back))
+    assert spirula_ceph(real_cluster, "config-key", "get", key, "-o", str(back))
     assert back.read_bytes() == theirs.read_bytes()
     assert spirula_ceph(real_cluster, "config-key", "rm", key).returncode == 0
 
