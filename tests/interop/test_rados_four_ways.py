@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop import newer
 from tests.interop.realcluster import ENVIRONMENT, real_cluster_of, why_not
 from tests.interop.spirulacluster import our_cluster
 
@@ -68,3 +70,41 @@ def test_it_is_all_the_same(
     ]
     assert not different, "\n".join(different)
     assert len(expected) > 250
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_it_is_all_the_same_on_a_newer_release(tmp_path: Path) -> None:
+    """Our module and the newer release's own on its cluster, and that one on ours."""
+    if reason := newer.why_not():
+        pytest.skip(reason)
+    words = [word for name, value in DELETABLE.items() for word in ("-o", f"{name}={value}")]
+    with newer.newer_cluster_of(osds=2, managers=False, options=DELETABLE) as cluster:
+        outside = tmp_path / "ceph.conf"
+        folder = str(cluster.folder)
+        outside.write_text(cluster.conf.read_text().replace(newer.inside(folder), folder))
+        ours = run("spirula.rados", outside)
+        body = shutil.copy(BODY, cluster.folder)
+
+        def theirs(conf: Path) -> list[str]:
+            command = ["chroot", newer.ROOT, "python3", *map(newer.inside, (body, "rados"))]
+            ended = subprocess.run(
+                [*command, newer.inside(str(conf))],
+                env=ENVIRONMENT,
+                capture_output=True,
+                text=True,
+                timeout=90,
+                check=False,
+            )
+            lines = ended.stdout.replace("expected rados.WriteOp", "expected WriteOp").splitlines()
+            assert lines[-1:] == ["that is all"], ended.stderr[-2000:]
+            return lines
+
+        expected = theirs(cluster.conf)
+        assert ours == expected
+        with our_cluster(1, "--osds", "2", *words) as other:
+            conf, keyring = cluster.folder / "ours.conf", cluster.folder / "ours.keyring"
+            shutil.copy(other.conf.parent / "keyring", keyring)
+            text = other.conf.read_text().replace(str(other.conf.parent / "keyring"), str(keyring))
+            conf.write_text(newer.inside(text))
+            assert theirs(conf) == expected
