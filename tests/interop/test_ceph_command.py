@@ -161,3 +161,22 @@ def test_errors_of_a_session_say_what_happened(real_cluster: RealCluster) -> Non
     with pytest.raises(CephError) as caught:
         asyncio.run(refused())
     assert caught.value.errno in (2, 1)
+
+
+def test_the_cluster_log_is_watched_until_interrupted(real_cluster: RealCluster) -> None:
+    command = [sys.executable, "-m", "spirula", "ceph", "-c", str(real_cluster.conf)]
+    with subprocess.Popen([*command, "-w"], stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        seen: list[str] = []
+        while "pgs:" not in "".join(seen):
+            seen.append(watching.stdout.readline())
+        # The subscription follows the status: lines are told until one is seen.
+        os.set_blocking(watching.stdout.fileno(), False)
+        deadline = time.monotonic() + 30
+        while "watched words" not in "".join(seen):
+            assert time.monotonic() < deadline, seen
+            real_cluster.run("ceph", "log", "watched words")
+            time.sleep(0.3)
+            seen.append(watching.stdout.read() or "")
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(20) == 0
