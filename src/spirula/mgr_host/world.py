@@ -24,8 +24,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_OWN_COPIES = {"cherrypy"}
-"""Packages from elsewhere whose state must not be everybody's."""
+_OWN_COPIES = {"cherrypy", "pecan"}
+"""Packages from elsewhere that have state, or import parts of modules by name."""
 _IN_PLACE = threading.RLock()
 """Who holds it has his copies in `sys.modules`."""
 
