@@ -205,8 +205,9 @@ def open_store(config: Config, folder: Path, notify: Notify, *, threaded: bool =
     if made != kind:
         raise InvalidArgument(f"{folder} holds a store of type {made}, not {kind}")
     if kind == DISK:
-        store = DiskStore(FolderMedium(folder), notify, Options(), threaded=threaded)
-        _follow(config, store.options)
+        options = Options(waits_for_writers=False)
+        store = DiskStore(FolderMedium(folder), notify, options, threaded=threaded)
+        _follow(config, options)
         store.rotational = turns(folder / BLOCK), turns(folder)
         return store
     return MemoryStore(folder, notify, config.get_int(_MEMSTORE_BYTES))

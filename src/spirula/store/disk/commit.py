@@ -228,7 +228,7 @@ class Commits:
         queue = self._queue
         while True:
             entry = self._next()
-            if queue.qsize() + 1 < self._writers:
+            if self._options.waits_for_writers and queue.qsize() + 1 < self._writers:
                 self._wait_for_writers()
             entries: list[Entry] = []
             size = 0

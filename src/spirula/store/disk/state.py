@@ -56,6 +56,12 @@ class Options:
     """
     log_bytes: int = 16 << 20
     """The log is trimmed, with a sync of the block file, when it has this many bytes."""
+    waits_for_writers: bool = True
+    """Whether a group waits a moment for those who seem to be about to join it.
+
+    That pays where they are called back and write again at once. An OSD's writers are other
+    machines: there it costs 7 % of the CPU of a write of 4 KiB, and nothing comes of it.
+    """
     memory_target: int = 32 << 20
     """Bytes for caches: half of it is the engine's, three eighths are objects.
 
