@@ -8,7 +8,7 @@ Structure: upstream `src/osd/object_state.h`, `osd_internal_types.h`, `PrimaryLo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from operator import attrgetter
@@ -255,6 +255,7 @@ class OpContext:
         "num_write",
         "obc",
         "omap_dirty",
+        "omap_set",
         "op_index",
         "ops",
         "pg",
@@ -336,6 +337,7 @@ class OpContext:
         self.bytes_read = self.bytes_written = self.num_read = self.num_write = 0
         self.op_index = self.processed = self.result = 0
         self.touched = self.created = self.omap_dirty = False
+        self.omap_set: tuple[Mapping[str, bytes], ...] = ()
         self.modified: list[tuple[int, int]] = []
         self.dirty: list[tuple[int, int]] = []
         self.clone_obc: ObjectContext | None = None

@@ -165,6 +165,7 @@ def set_vals(ctx: OpContext, op: OSDOp) -> int:
     data = bytes(op.indata)
     entries = OmapEntries.decode(data).entries
     ctx.transaction.omap_setkeys(ctx.coll, ctx.gh, entries)
+    ctx.omap_set = (*ctx.omap_set, entries)
     ctx.omap_dirty = True
     ctx.delta.num_wr += 1
     ctx.delta.num_wr_kb += kilobytes(len(data))
@@ -192,6 +193,26 @@ def _is_there(ctx: OpContext) -> bool:
     return ctx.exists and not ctx.info.flags & _WHITEOUT
 
 
+def _raw(key: str) -> bytes:
+    return key.encode("utf-8", "surrogateescape")
+
+
+def _remove_those_set(ctx: OpContext, first: str = "", end: str | None = None) -> None:
+    """Removes by name what was set by the same request, before a range of keys is removed.
+
+    BlueStore removes of a range what it had before the transaction: real replicas would keep them.
+    """
+    low, high = _raw(first), None if end is None else _raw(end)
+    keys = {
+        key
+        for entries in ctx.omap_set
+        for key in entries
+        if low <= _raw(key) and (high is None or _raw(key) < high)
+    }
+    if keys:
+        ctx.transaction.omap_rmkeys(ctx.coll, ctx.gh, keys)
+
+
 @handles(OpCode.OMAPCLEAR)
 def clear(ctx: OpContext, op: OSDOp) -> int:
     """Removes header and entries."""
@@ -202,6 +223,7 @@ def clear(ctx: OpContext, op: OSDOp) -> int:
     if not _is_there(ctx):
         return -errno.ENOENT
     if ctx.info.flags & _OMAP:
+        _remove_those_set(ctx)
         ctx.transaction.omap_clear(ctx.coll, ctx.gh)
         ctx.omap_dirty = True
         ctx.delta.num_wr += 1
@@ -235,6 +257,7 @@ def remove_key_range(ctx: OpContext, op: OSDOp) -> int:
     if not _is_there(ctx):
         return -errno.ENOENT
     span = OmapRmKeyRangeInput.decode(bytes(op.indata))
+    _remove_those_set(ctx, span.key_begin, span.key_end)
     ctx.transaction.omap_rmkeyrange(ctx.coll, ctx.gh, span.key_begin, span.key_end)
     ctx.omap_dirty = True
     ctx.delta.num_wr += 1

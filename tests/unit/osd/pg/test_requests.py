@@ -16,8 +16,10 @@ from spirula.messages.osd_replication import MOSDRepOp
 from spirula.types.base import EVersion, UTime
 from spirula.types.hobject import NOSNAP, HObject
 from spirula.types.osd_op import CmpXattrOp, OpCode, OSDOp, RequestFlag
+from spirula.types.osd_op_payload import OmapEntries, OmapRmKeyRangeInput
 from spirula.types.pg_log import LogOp
 from spirula.types.pool import PoolFlag
+from spirula.types.transaction import TxnOpCode
 from tests.unit.osd.pg.harness import (
     Client,
     Cluster,
@@ -362,3 +364,31 @@ def test_sub_operations_say_what_upstreams_do():
     assert message.poid.snap == NOSNAP
     assert any(op.oid.hobj == message.poid for op in message.transaction().ops)
     assert not any(op.oid.is_pgmeta for op in message.transaction().ops)
+
+
+@pytest.mark.parametrize("how", ["clear", "range"])
+def test_what_a_request_sets_and_removes_again_is_removed_by_name(client, how):
+    # BlueStore removes of a range only what it had before the transaction.
+    cluster = Cluster(2)
+    cluster.make_pg()
+    sent = []
+    post = cluster.post
+
+    def noting(sender, receiver, message):
+        if isinstance(message, MOSDRepOp):
+            sent.append(message.transaction())
+        post(sender, receiver, message)
+
+    cluster.post = noting
+    put = OSDOp.make(OpCode.OMAPSETVALS, None, OmapEntries({"b": b"", "c": b"", "d": b""}).encode())
+    ops = {
+        "clear": (OSDOp.make(OpCode.OMAPCLEAR), ["b", "c", "d"]),
+        "range": (
+            OSDOp.make(OpCode.OMAPRMKEYRANGE, None, OmapRmKeyRangeInput("a", "d").encode()),
+            ["b", "c"],
+        ),
+    }
+    op, gone = ops[how]
+    assert cluster.ask(client, "o", put, op, put).result == 0
+    removed = [each.keys for each in sent[0].ops if each.op == TxnOpCode.OMAP_RMKEYS]
+    assert removed == [gone]
