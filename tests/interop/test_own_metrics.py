@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import socketserver
 import subprocess
 import threading
@@ -24,7 +25,13 @@ pytestmark = [
     pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
 ]
 
-PORT = 19284
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+PORT = free_port()
 OPTIONS = {
     "osd crush chooseleaf type": "0",
     "osd pool default size": "2",
