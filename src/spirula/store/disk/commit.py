@@ -215,13 +215,16 @@ class Commits:
         self._on_landed(Landed([], [], [], self._error, discarded=extents))
 
     def _next(self) -> Entry | _Wait | _Discard | None:
-        """What is queued next; memory is given back if that takes long."""
+        """What is queued next; memory is given back if that takes long, space if very long."""
         try:
             return self._queue.get(timeout=IDLE_S)
         except Empty:
             self._attempt(lambda: settle(self._engine, idle=True))
-            self._on_landed(Landed([], [], [], self._error, idle=True))
             give_back_memory()
+        try:
+            return self._queue.get(timeout=self._options.discard_after_s)
+        except Empty:
+            self._on_landed(Landed([], [], [], self._error, idle=True))
             return self._queue.get()
 
     def _serve(self) -> None:
@@ -392,10 +395,7 @@ class Commits:
         self._applied = self._free.sequence
         if self._kept_back:
             kept_back, self._kept_back = self._kept_back, []
-            for extent in self._not_logged(kept_back):
-                if extent[1] >= self._options.discard_from:
-                    self._device.discard(*extent)
-                self._released.append(extent)
+            self._released += self._not_logged(kept_back)
 
     def _trimmed_behind(self) -> int:
         """Up to which group the log can go with the next batch, as a rule without waiting.

@@ -1,8 +1,9 @@
-"""Giving small pieces back to what is below: together, once their neighbours are free as well.
+"""Giving freed space back to what is below: late, and together with what is free beside it.
 
-Large pieces are discarded by the commit that frees them; many small ones would cost more than they
-are worth, and leave the file below in pieces. They are noted here when they come back as free
-space. `store` has them gathered when they are many, or when it has nothing better to do.
+Soon it is written again, and that is quicker where the file below has its blocks still; many small
+pieces would cost more than they are worth, and leave the file in pieces. So they are noted here
+when they come back as free space. `store` has them gathered when they are many, or when it has had
+nothing to do for long.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from spirula.store.allocator import Allocator, Extent
+
+_MANY = 16_384
+"""Pieces: a note takes a hundred bytes of memory."""
 
 
 class Discards:
@@ -27,11 +31,14 @@ class Discards:
         """About how much is noted."""
 
     def note(self, released: Iterable[Extent]) -> None:
-        """These have come back as free space; those that are large were discarded before."""
+        """These have come back as free space."""
         for offset, length in released:
-            if length < self._least:
-                self._noted[offset] = length
-                self.bytes += length
+            self._noted[offset] = length
+            self.bytes += length
+
+    def are_many(self, most: int) -> bool:
+        """Whether more bytes are noted than `most`, or more pieces than are kept in mind."""
+        return self.bytes >= most or len(self._noted) >= _MANY
 
     def gather(self) -> list[Extent]:
         """Take from the allocator what is to be discarded and released then.

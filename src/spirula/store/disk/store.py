@@ -275,12 +275,13 @@ class DiskObjectStore:
                     state.unwritten.landed(block, data)
             state.allocator.release(landed.released)
             state.allocator.release(landed.discarded)
-            mounted.discards.note(landed.released)
-            if mounted.discards.bytes >= (1 if landed.idle else self.options.discard_together):
+            discards = mounted.discards
+            discards.note(landed.released)
+            if landed.idle or discards.are_many(self.options.discard_together):
                 self._discard(mounted)
 
     def _discard(self, mounted: _Mounted) -> None:
-        """Give small pieces of free space back to what is below, where that is worth it."""
+        """Give free space back to what is below, where that is worth it."""
         extents = mounted.discards.gather()
         if extents:
             mounted.commits.discard(extents)

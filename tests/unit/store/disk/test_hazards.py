@@ -209,12 +209,13 @@ def test_a_large_write_is_written_once():
 
 
 def test_freed_space_is_discarded():
-    bench = bench_of()
+    bench = bench_of(discard_together=1)
     queue(bench, ("write", PG, A, 0, b"a" * 100 * BLOCK))
     queue(bench, ("write", PG, B, 0, b"b" * 100 * BLOCK))
     bench.settle()
     queue(bench, ("remove", PG, A))
     bench.settle()
+    bench.store._drain()
     assert bench.medium.device.discarded == 100 * BLOCK
     assert bench.store.read(PG, B) == b"b" * 100 * BLOCK
 

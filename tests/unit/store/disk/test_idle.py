@@ -5,6 +5,7 @@ from queue import SimpleQueue
 from spirula.store.disk import commit
 from spirula.store.disk.idle import give_back_memory
 from spirula.store.disk.medium import MemoryMedium
+from spirula.store.disk.state import Options
 from spirula.store.disk.store import DiskObjectStore
 from tests.unit.store.conformance import PG, obj, txn
 
@@ -30,10 +31,10 @@ def test_a_store_that_has_nothing_to_do_gives_memory_back(monkeypatch):
     store.umount()
 
 
-def test_a_store_that_has_nothing_to_do_discards_small_pieces(monkeypatch):
+def test_a_store_that_has_nothing_to_do_for_long_discards_what_was_freed(monkeypatch):
     calls, told, medium = SimpleQueue(), [], MemoryMedium(1 << 24)
     monkeypatch.setattr(commit, "IDLE_S", 0.01)
-    store = DiskObjectStore(medium, calls.put)
+    store = DiskObjectStore(medium, calls.put, Options(discard_after_s=0.01))
     store.mount()
     steps = [("create_collection", PG, 0), ("write", PG, obj("a"), 0, b"a" * 20_000)]
     for made in (steps, [("remove", PG, obj("a"))]):
