@@ -23,6 +23,7 @@ from spirula.types.osd_op_payload import (
     OmapRmKeyRangeInput,
 )
 from spirula.types.pool import PGPool, PoolType
+from spirula.types.transaction import TxnOpCode
 
 if TYPE_CHECKING:
     from spirula.osd.ops.context import OpContext
@@ -224,6 +225,11 @@ def clear(ctx: OpContext, op: OSDOp) -> int:
         return -errno.ENOENT
     if ctx.info.flags & _OMAP:
         _remove_those_set(ctx)
+        if any(
+            each.op == TxnOpCode.OMAP_SETHEADER and each.oid == ctx.gh
+            for each in ctx.transaction.ops
+        ):
+            ctx.transaction.omap_setheader(ctx.coll, ctx.gh, b"")  # as with the keys
         ctx.transaction.omap_clear(ctx.coll, ctx.gh)
         ctx.omap_dirty = True
         ctx.delta.num_wr += 1

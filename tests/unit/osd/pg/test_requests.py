@@ -389,6 +389,9 @@ def test_what_a_request_sets_and_removes_again_is_removed_by_name(client, how):
         ),
     }
     op, gone = ops[how]
-    assert cluster.ask(client, "o", put, op, put).result == 0
+    header = OSDOp.make(OpCode.OMAPSETHEADER, None, b"header")
+    assert cluster.ask(client, "o", put, header, op, put).result == 0
+    headers = [each.data for each in sent[0].ops if each.op == TxnOpCode.OMAP_SETHEADER]
+    assert headers == ([b"header", b""] if how == "clear" else [b"header"])
     removed = [each.keys for each in sent[0].ops if each.op == TxnOpCode.OMAP_RMKEYS]
     assert removed == [gone]
