@@ -35,6 +35,9 @@ def test_questions_are_answered_as_debians_ceph_does(
     if scale == 1:
         lines = random.sample(lines, QUESTIONS_AT_ONCE)
     found = differences(asked, tmp_path, lines, at_once=True)
+    if found:  # the cluster goes on while it is asked: what differs by chance does so once
+        lines = [difference.partition("\n")[0] for difference in found]
+        found = differences(asked, tmp_path, lines, at_once=True)
     assert not found, "\n".join(found)
 
 

@@ -186,7 +186,8 @@ def test_both_find_the_same_and_ours_is_mended(cluster):
     lead(cluster, OURS, 0)
     ours = scrub(cluster, OURS, "deep-scrub")
     assert listed(cluster) == (objects, snapsets)
-    assert json.loads(rados(cluster, "list-inconsistent-pg", "p")) == [PGID]
+    # The manager hears of it with the next statistics.
+    wait_until(lambda: json.loads(rados(cluster, "list-inconsistent-pg", "p")) == [PGID])
     assert ours[-1] == said[-1]
     # A client's read takes another copy of what is under a wrong checksum.
     assert rados(cluster, "get", "rotten", "-") == _PATTERN.decode()
