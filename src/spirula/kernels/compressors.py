@@ -2,18 +2,16 @@
 
 What one end compresses, any Ceph decompresses: on the wire (`spirula.msgr`), later in stored blobs.
 Framings: upstream `src/compressor/{zlib,snappy,zstd,lz4}`. Every `decompress` is told how much may
-come out and takes no more memory than that.
+come out and takes no more memory than that. A library is loaded by the first compressor that wants
+it: they are large, and most processes compress nothing.
 """
 
 from __future__ import annotations
 
+import importlib
 import struct
 import zlib
 from typing import TYPE_CHECKING
-
-import cramjam
-import lz4.block
-import zstandard
 
 from spirula.errors import LimitExceeded, WireError
 
@@ -60,16 +58,19 @@ class Zlib:
 class Snappy:
     """Snappy without framing: the length as a varint, then the elements."""
 
+    def __init__(self) -> None:
+        self._library = importlib.import_module("cramjam")
+
     def compress(self, data: Bytes) -> bytes:
         """Any data, never empty."""
-        return bytes(cramjam.snappy.compress_raw(data))
+        return bytes(self._library.snappy.compress_raw(data))
 
     def decompress(self, data: Bytes, limit: int) -> bytes:
         """What `compress` made. LimitExceeded for more than `limit` bytes, WireError for damage."""
         _checked(_varint(data), limit)
         try:
-            return bytes(cramjam.snappy.decompress_raw(data))
-        except cramjam.DecompressionError as error:
+            return bytes(self._library.snappy.decompress_raw(data))
+        except self._library.DecompressionError as error:
             raise WireError(f"snappy: {error}") from error
 
 
@@ -86,9 +87,12 @@ def _varint(data: Bytes) -> int:
 class Zstd:
     """A zstd frame behind the u32 length of what it holds."""
 
+    def __init__(self) -> None:
+        self._library = importlib.import_module("zstandard")
+
     def compress(self, data: Bytes) -> bytes:
         """Any data, never empty."""
-        frame = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(data)
+        frame: bytes = self._library.ZstdCompressor(level=_ZSTD_LEVEL).compress(data)
         return _U32.pack(len(data)) + frame
 
     def decompress(self, data: Bytes, limit: int) -> bytes:
@@ -96,11 +100,11 @@ class Zstd:
         if len(data) < _U32.size:
             raise WireError("zstd: no length")
         size = _checked(_U32.unpack_from(data)[0], limit)
-        unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_LIMIT)
+        unpacker = self._library.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_LIMIT)
         try:
             with unpacker.stream_reader(memoryview(data)[_U32.size :]) as stream:
-                plain = stream.read(size + 1)
-        except zstandard.ZstdError as error:
+                plain: bytes = stream.read(size + 1)
+        except self._library.ZstdError as error:
             raise WireError(f"zstd: {error}") from error
         if len(plain) != size:
             raise WireError(f"zstd: {len(plain)} bytes where {size} were promised")
@@ -113,9 +117,12 @@ class Lz4:
     A block may refer to what the blocks before it hold.
     """
 
+    def __init__(self) -> None:
+        self._library = importlib.import_module("lz4.block")
+
     def compress(self, data: Bytes) -> bytes:
         """Any data, never empty."""
-        block: bytes = lz4.block.compress(data, store_size=False)
+        block: bytes = self._library.compress(data, store_size=False)
         return _U32.pack(1) + _PAIR.pack(len(data), len(block)) + block
 
     def decompress(self, data: Bytes, limit: int) -> bytes:
@@ -132,12 +139,12 @@ class Lz4:
         out = bytearray()
         for plain_size, packed_size in sizes:
             try:
-                block = lz4.block.decompress(
+                block = self._library.decompress(
                     bytes(view[at : at + packed_size]),
                     uncompressed_size=plain_size,
                     dict=bytes(out[-65536:]),
                 )
-            except (lz4.block.LZ4BlockError, ValueError) as error:
+            except (self._library.LZ4BlockError, ValueError) as error:
                 raise WireError(f"lz4: {error}") from error
             if len(block) != plain_size or at + packed_size > len(view):
                 raise WireError(f"lz4: {len(block)} bytes where {plain_size} were promised")
@@ -146,7 +153,9 @@ class Lz4:
         return bytes(out)
 
 
-BY_NAME: dict[str, Callable[[], Zlib | Snappy | Zstd | Lz4]] = {
+Compressor = Zlib | Snappy | Zstd | Lz4
+
+BY_NAME: dict[str, Callable[[], Compressor]] = {
     "snappy": Snappy,
     "zlib": Zlib,
     "zstd": Zstd,

@@ -8,6 +8,7 @@ the threads are not there; each call says so. Used by `Rados` and what it makes.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import threading
 import weakref
@@ -15,8 +16,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
 from typing import Any, TypeVar
-
-import uvloop
 
 from spirula.rados.errors import RadosStateError
 
@@ -29,6 +28,8 @@ class Background:
     """An event loop in a thread of its own; it runs until `stop`."""
 
     def __init__(self) -> None:
+        # Loaded with the first session: programs that import this may never have one.
+        uvloop = importlib.import_module("uvloop")
         self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
         self._posted: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._is_woken = False

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import cache
 from typing import TypeVar
 
 from spirula.errors import InvalidArgument, WireError
-from spirula.kernels.compressors import BY_NAME
+from spirula.kernels.compressors import BY_NAME, Compressor
 from spirula.store.objectstore import BLOCK_SIZE
 from spirula.types.osd_op import AllocHintFlag
 from spirula.types.pool import PoolOpt
@@ -42,7 +43,11 @@ class Algorithm(IntEnum):
     LZ4 = 4
 
 
-_COMPRESSORS = {kind: BY_NAME[kind.name.lower()]() for kind in Algorithm}
+@cache
+def _compressor(algorithm: Algorithm) -> Compressor:
+    """Made when it is first used: stores that compress nothing do not load its library."""
+    return BY_NAME[algorithm.name.lower()]()
+
 
 MAX_BLOB_SIZE = 64 << 10
 """Bytes that are compressed together at most: whoever reads one of them decompresses all."""
@@ -96,7 +101,7 @@ class Compression:
         size = len(data)
         if size <= BLOCK_SIZE:
             return None
-        packed = _COMPRESSORS[self.algorithm].compress(data)
+        packed = _compressor(self.algorithm).compress(data)
         wanted = -(-int(size * self.required_ratio) // BLOCK_SIZE)
         taken = -(-len(packed) // BLOCK_SIZE)
         return packed if taken <= wanted and taken * BLOCK_SIZE < size else None
@@ -145,9 +150,9 @@ def decompress(algorithm: int, data: Buffer, size: int) -> bytes:
 
     Raises WireError if the data is damaged, or holds another number of bytes.
     """
-    if algorithm not in _COMPRESSORS:
+    if algorithm not in list(Algorithm):
         raise WireError(f"no way to compress has the number {algorithm}")
-    made = _COMPRESSORS[Algorithm(algorithm)].decompress(data, size)
+    made = _compressor(Algorithm(algorithm)).decompress(data, size)
     if len(made) != size:
         raise WireError(f"{len(made)} bytes were compressed, {size} expected")
     return made
