@@ -19,8 +19,15 @@ HERE = Path(__file__).parent
 START_AND_TEST_TIMEOUT_S = 180
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what stands here, and leave time for the cluster to start."""
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Mark what stands here, and leave time for the cluster to start.
+
+    Tests of a module that says `IN_ORDER = True` build on one another: they stay in their order.
+    """
+    places = [at for at, item in enumerate(items) if getattr(item.module, "IN_ORDER", False)]
+    in_order = sorted((items[at] for at in places), key=lambda item: (item.path, item.location[1]))
+    for at, item in zip(places, in_order, strict=True):
+        items[at] = item
     for item in items:
         if HERE not in item.path.parents:
             continue

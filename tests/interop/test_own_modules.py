@@ -18,6 +18,7 @@ from tests.interop.realcluster import ENVIRONMENT, why_not
 from tests.interop.spirulacluster import our_cluster, settings, wait_until
 from tests.smtp_sink import smtp_sink
 
+IN_ORDER = True
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.slow,
