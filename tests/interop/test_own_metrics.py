@@ -98,7 +98,8 @@ def test_prometheus_has_every_name_of_upstreams(cluster):
     writes = {one.labels["ceph_daemon"]: one.value for one in families["ceph_osd_op_w"].samples}
     assert set(writes) == {"osd.0", "osd.1", "osd.2"}
     assert sum(writes.values()) > 0
-    assert cluster.ceph_json("mgr", "services") == {"prometheus": f"http://127.0.0.1:{PORT}/"}
+    uris = {"prometheus": f"http://127.0.0.1:{PORT}/"}  # the map has them from the next beacon on
+    wait_until(lambda: cluster.ceph_json("mgr", "services") == uris, 30, 0.3)
 
 
 def test_images_are_counted(cluster):
