@@ -493,6 +493,7 @@ async def test_clones_that_are_made_of_a_purged_snapshot_are_found_and_trimmed(s
     assert before
     for number in range(3):
         (await tell(world, number, "scrub_purged_snaps")).check()
+        assert float(osd_of(world, number).superblock.last_purged_snaps_scrub) > before
     await sim.sleep(20)
     for number in range(3):
         assert not osd_of(world, number).store.omap_get_keys(META, SNAPMAPPER)

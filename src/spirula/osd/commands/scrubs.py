@@ -35,8 +35,8 @@ def register(table: CommandTable, osd: OSD) -> None:
     )
     table.register(
         "scrub_purged_snaps",
-        lambda _: purged.start(osd),
-        "begin to look for clones of snapshots that are purged, which are trimmed",
+        lambda _: purged.whole(osd),
+        "look for clones of snapshots that are purged, which are then trimmed",
     )
     for prefix, deep in (("scrub", False), ("deep_scrub", True)):
         text = "have a deep scrub come due" if deep else "have a scrub come due"

@@ -24,6 +24,8 @@ from spirula.types.pg import PGId, SPGId, stable_mod
 from spirula.types.transaction import Transaction
 
 if TYPE_CHECKING:
+    from asyncio import Future
+
     from spirula.osd.scheduler import Turn
     from spirula.osd.state import OSD
     from spirula.types.interval_set import IntervalSet
@@ -44,6 +46,8 @@ class PurgedScrub:
     stray: set[tuple[SPGId, int]] = field(default_factory=set)
     """The PGs and snapshots that those are of."""
     turn: Turn | None = None
+    waiting: list[Future[None]] = field(default_factory=list)
+    """Of those who asked for it by command."""
 
 
 def tick(osd: OSD) -> None:
@@ -59,6 +63,24 @@ def start(osd: OSD) -> None:
         osd.clog(LogLevel.DEBUG, "purged_snaps scrub starts")
         osd.purged_scrub = PurgedScrub()
         _go_on(osd, osd.purged_scrub)
+
+
+async def whole(osd: OSD) -> None:
+    """Looks from the first to the last key; begins anew when the look that is under way has ended.
+
+    Snapshots may have been purged after that one passed their clones.
+    """
+    if osd.purged_scrub is not None:
+        await _end_of(osd, osd.purged_scrub)
+    start(osd)
+    if osd.purged_scrub is not None:
+        await _end_of(osd, osd.purged_scrub)
+
+
+def _end_of(osd: OSD, run: PurgedScrub) -> Future[None]:
+    ended: Future[None] = osd.ports.loop.create_future()
+    run.waiting.append(ended)
+    return ended
 
 
 def _go_on(osd: OSD, run: PurgedScrub) -> None:
@@ -100,5 +122,8 @@ def _finish(osd: OSD, run: PurgedScrub) -> None:
     put_superblock(transaction, osd.superblock)
     osd.store.queue_transactions(META, [transaction])
     osd.purged_scrub = None
+    for ended in run.waiting:
+        if not ended.done():
+            ended.set_result(None)
     if osd.is_active:
         reports.send_beacon(osd)
