@@ -322,11 +322,17 @@ class Cluster:
     # --- maps ---
 
     def new_map(
-        self, up: list[int] | None = None, acting: list[int] | None = None, **pool: Any
+        self,
+        up: list[int] | None = None,
+        acting: list[int] | None = None,
+        *,
+        told: bool = True,
+        **pool: Any,
     ) -> int:
         """The next map: `up` serve the PG (or `acting` for them), and who has crashed is down.
 
-        Without `up` they are those of the last map, and crashes are not noticed.
+        Without `up` they are those of the last map, and crashes are not noticed. OSDs that are not
+        told of it get it together with the next.
         """
         maps = self.maps
         if maps.by_epoch:
@@ -369,7 +375,7 @@ class Cluster:
             up, up[0] if up else -1, acting, acting[0] if acting else -1
         )
         for node in self.nodes:
-            if node.alive:
+            if node.alive and told:
                 node.catch_up()
         return osdmap.epoch
 

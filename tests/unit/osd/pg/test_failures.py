@@ -17,6 +17,7 @@ from tests.unit.osd.pg.harness import (
     PGID,
     Client,
     Cluster,
+    Node,
     append,
     delete,
     object_of,
@@ -309,6 +310,21 @@ def test_who_was_away_too_long_does_not_count_as_a_copy(client):
     cluster.new_map(up=[1, 2])
     cluster.wait()
     assert "active" not in cluster.state
+
+
+def test_who_was_down_for_one_of_several_maps_is_asked_anew(client):
+    cluster = started(3)
+    cluster.ask(client, "a", write_full(b"1"))
+    cluster.new_map(up=[1, 2])
+    cluster.nodes[0].crash()  # the question is lost with it
+    cluster.wires[0, 1].clear()
+    cluster.settle()
+    assert cluster.state == "peering"
+    cluster.new_map(up=[1, 2], told=False)
+    cluster.nodes[0] = Node(0, cluster)  # on another disk: nothing to tell of itself
+    cluster.new_map(up=[1, 2])
+    cluster.settle()
+    assert "active" in cluster.state
 
 
 def test_a_replica_takes_no_write_behind_one_that_it_did_not_get(client):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spirula.maps.state import exists, is_up
-from spirula.osd.pg.peering.state import PriorSet
+from spirula.osd.pg.peering.state import OUTER, PriorSet, State
 from spirula.types.hobject import NO_SHARD
 from spirula.types.pg import NO_OSD, PGShard, PGState
 
@@ -127,6 +127,18 @@ def drop_down(pg: PG) -> bool:
         peering.missing_requested.discard(shard)
         peering.purged.discard(shard)
     return bool(down)
+
+
+def note_gone(pg: PG) -> None:
+    """Of one of several maps: notes who is down of those that answers are awaited from."""
+    peering, osdmap = pg.peering, pg.osdmap
+    if State.PEERING not in OUTER[peering.state] and not peering.want_acting:
+        return
+    asked = {shard.osd for shard in peering.prior.probe}
+    asked.update(osd for osd in peering.want_acting if osd != NO_OSD)
+    if peering.log_requested is not None:
+        asked.add(peering.log_requested.osd)
+    peering.gone.update(osd for osd in asked if not is_up(osdmap, osd))
 
 
 def is_dead(osdmap: OSDMap, osd: int) -> bool:

@@ -66,6 +66,7 @@ def advance(pg: PG, osdmap: OSDMap, mapping: PGMapping) -> None:
     if restarts and pg.peering.state is not State.INITIAL:
         start_interval(pg, before, mapping)
     elif pg.is_primary:
+        infos.note_gone(pg)
         if infos.drop_down(pg) and pg.is_peered:
             recovery.drop_sources(pg)
         if pg.is_active():
@@ -208,6 +209,7 @@ def reset(pg: PG) -> None:
     peering.async_recovery_targets.clear()
     peering.want_acting = []
     peering.blocked_by.clear()
+    peering.gone.clear()
     pg.acting_recovery_backfill = []
     pg.replicas = []
     pg.projected_last_update = EVersion(0, 0)
@@ -222,6 +224,7 @@ def activate_map(pg: PG) -> None:
     if pg.split_in < pg.osdmap.epoch:
         # upstream's child PGs crash when one of this map comes before the next one
         machine.handle(pg, work, "map")
+        pg.peering.gone.clear()
     work.finish()
     if pg.waiting.for_map:
         waiting, pg.waiting.for_map = pg.waiting.for_map, {}

@@ -222,7 +222,10 @@ def wait_up_thru(pg: PG, work: Work) -> None:
 
 def map_in_peering(pg: PG, work: Work, _: object = None) -> None:
     """A newer map of the same interval: asks again if it changes whom writes may have reached."""
-    if pg.peering.prior.is_affected_by(pg.osdmap):
+    prior = pg.peering.prior
+    if prior.is_affected_by(pg.osdmap) or any(
+        shard.osd in pg.peering.gone for shard in prior.probe
+    ):
         ask_again(pg, work)
         return
     me = pg.osdmap.osd_info[pg.whoami.osd]
@@ -245,7 +248,7 @@ def ask_again(pg: PG, work: Work) -> None:
 def map_in_get_log(pg: PG, work: Work, _: object = None) -> None:
     """A newer map: who has the log that counts may be down."""
     source = pg.peering.log_requested
-    if source is not None and not is_up(pg.osdmap, source.osd):
+    if source is not None and source.osd in pg.peering.gone:
         ask_again(pg, work)
     else:
         map_in_peering(pg, work)
@@ -268,7 +271,7 @@ def map_in_incomplete(pg: PG, work: Work, _: object = None) -> None:
 
 def map_in_wait_acting_change(pg: PG, work: Work, _: object = None) -> None:
     """A newer map: who was to serve may be down."""
-    if not all(osd < 0 or is_up(pg.osdmap, osd) for osd in pg.peering.want_acting):
+    if any(osd in pg.peering.gone for osd in pg.peering.want_acting):
         ask_again(pg, work)
 
 

@@ -128,6 +128,9 @@ class Peering:
     async_recovery_targets: set[PGShard] = field(default_factory=set)
     """Who lacks so much that clients do not wait until it has it."""
     purged: set[PGShard] = field(default_factory=set)
+    gone: set[int] = field(default_factory=set)
+    """OSDs that were down in one of the maps that came together, though not in the newest, maybe:
+    what they were asked got lost."""
     """Strays that were told to remove what they have."""
     to_reserve: deque[PGShard] = field(default_factory=deque)
     want_acting: list[int] = field(default_factory=list)
