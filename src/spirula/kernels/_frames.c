@@ -1,7 +1,7 @@
 /* The compiled twins of crc32c.py and frames.py: checksums, and messages in revision 1 of msgr2.
  *
  * A message of a few KiB is built from ten pieces with four checksums, and taken apart again; each
- * is one call here. Built by setuptools for the stable ABI of Python 3.11; where that fails the
+ * is one call here. A large one is received into bytes that nobody filled before. Built by setuptools for the stable ABI of Python 3.11; where that fails the
  * twins serve.
  */
 
@@ -311,23 +311,117 @@ end:
     return result;
 }
 
+/* ----------------------------------------------------------------------------- memory to receive in */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *bytes;
+} Unwritten;
+
+/* Exports the memory of its bytes, and those as the owner: it is of no use after that itself. */
+static int
+unwritten_buffer(PyObject *self, Py_buffer *view, int flags)
+{
+    PyObject *bytes = ((Unwritten *)self)->bytes;
+    return PyBuffer_FillInfo(view, bytes, PyBytes_AsString(bytes), PyBytes_Size(bytes), 0, flags);
+}
+
+static void
+unwritten_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(((Unwritten *)self)->bytes);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot unwritten_slots[] = {
+    {Py_bf_getbuffer, unwritten_buffer},
+    {Py_tp_dealloc, unwritten_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec unwritten_spec = {
+    .name = "spirula.kernels._frames.Unwritten",
+    .basicsize = sizeof(Unwritten),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = unwritten_slots,
+};
+
+typedef struct {
+    PyTypeObject *unwritten;
+} State;
+
+static PyObject *
+unwritten(PyObject *module, PyObject *given)
+{
+    Py_ssize_t size = PyLong_AsSsize_t(given);
+    if (size < 0) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "fewer than no bytes");
+        return NULL;
+    }
+    PyTypeObject *type = ((State *)PyModule_GetState(module))->unwritten;
+    Unwritten *made = (Unwritten *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (made == NULL)
+        return NULL;
+    PyObject *view = NULL;
+    made->bytes = PyBytes_FromStringAndSize(NULL, size);
+    if (made->bytes != NULL)
+        view = PyMemoryView_FromObject((PyObject *)made);
+    Py_DECREF(made);
+    return view;
+}
+
+static int
+prepare(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    state->unwritten = (PyTypeObject *)PyType_FromModuleAndSpec(module, &unwritten_spec, NULL);
+    return state->unwritten == NULL ? -1 : 0;
+}
+
+static int
+visit(PyObject *module, visitproc visit, void *arg)
+{
+    Py_VISIT(((State *)PyModule_GetState(module))->unwritten);
+    return 0;
+}
+
+static int
+clear(PyObject *module)
+{
+    Py_CLEAR(((State *)PyModule_GetState(module))->unwritten);
+    return 0;
+}
+
+static void
+release(void *module)
+{
+    clear(module);
+}
+
 static PyMethodDef methods[] = {
     {"crc32c", (PyCFunction)(void (*)(void))crc32c, METH_FASTCALL, "See spirula.kernels.crc32c."},
     {"join_message", (PyCFunction)(void (*)(void))join_message, METH_FASTCALL,
      "See spirula.kernels.frames."},
     {"split_message", (PyCFunction)(void (*)(void))split_message, METH_FASTCALL,
      "See spirula.kernels.frames."},
+    {"unwritten", unwritten, METH_O, "See spirula.kernels.frames."},
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot slots[] = {{0, NULL}};
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, prepare}, {0, NULL}};
 
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "_frames",
-    .m_size = 0,
+    .m_size = sizeof(State),
     .m_methods = methods,
     .m_slots = slots,
+    .m_traverse = visit,
+    .m_clear = clear,
+    .m_free = release,
 };
 
 PyMODINIT_FUNC

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from spirula.client.objecter.objecter import Outcome, Request
+from spirula.kernels.frames import as_bytes
 from spirula.rados import ioctx_aio
 from spirula.rados.aio.ioctx import failure, request_flags
 from spirula.rados.checks import check, unsigned
@@ -218,7 +219,7 @@ class Ioctx(ioctx_aio.AioMethods):
         args = Extent(unsigned("offset", offset), unsigned("length", length))
         what = f"Ioctx.read({self.name}): failed to read {key}"
         outcome = self._do(what, key, OSDOp.make(OpCode.READ, args), write=False)
-        data = bytes(outcome.ops[0].outdata)
+        data = as_bytes(outcome.ops[0].outdata)
         if len(data) > length:  # 0 reads all there is, and no buffer of 0 bytes holds it
             raise make_error(ERANGE, what)
         return data
@@ -274,7 +275,7 @@ class Ioctx(ioctx_aio.AioMethods):
         check("key", key, str)
         op = OSDOp.xattr(OpCode.GETXATTR, check("xattr_name", xattr_name, str))
         outcome = self._do(f"Failed to get xattr {xattr_name!r}", key, op, write=False)
-        return bytes(outcome.ops[0].outdata)
+        return as_bytes(outcome.ops[0].outdata)
 
     def get_xattrs(self, oid: str) -> XattrIterator:
         """All attributes: (name, value) in order."""

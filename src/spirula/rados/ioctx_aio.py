@@ -12,6 +12,7 @@ from errno import EINVAL, ERANGE, ETIMEDOUT
 from typing import TYPE_CHECKING, Any
 
 from spirula.client.objecter.objecter import Outcome
+from spirula.kernels.frames import as_bytes
 from spirula.rados.aio import pools
 from spirula.rados.aio.ioctx import request_flags
 from spirula.rados.checks import check, unsigned
@@ -146,7 +147,7 @@ class AioMethods:
         def answer(outcome: Outcome) -> tuple[int, tuple[bytes | None]]:
             if outcome.result < 0:
                 return outcome.result, (None,)
-            data = bytes(outcome.ops[0].outdata)
+            data = as_bytes(outcome.ops[0].outdata)
             return (len(data), (data,)) if len(data) <= length else (-ERANGE, (None,))
 
         ops = [OSDOp.make(OpCode.READ, args)]
@@ -198,7 +199,7 @@ class AioMethods:
         def answer(outcome: Outcome) -> tuple[int, tuple[bytes | None]]:
             if outcome.result < 0:
                 return outcome.result, (None,)
-            found = bytes(outcome.ops[0].outdata)
+            found = as_bytes(outcome.ops[0].outdata)
             return len(found), (found,)
 
         ops = [OSDOp.call(check("cls", cls, str), check("method", method, str), data)]

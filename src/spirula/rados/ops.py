@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from spirula.errors import WireError
+from spirula.kernels.frames import as_bytes
 from spirula.rados.checks import check, unsigned
 from spirula.rados.constants import LIBRADOS_CMPXATTR_OP_EQ, LIBRADOS_OPERATION_NOFLAG
 from spirula.rados.errors import Error, make_error
@@ -96,7 +97,7 @@ class Step(Generic[T]):
         if answer.rval < 0:
             raise make_error(answer.rval, "the operation failed")
         try:
-            return self._decode(bytes(answer.outdata))
+            return self._decode(as_bytes(answer.outdata))
         except WireError as error:
             raise make_error(5, f"the answer cannot be read: {error}") from error
 

@@ -83,3 +83,32 @@ def test_what_is_no_message_is_refused(join):
         join(HEADER[:-1], b"front", b"", BELOW)
     with pytest.raises(ValueError, match="not a header and a front"):
         join(HEADER, b"", b"data", BELOW)
+
+
+@pytest.mark.parametrize("unwritten", [frames.pure_unwritten, frames.unwritten])
+def test_memory_to_fill(unwritten):
+    for size in (0, 1, 5, 300_000):
+        memory = unwritten(size)
+        data = random.Random(size).randbytes(size)
+        memory[:] = data
+        received = memory.toreadonly()
+        assert memory.nbytes == size
+        assert received == data == frames.as_bytes(received)
+        with pytest.raises(TypeError):
+            received[:1] = b"x"
+    with pytest.raises(ValueError, match=r"\w"):
+        unwritten(-1)
+    with pytest.raises(TypeError):
+        unwritten("1")
+
+
+def test_what_was_received_is_handed_out_without_a_copy():
+    memory = frames.unwritten(5)
+    memory[:] = b"01234"
+    whole = frames.as_bytes(memory.toreadonly())
+    assert whole is memory.obj
+    assert whole == b"01234"
+    assert frames.as_bytes(memory[1:]) == b"1234"
+    assert frames.as_bytes(memory[::-1]) == b"43210"
+    assert frames.as_bytes(memory[::2]) == b"024"
+    assert frames.as_bytes(bytearray(b"x")) == b"x"

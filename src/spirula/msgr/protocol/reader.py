@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidTag
 
 from spirula.errors import InvariantBroken, LimitExceeded, ProtocolViolation, WireError
 from spirula.kernels.crc32c import crc32c
-from spirula.kernels.frames import split_message
+from spirula.kernels.frames import split_message, unwritten
 from spirula.msgr.protocol.frames import (
     AROUND_MESSAGE,
     CRC,
@@ -86,8 +86,7 @@ class FrameReader:
         "_opener",
         "_own",
         "_own_have",
-        "_own_size",
-        "_own_view",
+        "_own_last",
         "_partly",
         "_parts",
         "_pos",
@@ -118,10 +117,9 @@ class FrameReader:
         self._need = 0  # contiguous bytes from _pos on without which there is nothing to do
         self._offer = OFFER_MIN
         self._offered = 0
-        self._own: bytearray | None = None  # the large part that is being received
-        self._own_view = self._view
+        self._own: memoryview | None = None  # the large part that is being received
         self._own_have = 0
-        self._own_size = 0  # without the end of the frame, where that is received with it
+        self._own_last = False  # no part comes behind it
         self._opener: Opener | None = None
         self._revision1 = False
         self._quick = False  # revision 1 with checksums: `split_message` does it
@@ -147,7 +145,7 @@ class FrameReader:
         """Where the transport should put what it receives next; at least one byte long."""
         if self._own is not None:
             if self._own_have < len(self._own):
-                return self._own_view[self._own_have :]
+                return self._own[self._own_have :]
             self._own_done()
         end = self._end
         if self._pos == end:
@@ -169,7 +167,7 @@ class FrameReader:
         """
         if self._own is not None:
             self._own_have += count
-            return self._own_have == len(self._own)
+            return self._own_last and self._own_have == len(self._own)
         self._end += count
         if count == self._offered:
             self._offer = min(2 * self._offer, OFFER_MAX)
@@ -376,18 +374,15 @@ class FrameReader:
             pos = self._pos
             have = self._end - pos
             if size >= OWN_MEMORY_FROM:
-                with_end = self._quick and len(parts) + 2 == len(sizes)
-                total = size + sizes[-1] if with_end else size
-                own = bytearray(total)
-                got = min(have, total)
+                own = unwritten(size)
+                got = min(have, size)
                 own[:got] = self._view[pos : pos + got]
                 self._consume(got)
                 self._own = own
-                self._own_view = memoryview(own)
                 self._own_have = got
-                self._own_size = size
+                self._own_last = len(parts) + 1 == len(sizes)
                 self._offer = OFFER_MIN
-                if got < total:
+                if got < size:
                     return False
                 self._own_done()
             elif have < size:
@@ -399,14 +394,11 @@ class FrameReader:
         return True
 
     def _own_done(self) -> None:
-        own, size = self._own, self._own_size
-        if own is not None and len(own) == size:
-            self._parts.append(own)
-        elif own is not None:
-            self._parts += (self._own_view[:size].toreadonly(), bytes(self._own_view[size:]))
-        self._own = None
-        self._own_view = self._view
+        own, self._own = self._own, None
         self._own_have = 0
+        if own is not None:
+            # what is sealed will be opened in place
+            self._parts.append(own.toreadonly() if self._opener is None else own)
 
     def _consume(self, size: int) -> None:
         if self.transcript is not None:
@@ -443,7 +435,7 @@ class FrameReader:
         opener = self._opener
         if opener is None:
             raise InvariantBroken("a sealed part without a key")
-        if isinstance(sealed, bytearray):
+        if isinstance(sealed, memoryview):
             return opener.open_in_place(sealed)
         return opener.open(sealed)
 
@@ -485,8 +477,6 @@ def _sealed_by_sum(segment: Bytes, expected: int, index: int) -> Bytes:
     """A segment that matches its checksum, in the form in which it is handed out."""
     if crc32c(CRC_SEED, segment) != expected:
         raise WireError(f"segment {index} does not match its checksum", path="frame")
-    if isinstance(segment, bytearray):
-        return memoryview(segment).toreadonly()
     return segment
 
 

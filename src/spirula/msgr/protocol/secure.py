@@ -109,12 +109,11 @@ class Opener:
         except InvalidTag:
             raise WireError("authentication tag does not match", path="frame") from None
 
-    def open_in_place(self, sealed: bytearray) -> memoryview:
-        """The same for a part in a buffer of its own, which the plaintext then occupies."""
-        view = memoryview(sealed)
-        plaintext = view[: len(sealed) - TAG_SIZE]
+    def open_in_place(self, sealed: memoryview) -> memoryview:
+        """The same for a part in memory of its own, which the plaintext then occupies."""
+        plaintext = sealed[: len(sealed) - TAG_SIZE]
         try:
-            self._gcm.decrypt_into(self._nonces.next(), view, None, plaintext)
+            self._gcm.decrypt_into(self._nonces.next(), sealed, None, plaintext)
         except InvalidTag:
             raise WireError("authentication tag does not match", path="frame") from None
         return plaintext

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 from spirula.client.objecter.objecter import Outcome, Request, flags_of
 from spirula.client.objecter.target import Target
 from spirula.errors import CephError, SpirulaError
+from spirula.kernels.frames import as_bytes
 from spirula.maps.placement import hash_key
 from spirula.rados.aio import listing, pools
 from spirula.rados.aio.listing import Cursor, ListedObject
@@ -258,7 +259,7 @@ class Ioctx:
         """Bytes of an object from an offset on; a length of 0 means up to the end."""
         op = OSDOp.make(OpCode.READ, Extent(offset, length))
         outcome = await self.request("Failed to read", oid, [op], write=False)
-        return bytes(outcome.ops[0].outdata)
+        return as_bytes(outcome.ops[0].outdata)
 
     async def write(self, oid: str, data: Data, offset: int = 0) -> None:
         """Write at an offset. `data` must not change until this is done."""
@@ -293,7 +294,7 @@ class Ioctx:
         """Call a method of an object class; what it returns."""
         op = OSDOp.call(cls, method, data)
         outcome = await self.request(f"Failed to call {cls}.{method} on", oid, [op], write=False)
-        return bytes(outcome.ops[0].outdata)
+        return as_bytes(outcome.ops[0].outdata)
 
     # ----------------------------------------------------------------------------------- attributes
 
@@ -301,7 +302,7 @@ class Ioctx:
         """An attribute; NoData where it is not set."""
         op = OSDOp.xattr(OpCode.GETXATTR, name)
         outcome = await self.request("Failed to get an attribute of", oid, [op], write=False)
-        return bytes(outcome.ops[0].outdata)
+        return as_bytes(outcome.ops[0].outdata)
 
     async def set_xattr(self, oid: str, name: str, value: bytes) -> None:
         """Set an attribute; the object is made where it is not there."""

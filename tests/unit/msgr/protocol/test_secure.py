@@ -88,7 +88,7 @@ def test_in_place_and_elsewhere_are_the_same():
     sealed = Sealer(KEY, NonceSequence(TO_SERVER, revision1=True)).seal(b"p" * LARGE_SEGMENT)
     elsewhere = Opener(KEY, NonceSequence(TO_SERVER, revision1=True)).open(sealed)
     own = bytearray(sealed)
-    in_place = Opener(KEY, NonceSequence(TO_SERVER, revision1=True)).open_in_place(own)
+    in_place = Opener(KEY, NonceSequence(TO_SERVER, revision1=True)).open_in_place(memoryview(own))
     assert in_place == elsewhere
     assert in_place.obj is own
 
@@ -100,7 +100,7 @@ def test_any_altered_bit_is_noticed(at):
     with pytest.raises(WireError, match="tag"):
         Opener(KEY, NonceSequence(TO_SERVER, revision1=True)).open(bytes(sealed))
     with pytest.raises(WireError, match="tag"):
-        Opener(KEY, NonceSequence(TO_SERVER, revision1=True)).open_in_place(sealed)
+        Opener(KEY, NonceSequence(TO_SERVER, revision1=True)).open_in_place(memoryview(sealed))
 
 
 @pytest.mark.parametrize("seed", range(10))
