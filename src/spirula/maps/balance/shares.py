@@ -11,9 +11,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from spirula.crush.remap import RuleTree
-from spirula.crush.vector.mapper import VectorMapper
 from spirula.maps.dump.values import share
-from spirula.maps.mapping import PGMappings
+from spirula.maps.located import Located, locate_pgs
 from spirula.maps.osdmap import OSDMap
 from spirula.maps.placement import Placement
 from spirula.printing import as_f32
@@ -43,14 +42,14 @@ class Shares:
 
 
 def count_shares(
-    osdmap: OSDMap, pools: Collection[int] = (), mappings: PGMappings | None = None
+    osdmap: OSDMap, pools: Collection[int] = (), mappings: Located | None = None
 ) -> Shares:
     """The shares of all OSDs in these pools (in all, if there are none).
 
     `mappings` are those of the map, for who has them; else they are computed.
     """
     found = Shares()
-    mappings = mappings or PGMappings(osdmap, VectorMapper)
+    mappings = mappings or locate_pgs(osdmap)
     places = Placement(osdmap)
     for number, pool in sorted(osdmap.pools.items()):
         if pools and number not in pools:

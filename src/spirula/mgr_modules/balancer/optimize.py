@@ -14,8 +14,8 @@ from typing import Any
 
 from spirula.errors import AlreadyDone, CephError, InvalidArgument, NotFound, TryAgain
 from spirula.maps.balance.upmaps import calc_pg_upmaps
-from spirula.mgr_modules.balancer import compat, reads
-from spirula.mgr_modules.balancer.plan import Plan
+from spirula.mgr_modules.balancer import compat
+from spirula.mgr_modules.balancer.plan import Plan, imported
 
 MODES = ("none", "crush-compat", "upmap", "read")
 NOTHING_FOUND = (
@@ -46,7 +46,7 @@ def optimize(plan: Plan, status: Mapping[str, Any], settings: Settings, rng: ran
     elif plan.mode == "crush-compat":
         compat.optimize_compat(plan, settings.crush, settings.max_misplaced, rng)
     elif plan.mode == "read":
-        plan.affinities = reads.optimize_reads(plan.osdmap)
+        plan.affinities = imported("mgr_modules.balancer.reads").optimize_reads(plan.osdmap)
     elif plan.mode == "none":
         text = 'Please do "ceph balancer mode" to choose a valid mode first'
         raise CephError.from_errno(errno.ENOEXEC, text)

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from spirula.crush.vector.mapper import VectorMapper
-from spirula.maps.mapping import PGMappings
+from spirula.maps.located import locate_pgs
 from spirula.maps.osdmap import OSDMap
 from spirula.types.pg import PGId
 
@@ -43,7 +42,7 @@ class Placed:
 
 def place(told: str, osdmap: OSDMap, loads: Loads) -> Placed:
     """Works out where all PGs are by the map."""
-    mappings = PGMappings(osdmap, VectorMapper)
+    mappings = locate_pgs(osdmap)
     known = {pg.pool for pg in loads}
     up = {
         number: [mappings.get(PGId(number, seed)).up for seed in range(pool.pg_num)]

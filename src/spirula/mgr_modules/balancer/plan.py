@@ -6,6 +6,7 @@ at once by the automatic balancer. Upstream: `src/pybind/mgr/balancer`.
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -23,14 +24,16 @@ from spirula.maps.apply import apply_incremental, pending_incremental
 from spirula.maps.balance.shares import count_shares
 from spirula.maps.dump.changes import balance_document
 from spirula.maps.osdmap import Incremental, OSDMap
-from spirula.maps.plan import Sizes
-from spirula.maps.plan import plan as compare_maps
 from spirula.mgr_modules.balancer.placed import Loads
-from spirula.mgr_modules.balancer.reads import furthest_lead
 from spirula.printing import size_text
 from spirula.types.pg import PGId
 
 _FULL = 0x10000
+
+
+def imported(module: str) -> Any:
+    """What works on arrays, imported when a plan needs it: arrays take much memory."""
+    return importlib.import_module(f"spirula.{module}")
 
 
 @dataclass(slots=True)
@@ -91,8 +94,9 @@ class Plan:
             f"# mode {self.mode}",
         ]
         after = self.result()
-        sizes = Sizes(pgs={pg: stored for pg, (_, stored) in self.loads.items()})
-        moved = compare_maps(self.osdmap, after, sizes)
+        comparing = imported("maps.plan")
+        sizes = comparing.Sizes(pgs={pg: stored for pg, (_, stored) in self.loads.items()})
+        moved = comparing.plan(self.osdmap, after, sizes)
         places = sum(pool.places for pool in moved.pools.values())
         moves = sum(pool.moved_places for pool in moved.pools.values())
         size = sum(pool.moved_bytes or 0 for pool in moved.pools.values())
@@ -102,7 +106,8 @@ class Plan:
         )
         for when, osdmap in (("before", self.osdmap), ("after", after)):
             if self.affinities:
-                lines.append(f"# furthest from what it should lead {when}: {furthest_lead(osdmap)}")
+                lead = imported("mgr_modules.balancer.reads").furthest_lead(osdmap)
+                lines.append(f"# furthest from what it should lead {when}: {lead}")
             elif moves:
                 where = furthest(osdmap, self._pool_ids())
                 lines.append(f"# furthest from its share {when}: {where}")

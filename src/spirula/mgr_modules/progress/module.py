@@ -7,6 +7,7 @@ they do (`update`, `complete`, `fail`). Ended events are kept. Commands, options
 
 from __future__ import annotations
 
+import importlib
 import json
 import uuid
 from collections.abc import Collection
@@ -14,8 +15,6 @@ from typing import Any
 
 from spirula.commands.reply import Reply
 from spirula.commands.table import Commands
-from spirula.maps.by_osd import moved_pgs
-from spirula.maps.mapping import PGMappings
 from spirula.maps.osdmap import OSDMap
 from spirula.mgr.commands.dispatch import Request
 from spirula.mgr_modules.module import Module
@@ -271,8 +270,10 @@ def pgs_moved_by(osds: Collection[int], before: OSDMap, after: OSDMap) -> dict[i
     """The PGs that the change of OSDs has moved elsewhere, by OSD; PGs by their ids."""
     if not osds:
         return {}
-    old = PGMappings(before)
+    # Arrays: they take much memory, and OSDs go out seldom.
+    old = importlib.import_module("spirula.maps.mapping").PGMappings(before)
     new = old.advance(after)
+    moved_pgs = importlib.import_module("spirula.maps.by_osd").moved_pgs
     found: dict[int, set[str]] = {osd: set() for osd in osds}
     for pg in moved_pgs(old, new):
         if any(
