@@ -11,6 +11,7 @@ from typing import Any
 
 from spirula.mgr_host.calls import Calls
 from spirula.mgr_host.map_views import BasePyCRUSH, BasePyOSDMap, BasePyOSDMapIncremental
+from spirula.mgr_host.rados_module import KeptHandle
 
 __all__ = [
     "BaseMgrModule",
@@ -51,6 +52,8 @@ class BaseMgrStandbyModule:
 
 class BaseMgrModule:
     """The base of what runs in the active manager."""
+
+    _rados = KeptHandle()
 
     def __init__(self, py_modules: object, calls: Calls) -> None:
         del py_modules
@@ -177,7 +180,8 @@ class BaseMgrModule:
             raise RuntimeError(text) from error
 
     def _ceph_register_client(self, addrs: str) -> None:
-        self._calls.register_client(addrs)
+        if addrs:  # a handle that connects later has itself registered then
+            self._calls.register_client(addrs)
 
     def _ceph_unregister_client(self, addrs: str) -> None:
         self._calls.unregister_client(addrs)

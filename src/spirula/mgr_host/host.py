@@ -32,6 +32,8 @@ from spirula.types.mon import MonCommand
 from spirula.types.service import HealthCheck, HealthStatus
 
 _KEPT = "mgr/"
+_TO_START_S = 10.0
+"""For so long a command waits for its module to be there."""
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +46,8 @@ class Running:
     thread: threading.Thread | None = None
     answers: ThreadPoolExecutor = field(init=False)
     failed: str = ""
+    made: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there is an instance, or there will be none."""
 
     def __post_init__(self) -> None:
         name = self.loaded.name
@@ -80,6 +84,7 @@ class ThreadedHost:
         self._manager: Manager | None = None
         self._standby = StandbyModules()
         self._queries = count(1)
+        self._started = asyncio.Event()
 
     # ---------------------------------------------------------------------------- what there is
 
@@ -144,11 +149,13 @@ class ThreadedHost:
             self._running[name] = running
             if loaded.module_class is None or not loaded.can_run:
                 running.failed = loaded.error
+                running.made.set()
                 continue
             running.thread = threading.Thread(
                 target=self._serve, args=(running,), name=f"mgr-{name}", daemon=True
             )
             running.thread.start()
+        self._started.set()
         self._report_failures()
 
     async def _load_kept(self, manager: Manager) -> None:
@@ -162,9 +169,12 @@ class ThreadedHost:
 
     def _serve(self, running: Running) -> None:
         """The thread of a module: makes it, and lets it serve."""
-        name = running.loaded.name
+        name, loop = running.loaded.name, running.calls.manager.ports.loop
         try:
-            running.instance = running.loaded.make(self, running.calls)
+            try:
+                running.instance = running.loaded.make(self, running.calls)
+            finally:
+                loop.call_soon_threadsafe(running.made.set)
             running.instance.serve()
         except NotImplementedError:
             return  # it has nothing to do by itself
@@ -172,7 +182,7 @@ class ThreadedHost:
             for line in traceback.format_exc().splitlines():
                 running.calls.log(f"{name}: {line}")
             running.failed = str(error) or repr(error)
-            running.calls.manager.ports.loop.call_soon_threadsafe(self._report_failures)
+            loop.call_soon_threadsafe(self._report_failures)
 
     def _report_failures(self) -> None:
         """Tells of modules that do not run, as upstream's health checks do."""
@@ -239,8 +249,13 @@ class ThreadedHost:
     async def handle_command(
         self, prefix: str, given: Mapping[str, object], data: bytes, session: Any = None
     ) -> Reply:
-        """Has the module answer that has declared the command."""
+        """Has the module answer that has declared the command; one that starts is waited for."""
         name = self.has_command(prefix)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TO_START_S):
+                await self._started.wait()
+                if name in self._running:
+                    await self._running[name].made.wait()
         running = self._running.get(name or "")
         if running is None:
             text = f"Module '{name}' is not enabled (required by command '{prefix}')"

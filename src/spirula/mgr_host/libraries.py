@@ -2,26 +2,29 @@
 
 `rados` is this project's client. `rbd` and `cephfs` are libraries in C that want the `rados` that
 they were built with: a module that uses one of them gets all three of the system's, where they are
-installed. Where they are not, the names are there, and whoever makes something of them is told.
-Called by `loader`.
+installed, loaded when it first uses one. Where they are not, the names are there, and whoever makes
+something of them is told. Called by `loader`.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder, SourceFileLoader
 from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from spirula.mgr_host.rados_module import native_rados_for_modules
+from spirula.mgr_host.later import Later
+from spirula.mgr_host.rados_module import later_rados
 
 DEBIAN_PACKAGES = "/usr/lib/python3/dist-packages"
 """Where Debian puts what upstream's modules import (ceph_argparse, yaml, cherrypy ...)."""
@@ -29,6 +32,8 @@ OF_RADOS = ("cephfs", "rbd")
 _OPENSSL = "OpenSSL"
 _USES = re.compile(r"^\s*(?:import|from)\s+(?:cephfs|rbd)\b", re.MULTILINE)
 _NATIVE = ("rados", *OF_RADOS)
+_SELDOM = ("requests",)
+_LOADING = threading.Lock()
 
 
 class NotThere(ModuleType):
@@ -62,8 +67,30 @@ def libraries_for(name: str, folder: str, rados: ModuleType | None) -> dict[str,
     """What is to stand in `sys.modules` while a module is imported; `rados` is ours."""
     if rados is None:
         return {}
-    native = native_libraries() if uses_native(Path(folder) / name) else None
-    return native or {"rados": rados, **{other: not_there(other) for other in OF_RADOS}}
+    others = {"rados": rados, **{other: not_there(other) for other in OF_RADOS}}
+    if not (uses_native(Path(folder) / name) and has_native()):
+        return others
+    made: dict[str, Later] = {}
+
+    def later(library: str, given: dict[str, Any] | None = None) -> Later:
+        return Later(library, lambda: (native_libraries() or others)[library], given)
+
+    made |= {other: later(other) for other in OF_RADOS}
+    handle = later_rados(
+        lambda: (native_libraries() or others)["rados"],
+        lambda: any(one.is_loaded for one in made.values()),
+    )
+    made["rados"] = later("rados", {"Rados": handle})
+    return dict(made)
+
+
+def seldom_used() -> dict[str, ModuleType]:
+    """Libraries that take much memory and that modules seldom use, where they are installed."""
+    return {
+        name: Later(name, partial(importlib.import_module, name))
+        for name in _SELDOM
+        if importlib.util.find_spec(name)
+    }
 
 
 def uses_native(module: Path) -> bool:
@@ -82,15 +109,27 @@ def not_there(name: str) -> NotThere:
 
 
 @cache
+def has_native() -> bool:
+    """Whether the system's `rados`, `rbd` and `cephfs` are there, built for this Python."""
+    with system_packages():
+        specs = [PathFinder.find_spec(name) for name in _NATIVE]
+    return all(spec and isinstance(spec.loader, ExtensionFileLoader) for spec in specs)
+
+
 def native_libraries() -> dict[str, ModuleType] | None:
     """The system's `rados`, `rbd` and `cephfs`; None if this Python cannot load all of them."""
+    with _LOADING:
+        return _load_native()
+
+
+@cache
+def _load_native() -> dict[str, ModuleType] | None:
     with system_packages():
         try:
             with _without(*_NATIVE):
-                loaded = {name: importlib.import_module(name) for name in _NATIVE}
+                return {name: importlib.import_module(name) for name in _NATIVE}
         except ImportError:
             return None
-    return {**loaded, "rados": native_rados_for_modules(loaded["rados"])}
 
 
 class _DebiansOpenSSL(MetaPathFinder):

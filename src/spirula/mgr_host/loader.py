@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from spirula.mgr_host import ceph_module, own
-from spirula.mgr_host.libraries import find_system_packages, libraries_for
+from spirula.mgr_host.later import Later
+from spirula.mgr_host.libraries import find_system_packages, libraries_for, seldom_used
 from spirula.mgr_host.world import World
 from spirula.mgr_modules.module import Module
 from spirula.types.mgr import ModuleInfo, ModuleOption
@@ -94,16 +96,16 @@ def load(
             return loaded
         _use_own_distutils()
         find_system_packages()
-        libraries = libraries_for(name, folder, rados)
+        libraries = {**libraries_for(name, folder, rados), **seldom_used()}
         world = World(name, [folder, *others], {"ceph_module": ceph_module, **libraries})
-        imported = world.import_module(name)
+        imported = _import(world, name, libraries)
         ours = own.class_in(imported)
         if ours is not None:
             _describe_own(loaded, ours)
             return loaded
         # A package may leave its classes to `module.py`.
         if _subclass(imported, "MgrModule") is None:
-            imported = world.import_module(f"{name}.module")
+            imported = _import(world, f"{name}.module", libraries)
         loaded.module_class = _subclass(imported, "MgrModule")
         loaded.standby_class = _subclass(imported, "MgrStandbyModule")
         if loaded.module_class is None:
@@ -117,6 +119,15 @@ def load(
         loaded.module_class, loaded.can_run = None, False
         loaded.error = f"{type(error).__name__}: {error}" if str(error) else repr(error)
     return loaded
+
+
+def _import(world: World, name: str, libraries: Mapping[str, ModuleType]) -> ModuleType:
+    """Imports files of a module; what they only name of libraries does not load them."""
+    with ExitStack() as names:
+        for library in libraries.values():
+            if isinstance(library, Later):
+                names.enter_context(library.naming())
+        return world.import_module(name)
 
 
 def _subclass(imported: ModuleType, base: str) -> Any:

@@ -21,11 +21,13 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import resolve_name
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 _OWN_COPIES = {"cherrypy", "pecan"}
 """Packages from elsewhere that have state, or import parts of modules by name."""
+_CODE: dict[tuple[str, str], tuple[int, CodeType | None]] = {}
+"""The code of what worlds import, by name and file, and when the file was changed."""
 _IN_PLACE = threading.RLock()
 """Who holds it has his copies in `sys.modules`."""
 
@@ -146,6 +148,14 @@ class _Loader(SourceFileLoader):
         """Runs the module."""
         vars(module)["__builtins__"] = self.world.builtins
         super().exec_module(module)
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """The code of a file; all copies of the module have the same."""
+        known = _CODE.get((fullname, self.path))
+        changed = Path(self.path).stat().st_mtime_ns
+        if known is None or known[0] != changed:
+            known = _CODE[fullname, self.path] = changed, super().get_code(fullname)
+        return known[1]
 
 
 class _OwnLogging(ModuleType):
