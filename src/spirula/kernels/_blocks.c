@@ -5,11 +5,13 @@
  * the twin serves.
  */
 
+#define _GNU_SOURCE
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -138,7 +140,7 @@ sum_blocks(PyObject *module, PyObject *args)
 
 /* ---------------------------------------------------------------------------------------- writing */
 
-enum { AT_ONCE = 64 << 10, PARTS = 64 };
+enum { AT_ONCE = 64 << 10, PARTS = 64, BEGIN_AT = 1 << 20 };
 
 /* Write one piece after the other, in one call what is one behind the other; 0, or the errno. */
 static int
@@ -182,46 +184,123 @@ write_all(int fd, const uint64_t *offsets, const Py_buffer *pieces, Py_ssize_t c
     return 0;
 }
 
+/* What a list of pieces and their offsets are while they are written. */
+typedef struct {
+    Py_buffer offsets;
+    Py_buffer *pieces;
+    Py_ssize_t count, got;
+} Held;
+
+static void
+release(Held *held)
+{
+    while (held->got-- > 0)
+        PyBuffer_Release(&held->pieces[held->got]);
+    PyMem_Free(held->pieces);
+    PyBuffer_Release(&held->offsets);
+}
+
+/* 0, or -1 with an error set and nothing held. */
+static int
+hold(Held *held, PyObject *places, PyObject *list)
+{
+    if (PyObject_GetBuffer(places, &held->offsets, PyBUF_C_CONTIGUOUS) < 0)
+        return -1;
+    held->count = PyList_Size(list);
+    held->got = 0;
+    held->pieces = PyMem_Malloc(sizeof *held->pieces * (size_t)(held->count ? held->count : 1));
+    if (!held->pieces) {
+        PyErr_NoMemory();
+        goto failed;
+    }
+    if (held->offsets.itemsize != 8 || held->offsets.len != held->count * 8) {
+        PyErr_SetString(PyExc_ValueError, "not an offset of 8 bytes for each piece");
+        goto failed;
+    }
+    for (; held->got < held->count; held->got++)
+        if (PyObject_GetBuffer(PyList_GetItem(list, held->got), &held->pieces[held->got],
+                               PyBUF_SIMPLE) < 0)
+            goto failed;
+    return 0;
+failed:
+    release(held);
+    return -1;
+}
+
+static PyObject *
+none_or(int error)
+{
+    if (!error)
+        return Py_NewRef(Py_None);
+    errno = error;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
 static PyObject *
 write_pieces(PyObject *module, PyObject *args)
 {
-    int fd;
+    int fd, error;
     PyObject *places, *list;
-    Py_buffer offsets;
-    if (!PyArg_ParseTuple(args, "iOO!", &fd, &places, &PyList_Type, &list))
+    Held held;
+    if (!PyArg_ParseTuple(args, "iOO!", &fd, &places, &PyList_Type, &list) ||
+        hold(&held, places, list) < 0)
         return NULL;
-    if (PyObject_GetBuffer(places, &offsets, PyBUF_C_CONTIGUOUS) < 0)
-        return NULL;
-    PyObject *result = NULL;
-    Py_ssize_t count = PyList_Size(list), got = 0;
-    Py_buffer *pieces = PyMem_Malloc(sizeof *pieces * (size_t)(count ? count : 1));
-    if (!pieces) {
-        PyErr_NoMemory();
-        goto end;
-    }
-    if (offsets.itemsize != 8 || offsets.len != count * 8) {
-        PyErr_SetString(PyExc_ValueError, "not an offset of 8 bytes for each piece");
-        goto end;
-    }
-    for (; got < count; got++)
-        if (PyObject_GetBuffer(PyList_GetItem(list, got), &pieces[got], PyBUF_SIMPLE) < 0)
-            goto end;
-    int error;
     Py_BEGIN_ALLOW_THREADS
-    error = write_all(fd, offsets.buf, pieces, count);
+    error = write_all(fd, held.offsets.buf, held.pieces, held.count);
     Py_END_ALLOW_THREADS
-    if (error) {
-        errno = error;
-        PyErr_SetFromErrno(PyExc_OSError);
+    release(&held);
+    return none_or(error);
+}
+
+/* Write pieces, and let the disk begin with each run of them; 0, or the errno. */
+static int
+write_and_begin(int fd, const Held *held)
+{
+    const uint64_t *offsets = held->offsets.buf;
+    for (Py_ssize_t k = 0; k < held->count;) {
+        Py_ssize_t first = k;
+        uint64_t end = offsets[k];
+        do
+            end += (uint64_t)held->pieces[k++].len;
+        while (k < held->count && offsets[k] == end && end - offsets[first] < BEGIN_AT);
+        int error = write_all(fd, offsets + first, held->pieces + first, k - first);
+        if (error)
+            return error;
+        /* What comes of it is for the sync to say. */
+        sync_file_range(fd, (off_t)offsets[first], (off_t)(end - offsets[first]),
+                        SYNC_FILE_RANGE_WRITE);
     }
-    else
-        result = Py_NewRef(Py_None);
-end:
-    while (got-- > 0)
-        PyBuffer_Release(&pieces[got]);
-    PyMem_Free(pieces);
-    PyBuffer_Release(&offsets);
-    return result;
+    return 0;
+}
+
+static PyObject *
+write_with_record(PyObject *module, PyObject *args)
+{
+    int fd, other, error;
+    PyObject *places, *list, *given;
+    unsigned long long offset;
+    Held held;
+    Py_buffer record;
+    if (!PyArg_ParseTuple(args, "iOO!iKO", &fd, &places, &PyList_Type, &list, &other, &offset,
+                          &given))
+        return NULL;
+    if (PyObject_GetBuffer(given, &record, PyBUF_SIMPLE) < 0)
+        return NULL;
+    if (hold(&held, places, list) < 0) {
+        PyBuffer_Release(&record);
+        return NULL;
+    }
+    uint64_t place = offset;
+    Py_BEGIN_ALLOW_THREADS
+    error = write_and_begin(fd, &held);
+    if (!error)
+        error = write_all(other, &place, &record, 1);
+    if (!error && fdatasync(fd) < 0)
+        error = errno;
+    Py_END_ALLOW_THREADS
+    release(&held);
+    PyBuffer_Release(&record);
+    return none_or(error);
 }
 
 /* --------------------------------------------------------------------------------------- gathering */
@@ -277,6 +356,7 @@ static PyMethodDef methods[] = {
     {"gather", gather, METH_VARARGS, "See spirula.kernels.blocks."},
     {"sum_blocks", sum_blocks, METH_VARARGS, "See spirula.kernels.blocks."},
     {"write_pieces", write_pieces, METH_VARARGS, "See spirula.kernels.blocks."},
+    {"write_with_record", write_with_record, METH_VARARGS, "See spirula.kernels.blocks."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -52,6 +52,17 @@ def pure_write_pieces(fd: int, offsets: array[int], pieces: list[Buffer]) -> Non
             at, rest = at + done, rest[done:]
 
 
+def pure_write_with_record(
+    fd: int, offsets: array[int], pieces: list[Buffer], other: int, offset: int, record: Buffer
+) -> None:
+    """The twin in Python, which lets the disk begin with the pieces when it syncs."""
+    pure_write_pieces(fd, offsets, pieces)
+    done = os.pwritev(other, [record], offset)
+    if done < memoryview(record).nbytes:  # as a rule the disk is full: that says so
+        pure_write_pieces(other, array("Q", [offset + done]), [memoryview(record)[done:]])
+    os.fdatasync(fd)
+
+
 def pure_gather(parts: list[Buffer], into: Buffer, at: int) -> int:
     """The twin in Python, with a copy more."""
     joined = b"".join(parts)
@@ -74,6 +85,14 @@ write_pieces: Callable[[int, array[int], list[Buffer]], None] = (
     pure_write_pieces if _native is None else _native.write_pieces
 )
 """Write all of each piece to a file at its offset (of 64 bits). Raises OSError."""
+write_with_record: Callable[[int, array[int], list[Buffer], int, int, Buffer], None] = (
+    pure_write_with_record if _native is None else _native.write_with_record
+)
+"""Write pieces to a file, a record to another at an offset meanwhile, and sync the first one.
+
+Its sync begins when the record was written: what that disk has not got for good then is so after
+it, whichever file it is of. Raises OSError.
+"""
 gather: Callable[[list[Buffer], Buffer, int], int] = (
     pure_gather if _native is None else _native.gather
 )

@@ -14,6 +14,7 @@ from spirula.kernels.crc32c import crc32c
 
 SUMS = [blocks.pure_sum_blocks, blocks.sum_blocks]
 WRITES = [blocks.pure_write_pieces, blocks.write_pieces]
+TOGETHER = [blocks.pure_write_with_record, blocks.write_with_record]
 GATHERS = [blocks.pure_gather, blocks.gather]
 
 
@@ -21,6 +22,7 @@ def test_the_compiled_twin_is_in_use():
     assert blocks.IMPLEMENTATION == "native"
     assert SUMS[0] is not SUMS[1]
     assert WRITES[0] is not WRITES[1]
+    assert TOGETHER[0] is not TOGETHER[1]
     assert GATHERS[0] is not GATHERS[1]
 
 
@@ -89,6 +91,31 @@ def test_writes_that_fail(write_pieces, tmp_path):
         with pytest.raises(OSError, match="No space") as told:
             write_pieces(full.fileno(), array("Q", [0, 5]), [b"x", b"y"])
         assert told.value.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize("write_with_record", TOGETHER)
+def test_writes_with_a_record(write_with_record, tmp_path):
+    data, journal = tmp_path / "data", tmp_path / "journal"
+    data.write_bytes(bytes(3 << 20))
+    journal.write_bytes(b"." * 30)
+    content = random.Random(5).randbytes(2 << 20)
+    pieces = [content[at : at + 65536] for at in range(0, len(content), 65536)]
+    offsets = array("Q", [100_000 + at for at in range(0, len(content), 65536)])
+    with data.open("r+b") as file, journal.open("r+b") as other:
+        fds = file.fileno(), other.fileno()
+        write_with_record(fds[0], offsets, pieces, fds[1], 10, b"recorded")
+        write_with_record(fds[0], array("Q", [5]), [b"five"], fds[1], 0, memoryview(b"first"))
+        for file_of, other_of in [(-1, fds[1]), (fds[0], -1)]:
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                write_with_record(file_of, array("Q", [0]), [b"x"], other_of, 0, b"y")
+        with pytest.raises(ValueError, match="offset"):
+            write_with_record(fds[0], array("Q"), [b"x"], fds[1], 0, b"y")
+        with pytest.raises(TypeError):
+            write_with_record(fds[0], array("Q"), [], fds[1], 0, "y")
+    there = data.read_bytes()
+    assert there[100_000 : 100_000 + len(content)] == content
+    assert there[1:9] == b"\0\0\0\0five"
+    assert journal.read_bytes() == b"first.....recorded............"
 
 
 @pytest.mark.parametrize("gather", GATHERS)

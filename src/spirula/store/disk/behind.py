@@ -7,12 +7,13 @@ here, too: the machine tells an error of a write to one sync only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 
 from spirula.errors import CephError
-from spirula.store.disk.blockfile import BlockDevice
+from spirula.store.disk.blockfile import BlockDevice, FileBlockDevice, cut_pieces
+from spirula.types.transaction import Buffer
 
 
 class SyncBehind:
@@ -83,3 +84,58 @@ class SyncBehind:
                     self._busy = False
             if isinstance(request, Event):
                 request.set()
+
+
+class NewData:
+    """The data of one group, from its buffers to the disk: beside the journal, or with its record.
+
+    `pieces`: offsets, and what goes there, one behind the other.
+    """
+
+    def __init__(
+        self,
+        device: BlockDevice,
+        behind: SyncBehind,
+        pieces: Sequence[tuple[int, Sequence[Buffer]]],
+    ) -> None:
+        self._device = device
+        self._behind = behind
+        self._pieces = pieces
+        self._wait: Callable[[], None] | None = None
+
+    def write_with(self, journal: BlockDevice, offset: int, record: Buffer) -> bool:
+        """Write it together with a record of the journal, all durable; False if that cannot be."""
+        device = self._device
+        if type(device) is not FileBlockDevice or type(journal) is not FileBlockDevice:
+            return False  # layers around one want to see each write and sync
+        if not device.writes_with(journal):
+            return False
+        pieces = [piece for at, parts in self._pieces for piece in cut_pieces(at, parts)]
+        device.write_with_record(pieces, journal, offset, record)
+        self._wait = _nothing
+        return True
+
+    def begin(self) -> None:
+        """Write it, in one go what is one behind the other, and begin to sync."""
+        (start, parts), *more = self._pieces
+        buffers, end = list(parts), start + sum([len(part) for part in parts])
+        for offset, parts in more:
+            if offset != end:
+                self._device.write(start, buffers)
+                start, buffers, end = offset, [], offset
+            buffers += parts
+            end += sum([len(part) for part in parts])
+        self._device.write(start, buffers)
+        self._wait = self._behind.begin()
+
+    def wait(self) -> None:
+        """Return when it is durable; begins now what was not begun."""
+        if self._wait is None:
+            self.begin()
+        if self._wait is not None:
+            self._wait()
+            self._wait = _nothing
+
+
+def _nothing() -> None:
+    """Where there is nothing to wait for."""

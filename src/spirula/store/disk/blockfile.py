@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from spirula.errors import Busy, CephError, InputOutput, InvalidArgument, NoSpace
-from spirula.kernels.blocks import write_pieces
+from spirula.kernels.blocks import write_pieces, write_with_record
 from spirula.types.transaction import Buffer
 
 _IOV_MAX = 1024
@@ -31,6 +31,8 @@ _AT_ONCE = 64 << 10
 _BEGIN_AT = 1 << 20
 """Bytes of a large write after which the disk begins: it writes while the next ones are copied."""
 _THROUGH = os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC
+_FLUSHED_AS_ONE = {"ext4", "xfs"}
+"""File systems of which a sync of one file flushes the whole disk below, which all files are on."""
 _BLKGETSIZE64 = 0x80081272
 _BLKDISCARD = 0x1277
 _KEEP_SIZE_AND_PUNCH_HOLE = 0x01 | 0x02
@@ -98,7 +100,7 @@ class FileBlockDevice:
         self._error: CephError | None = None
         self._read_only = read_only
         self._discards = not read_only
-        self._through = -1
+        self._through = self._together = -1
         try:
             self._fd = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
         except OSError as error:
@@ -230,6 +232,48 @@ class FileBlockDevice:
             self.write(offset, [buffer])
             self.sync()
 
+    def writes_with(self, journal: BlockDevice) -> bool:
+        """Make ready for `write_with_record`; False if that is not for such files."""
+        if self._read_only or self._is_device or type(journal) is not FileBlockDevice:
+            return False
+        if not journal.writes_through() or _disk_of(self._fd) != _disk_of(journal._fd):
+            return False
+        if self._together < 0 and _file_system_of(self._fd) in _FLUSHED_AS_ONE:
+            with suppress(OSError):
+                # Opened anew: an error of the disk is told once to each, and another may sync, too.
+                self._together = os.open(f"/proc/self/fd/{self._fd}", os.O_RDWR | os.O_CLOEXEC)
+        return self._together >= 0
+
+    def write_with_record(
+        self,
+        pieces: Sequence[tuple[int, Buffer]],
+        journal: FileBlockDevice,
+        offset: int,
+        record: Buffer,
+    ) -> None:
+        """As `write_pieces` and a sync, and `write_through` of the journal's record.
+
+        Both are written at a time, and the disk is flushed once. `writes_with` has to be asked
+        before. The record is as for `write_through`.
+        """
+        self._check()
+        journal._check()
+        offsets = array("Q", [at for at, _ in pieces])
+        for at, piece in pieces:
+            if at + len(piece) > self.size:
+                raise InvalidArgument(f"{at:#x}~{len(piece):#x} is not within {self._name}")
+        fd, through = self._together, journal._through
+        try:
+            write_with_record(fd, offsets, [piece for _, piece in pieces], through, offset, record)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                self._error = journal._error = machine_error(error, f"write {self._name}")
+                raise self._error from error
+        else:
+            return
+        journal.write_through(offset, record)  # larger blocks below
+        self.sync()
+
     def sync(self) -> None:
         self._check()
         try:
@@ -255,9 +299,10 @@ class FileBlockDevice:
         os.posix_fadvise(self._fd, offset, length, advice)
 
     def close(self) -> None:
-        if self._through >= 0:
-            os.close(self._through)
-            self._through = -1
+        for fd in (self._through, self._together):
+            if fd >= 0:
+                os.close(fd)
+        self._through = self._together = -1
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -274,6 +319,30 @@ def write_scattered(device: BlockDevice, pieces: Sequence[tuple[int, Buffer]]) -
         return
     for offset, piece in pieces:
         device.write(offset, [piece])
+
+
+def cut_pieces(offset: int, buffers: Sequence[Buffer]) -> Iterator[tuple[int, Buffer]]:
+    """Pieces as the kernel should get them, of buffers from an offset on."""
+    for some in _portions(buffers):
+        for piece in some:
+            yield offset, piece
+            offset += len(piece)
+
+
+def _disk_of(fd: int) -> int:
+    return os.fstat(fd).st_dev
+
+
+def _file_system_of(fd: int) -> str:
+    """The kind of file system that a file is on; nothing if that cannot be told."""
+    disk = _disk_of(fd)
+    wanted = f"{os.major(disk)}:{os.minor(disk)}"
+    with suppress(OSError), Path("/proc/self/mountinfo").open(encoding="utf-8") as mounts:
+        for line in mounts:
+            where, _, what = line.partition(" - ")
+            if where.split()[2] == wanted:
+                return what.split()[0]
+    return ""
 
 
 def _portions(buffers: Sequence[Buffer]) -> Iterator[list[Buffer]]:

@@ -1,8 +1,8 @@
 """Making what was queued durable: groups of entries, one after the other, each with one commit.
 
-A group's data goes to its new space and is synced; then its changes go to the engine in one batch
-and are synced; then the commit mark moves, and those who wait are called. The log's blocks go to
-their places when there is nothing better to do. A thread does all that for a store in use
+A group's data goes to its new space, and its changes to the engine in one batch; when both are
+durable, the commit mark moves, and those who wait are called. The log's blocks go to their places
+when there is nothing better to do. A thread does all that for a store in use
 (`start`); without it `land` carries out one group, for tests and at the end.
 
 The log of a group stays in the engine until its blocks are in their places and the block file is
@@ -24,7 +24,7 @@ from time import sleep
 from spirula.errors import CephError, InputOutput
 from spirula.kernels.crc32c import crc32c
 from spirula.store.allocator import Extent
-from spirula.store.disk.behind import SyncBehind
+from spirula.store.disk.behind import NewData, SyncBehind
 from spirula.store.disk.blockfile import BlockDevice, write_scattered
 from spirula.store.disk.engine import Batch, Engine
 from spirula.store.disk.freelist import FreeList
@@ -315,10 +315,9 @@ class Commits:
             else:
                 taken += entry.allocated
             given += entry.freed
-        wait = None
+        data = None
         if direct:
-            self._write(direct)
-            wait = self._begin_sync()
+            data = NewData(self._device, self._behind, direct)
             batch.put(DATA, encode_pieces(_summed(sums, log, given)))
         trimmed = self._trimmed_behind()
         if trimmed:
@@ -329,7 +328,7 @@ class Commits:
             self._log.append((sequence, len(record), list(log)))
             self._log_bytes += len(record)
             self._logged.update(dict.fromkeys(log, sequence))
-        self._make_durable(batch, taken, given, wait=wait)
+        self._make_durable(batch, taken, given, data=data)
         for offset, parts in chain.from_iterable([entry.unneeded for entry in entries]):
             length = sum([len(part) for part in parts])
             self._device.advise(offset, length, needed=False)
@@ -345,42 +344,22 @@ class Commits:
         given: list[Extent],
         *,
         checkpoint: bool = False,
-        wait: Callable[[], None] | None = None,
+        data: NewData | None = None,
     ) -> None:
-        """Make a group durable; `wait` returns when its data is, None: it has none."""
+        """Make a group durable, with its data, if it has some."""
         sequence = self._free.record(batch, taken, given, checkpoint=checkpoint)
-        if wait is None:
+        if data is None:
             self._engine.write(batch)
             self._engine.sync()
         else:
-            make_durable(self._engine, batch, wait)
+            make_durable(self._engine, batch, data)
+            self._synced = max(self._synced, self._applied)
         self._mark.write(sequence)
         self.groups += 1
-
-    def _write(self, pieces: list[tuple[int, list[Buffer]]]) -> None:
-        """Write pieces to the disk, in one go what is one behind the other."""
-        start, buffers, end = pieces[0][0], list[Buffer](), pieces[0][0]
-        for offset, parts in pieces:
-            if offset != end:
-                self._device.write(start, buffers)
-                start, buffers = offset, []
-            buffers += parts
-            end = offset + sum([len(part) for part in parts])
-        self._device.write(start, buffers)
 
     def _sync(self) -> None:
         self._behind.sync()
         self._synced = self._applied
-
-    def _begin_sync(self) -> Callable[[], None]:
-        """Begin a sync of the data; what is given returns when it is done."""
-        applied, done = self._applied, self._behind.begin()
-
-        def wait() -> None:
-            done()
-            self._synced = max(self._synced, applied)
-
-        return wait
 
     # --- the log, and space ---
 

@@ -27,6 +27,7 @@ from uuid import UUID
 from spirula.errors import InputOutput
 from spirula.kernels.blocks import gather
 from spirula.kernels.crc32c import crc32c
+from spirula.store.disk.behind import NewData
 from spirula.store.disk.blockfile import BlockDevice, FileBlockDevice
 from spirula.store.disk.engine import Batch
 from spirula.store.objectstore import BLOCK_SIZE
@@ -99,10 +100,17 @@ class Journal:
         _CRC.pack_into(record, _HEAD.size, crc)
         return record[:size]
 
-    def write(self, offset: int, record: memoryview) -> None:
-        """Put a record at its place; it is durable after `sync`."""
-        if self._through is not None and record.obj is self._memory.obj:
-            self._through.write_through(offset, record)
+    def write(self, offset: int, record: memoryview, data: NewData | None = None) -> None:
+        """Put a record at its place; it is durable after `sync`. `data` that it names goes along,
+        or begins to.
+        """
+        through = self._through if record.obj is self._memory.obj else None
+        if data is not None and not (through and data.write_with(through, offset, record)):
+            data.begin()
+        elif data is not None:
+            return
+        if through is not None:
+            through.write_through(offset, record)
         else:
             self._device.write(offset, [record])
             self._written = True

@@ -19,6 +19,7 @@ from threading import Lock
 from spirula.errors import CephError, InvariantBroken
 from spirula.kernels.blocks import sum_blocks
 from spirula.kernels.crc32c import crc32c
+from spirula.store.disk.behind import NewData
 from spirula.store.disk.blockfile import BlockDevice
 from spirula.store.disk.engine import Batch, Engine
 from spirula.store.disk.freelist import last_group_of
@@ -47,14 +48,8 @@ _UNSETTLED_BYTES = 4 << 20
 """So much is in memory at most, whoever waits."""
 
 
-Wait = Callable[[], None]
-"""Returns when the data of a batch is durable."""
 IsWhole = Callable[[Batch], bool]
 """Whether all is there that the last batch of a journal names."""
-
-
-def _nothing() -> None:
-    """Where there is nothing to wait for."""
 
 
 def data_is_there(device: BlockDevice, marked: int) -> IsWhole:
@@ -99,17 +94,17 @@ def batches(engine: Engine, journal: Journal, is_whole: IsWhole) -> Iterator[Bat
     return (journal.read(place) for place in needed(engine, journal, is_whole)[0])
 
 
-def make_durable(engine: Engine, batch: Batch, wait: Wait) -> None:
-    """Write a batch and sync. `wait` returns when the data that it names is durable.
+def make_durable(engine: Engine, batch: Batch, data: NewData) -> None:
+    """Write a batch and the data that it names, and sync.
 
     A journal tells what is missing of the data after a crash: its sync and that of the data go side
-    by side. Another engine must not have the batch before the data is durable.
+    by side, or are one. Another engine must not have the batch before the data is durable.
     """
     if isinstance(engine, JournaledEngine):
-        engine.write(batch, wait)
-        engine.sync(wait)
+        engine.write(batch, data)
+        engine.sync(data)
     else:
-        wait()
+        data.wait()
         engine.write(batch)
         engine.sync()
 
@@ -177,20 +172,20 @@ class JournaledEngine:
         self.settle(idle=True)
         return self._engine.iterate(start, end, reverse=reverse)
 
-    def write(self, batch: Batch, wait: Wait = _nothing) -> None:
-        """As `Engine.write`; `wait` as for `sync`, if the engine gets the batch at once."""
+    def write(self, batch: Batch, data: NewData | None = None) -> None:
+        """As `Engine.write`; `data` that it names is written, too."""
         self._check()
         try:
-            self._write(batch, wait)
+            self._write(batch, data)
         except CephError as error:
             self._error = error
             raise
 
-    def sync(self, wait: Wait = _nothing) -> None:
-        """As `Engine.sync`; before the engine gets what was written, `wait` has returned."""
+    def sync(self, data: NewData | None = None) -> None:
+        """As `Engine.sync`; before the engine gets what was written, the data is durable."""
         self._check()
         try:
-            self._sync(wait)
+            self._sync(data)
         except CephError as error:
             self._error = error
             raise
@@ -229,12 +224,13 @@ class JournaledEngine:
         if self._error is not None:
             raise self._error
 
-    def _write(self, batch: Batch, wait: Wait) -> None:
+    def _write(self, batch: Batch, data: NewData | None) -> None:
         self._sync()  # a record that a crash cuts short has to be the last one
         record = self._journal.encode(self._number, batch)
         size = len(record)
         if size > self._journal.segment_size:
-            wait()
+            if data is not None:
+                data.wait()
             self._write_around(batch)
             return
         if self._used + size > self._journal.segment_size:
@@ -242,7 +238,7 @@ class JournaledEngine:
         offset = self._segment * self._journal.segment_size + self._used
         if not self._used:
             self._firsts[self._segment] = self._number
-        self._journal.write(offset, record)
+        self._journal.write(offset, record, data)
         self._written = True
         self._pending.append(self._without_log(batch, Place(self._number, offset, size)))
         self._used += size
@@ -268,11 +264,12 @@ class JournaledEngine:
         changes[JOURNALED] = encode_number(place.number)
         return Batch(changes, batch.ranges.copy())
 
-    def _sync(self, wait: Wait = _nothing) -> None:
+    def _sync(self, data: NewData | None = None) -> None:
         if self._written:
             self._journal.sync()
             self._written = False
-        wait()
+        if data is not None:
+            data.wait()
         pending, self._pending = self._pending, []
         for batch in pending:
             with self._settling:

@@ -50,6 +50,16 @@ def test_what_a_group_gives_back_or_logs_is_not_summed():
         decode_pieces(encode_pieces(found)[:-1])
 
 
+class Late:
+    """Data that is written, and durable when the test says so."""
+
+    def __init__(self, wait):
+        self.wait = wait
+
+    def begin(self):
+        """It is on its way."""
+
+
 def world(marked):
     """A group whose journal record is durable, and whose data is not yet."""
     device, journal = MemoryBlockDevice(1 << 20), MemoryBlockDevice(SMALLEST_JOURNAL)
@@ -69,7 +79,7 @@ def world(marked):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_durable(journaled, batch, wait)
+        make_durable(journaled, batch, Late(wait))
     assert seen == [(None, 1)]  # the engine has it only when the data is there
     engine, journal = engine.after_crash(), Journal(journal.after_crash(), STORE)
 
@@ -106,7 +116,7 @@ def test_what_was_acknowledged_is_there_and_its_data_is_for_reads_to_check():
 def test_an_engine_without_a_journal_gets_nothing_before_the_data_is_durable():
     engine, batch, seen = MemoryEngine(), Batch(), []
     batch.put(b"o", b"named")
-    make_durable(engine, batch, lambda: seen.append(engine.get(b"o")))
+    make_durable(engine, batch, Late(lambda: seen.append(engine.get(b"o"))))
     assert seen == [None]
     assert engine.after_crash().get(b"o") == b"named"
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import errno
 import os
 from mmap import mmap
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -130,6 +132,43 @@ def test_writing_past_the_cache(tmp_path):
     device.close()
     with pytest.raises(CephError, match=r"write .*block"):
         device.write_through(0, memory)
+
+
+def test_data_and_its_record_in_one_go(tmp_path):
+    for name in ("block", "journal"):
+        (tmp_path / name).write_bytes(bytes(4 << 20))
+    device, journal = FileBlockDevice(tmp_path / "block"), FileBlockDevice(tmp_path / "journal")
+    if not device.writes_with(journal):
+        pytest.skip("the file system does not flush all files together")
+    record = memoryview(mmap(-1, 8192))
+    record[:] = Random(9).randbytes(len(record))
+    data = Random(10).randbytes(1 << 20)
+    device.write_with_record([(4096, data), (2 << 20, b"more")], journal, 4096, record)
+    assert device.read(4096, len(data)) == data
+    assert device.read(2 << 20, 5) == b"more\0"
+    assert journal.read(0, 3 * 4096) == bytes(4096) + record
+    device.write_with_record([(0, b"x")], journal, 100, record[1:99])  # no disk takes that
+    assert (device.read(0, 2), journal.read(100, 98)) == (b"x\0", record[1:99])
+    with pytest.raises(InvalidArgument, match="not within"):
+        device.write_with_record([(4 << 20, b"x")], journal, 0, record)
+    journal.close()
+    for _ in range(2):  # and all that comes after
+        with pytest.raises(CephError, match=r"write .*block"):
+            device.write_with_record([(0, b"y")], journal, 0, record)
+    with pytest.raises(CephError, match=r"write .*block"):
+        device.sync()
+    device.close()
+
+
+def test_files_that_are_not_flushed_together(tmp_path):
+    device = file_device(tmp_path)
+    with TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        (Path(elsewhere) / "journal").write_bytes(bytes(8192))
+        journal = FileBlockDevice(Path(elsewhere) / "journal")
+        assert not device.writes_with(journal)
+        journal.close()
+    assert not device.writes_with(MemoryBlockDevice(8192))
+    device.close()
 
 
 def test_read_only(tmp_path):
