@@ -1,9 +1,10 @@
 """One of four OSDs is killed: when does all serve again, when is it whole, what do clients notice?
 
-Run: `python bench/recovery.py [--small 10000] [--large 512] [--join 3000] [--only ours,real]`. The
-same on our cluster and on a real one, in turn, with upstream's client: `--small` objects of 4 KiB,
-then `--large` objects of 4 MiB, three copies of each, while four writers overwrite 4 KiB at random
-places. The killed OSD is marked out after some seconds, and its copies are made anew on the others.
+Run: `python bench/recovery.py [--small 10000] [--large 512] [--join 3000] [--rounds 1]
+[--only ours,real]`. The same on our cluster and on a real one, in turn, with upstream's client:
+`--small` objects of 4 KiB, then `--large` objects of 4 MiB, three copies of each, while four
+writers overwrite 4 KiB at random places. The killed OSD is marked out after some seconds, and its
+copies are made anew on the others. With `--rounds` the medians are compared.
 `--join`: a fourth OSD comes to three with so many objects; no more is moved than the map says.
 Budgets: all PGs active as soon as on the real one, clean within 1.5 times its time. For a quiet
 machine, with about twelve times the data free on disk; where that turns, or says so, both rest
@@ -23,6 +24,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -160,19 +162,23 @@ def join(count: int, which: list[str]) -> None:
         print(f"{name:<6}{shown}   (<= {JOIN_BUDGET}){missed}", flush=True)
 
 
-def compare(size: int, count: int, which: list[str]) -> None:
-    """The same death on each cluster, and a table of both."""
+def compare(size: int, count: int, which: list[str], rounds: int) -> None:
+    """The same deaths on each cluster, in turn, and the medians of both against the budgets."""
     print(f"--- {count} objects of {size} bytes", flush=True)
-    seen: dict[str, dict[str, float]] = {}
-    for name in which:
+    all_seen: dict[str, list[dict[str, float]]] = {name: [] for name in which}
+    for name in which * rounds:
         begin = {"ours": ours, "real": real}[name]
         with (
             tempfile.TemporaryDirectory(prefix="spirula-", ignore_cleanup_errors=True) as folder,
             begin(Path(folder)) as (cluster, conf),
         ):
-            seen[name] = measured(cluster, conf, size, count)
-        shown = "  ".join(f"{what} {value:.3f}" for what, value in seen[name].items())
+            all_seen[name].append(measured(cluster, conf, size, count))
+        shown = "  ".join(f"{what} {value:.3f}" for what, value in all_seen[name][-1].items())
         print(f"{name:<6}{shown}", flush=True)
+    seen = {
+        name: {what: median(each[what] for each in runs) for what in runs[0]}
+        for name, runs in all_seen.items()
+    }
     if len(seen) == 2:
         for what, budget in (("active_s", ACTIVE_BUDGET), ("clean_s", CLEAN_BUDGET)):
             ratio = seen["ours"][what] / max(seen["real"][what], 1e-9)
@@ -187,6 +193,7 @@ def main() -> None:
     parser.add_argument("--small", type=int, default=10_000, help="objects of 4 KiB (0: none)")
     parser.add_argument("--large", type=int, default=512, help="objects of 4 MiB (0: none)")
     parser.add_argument("--join", type=int, default=3_000, help="objects when one joins (0: none)")
+    parser.add_argument("--rounds", type=int, default=1, help="deaths on each; medians are judged")
     parser.add_argument("--only", default="ours,real", help="which clusters")
     chosen = parser.parse_args()
     which = chosen.only.split(",")
@@ -196,7 +203,7 @@ def main() -> None:
         which = [name for name in which if name != "real"]
     for size, count in ((4096, chosen.small), (4 << 20, chosen.large)):
         if count:
-            compare(size, count, which)
+            compare(size, count, which, chosen.rounds)
     if chosen.join:
         join(chosen.join, which)
 
