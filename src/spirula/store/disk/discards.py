@@ -32,9 +32,10 @@ class Discards:
 
     def note(self, released: Iterable[Extent]) -> None:
         """These have come back as free space."""
+        noted = self._noted
         for offset, length in released:
-            self._noted[offset] = length
-            self.bytes += length
+            self.bytes += length - noted.get(offset, 0)
+            noted[offset] = length
 
     def are_many(self, most: int) -> bool:
         """Whether more bytes are noted than `most`, or more pieces than are kept in mind."""

@@ -77,8 +77,11 @@ class Options:
     New data that goes where older data was costs a fifth less of the time of a write of 64 KiB than
     data for which the file system has to find space anew.
     """
-    discard_together: int = 256 << 20
-    """Bytes: when so much was freed, it is given back while the store is busy, too."""
+    discard_together: int = 4 << 30
+    """Bytes: when so much was freed, it is given back while the store is busy, too.
+
+    Or a quarter of what the file system below has left, if that is less.
+    """
 
 
 class PoolOpts:

@@ -57,6 +57,8 @@ _RESERVE = 64 << 20
 _LOOK_EVERY = 256
 """After so many calls, or as many times `_LOOK_BYTES`, the file system below is asked anew."""
 _LOOK_BYTES = 128 << 10
+_PART_BELOW = 4
+"""What was freed is given back when it is this part of what the file system below has left."""
 _NOBODY = Coll()
 
 
@@ -277,7 +279,10 @@ class DiskObjectStore:
             state.allocator.release(landed.discarded)
             discards = mounted.discards
             discards.note(landed.released)
-            if landed.idle or discards.are_many(self.options.discard_together):
+            most = self.options.discard_together
+            if self._free_below is not None:
+                most = min(most, self._free_below // _PART_BELOW)
+            if landed.idle or discards.are_many(most):
                 self._discard(mounted)
 
     def _discard(self, mounted: _Mounted) -> None:
