@@ -303,57 +303,7 @@ write_with_record(PyObject *module, PyObject *args)
     return none_or(error);
 }
 
-/* --------------------------------------------------------------------------------------- gathering */
-
-static PyObject *
-gather(PyObject *module, PyObject *args)
-{
-    PyObject *list, *target;
-    Py_ssize_t at;
-    Py_buffer into;
-    if (!PyArg_ParseTuple(args, "O!On", &PyList_Type, &list, &target, &at))
-        return NULL;
-    if (PyObject_GetBuffer(target, &into, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS) < 0)
-        return NULL;
-    PyObject *result = NULL;
-    Py_ssize_t count = PyList_Size(list);
-    if (at < 0 || at > into.len)
-        goto too_small;
-    for (Py_ssize_t k = 0; k < count; k++) {
-        PyObject *part = PyList_GetItem(list, k);
-        char *from;
-        Py_ssize_t size;
-        if (PyBytes_CheckExact(part)) {
-            if (PyBytes_AsStringAndSize(part, &from, &size) < 0)
-                goto end;
-            if (size > into.len - at)
-                goto too_small;
-            memcpy((char *)into.buf + at, from, (size_t)size);
-        }
-        else {
-            Py_buffer held;
-            if (PyObject_GetBuffer(part, &held, PyBUF_SIMPLE) < 0)
-                goto end;
-            size = held.len;
-            if (size <= into.len - at)
-                memcpy((char *)into.buf + at, held.buf, (size_t)size);
-            PyBuffer_Release(&held);
-            if (size > into.len - at)
-                goto too_small;
-        }
-        at += size;
-    }
-    result = PyLong_FromSsize_t(at);
-    goto end;
-too_small:
-    PyErr_SetString(PyExc_ValueError, "the parts do not fit into what they are to be put");
-end:
-    PyBuffer_Release(&into);
-    return result;
-}
-
 static PyMethodDef methods[] = {
-    {"gather", gather, METH_VARARGS, "See spirula.kernels.blocks."},
     {"sum_blocks", sum_blocks, METH_VARARGS, "See spirula.kernels.blocks."},
     {"write_pieces", write_pieces, METH_VARARGS, "See spirula.kernels.blocks."},
     {"write_with_record", write_with_record, METH_VARARGS, "See spirula.kernels.blocks."},

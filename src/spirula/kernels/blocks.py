@@ -63,17 +63,6 @@ def pure_write_with_record(
     os.fdatasync(fd)
 
 
-def pure_gather(parts: list[Buffer], into: Buffer, at: int) -> int:
-    """The twin in Python, with a copy more."""
-    joined = b"".join(parts)
-    end = at + len(joined)
-    view = memoryview(into)
-    if not 0 <= at <= end <= view.nbytes:
-        raise ValueError("the parts do not fit into what they are to be put")
-    view[at:end] = joined
-    return end
-
-
 sum_blocks: Callable[[Buffer, int, array[int]], None] = (
     pure_sum_blocks if _native is None else _native.sum_blocks
 )
@@ -92,11 +81,4 @@ write_with_record: Callable[[int, array[int], list[Buffer], int, int, Buffer], N
 
 Its sync begins when the record was written: what that disk has not got for good then is so after
 it, whichever file it is of. Raises OSError.
-"""
-gather: Callable[[list[Buffer], Buffer, int], int] = (
-    pure_gather if _native is None else _native.gather
-)
-"""Copy parts to `into`, of bytes, one behind the other from `at` on; where they end.
-
-ValueError if they do not fit; some of them may be there then.
 """

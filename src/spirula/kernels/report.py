@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spirula.kernels import blocks, crc32c, frames, hash32, names
+from spirula.kernels import blocks, crc32c, frames, hash32, names, records
 
 
 def implementations() -> dict[str, str]:
@@ -13,6 +13,7 @@ def implementations() -> dict[str, str]:
         "frames": frames.IMPLEMENTATION,
         "hash32": hash32.IMPLEMENTATION,
         "names": names.IMPLEMENTATION,
+        "records": records.IMPLEMENTATION,
         # Compiled together with the one before; its own module would import numpy.
         "straw2": names.IMPLEMENTATION,
     }

@@ -55,6 +55,8 @@ _STORED = CODES | {
     ChecksumType.CRC32C_16: "H",
     ChecksumType.CRC32C_8: "B",
 }
+WIDTHS = {kind: array(code).itemsize if code else 0 for kind, code in _STORED.items()}
+"""Bytes that each checksum takes where it is stored: their lowest ones."""
 
 
 def checksum(kind: ChecksumType, block: Buffer) -> int:
@@ -93,16 +95,8 @@ def narrowed(kind: ChecksumType, sums: array[int]) -> array[int]:
     return array("I", [value & mask for value in sums])
 
 
-def packed(kind: ChecksumType, sums: array[int]) -> bytes:
-    """Checksums as they are stored, in as many bytes as they need."""
-    code = _STORED[kind]
-    if code == sums.typecode:
-        return sums.tobytes()
-    return array(code, sums).tobytes() if code else b""
-
-
 def unpacked(kind: ChecksumType, data: bytes, at: int, count: int) -> tuple[array[int], int]:
-    """The inverse of `packed` for so many checksums, and where they end.
+    """So many checksums from the bytes that each has (`WIDTHS`), and where they end.
 
     ValueError if there are fewer.
     """

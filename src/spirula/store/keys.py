@@ -11,6 +11,7 @@ import re
 import struct
 
 from spirula.errors import WireError
+from spirula.kernels.records import object_key as kernel
 from spirula.types.hobject import (
     NO_SHARD,
     POOL_META,
@@ -23,34 +24,28 @@ from spirula.types.pg import Coll, CollType
 
 _HEAD = struct.Struct(">BQI")  # shard + 128, pool + 2**63, hash with its bits reversed
 _TAIL = struct.Struct(">QQc")  # snapshot, generation, what the key is of
-_KIND = b"o"
 _POOL_0 = 1 << 63
 _SHARD_0 = 128
 
 # A string ends with "!", the first of all bytes that stand in one: what is not between "$" and "}"
 # becomes "#" (smaller) or "~" (larger) and its number.
-_PLAIN = re.compile(rb"[$-}]*")
-_ESCAPED = [
-    bytes([byte]) if 0x24 <= byte <= 0x7D else (b"#%02x" if byte < 0x24 else b"~%02x") % byte
-    for byte in range(256)
-]
 _ESCAPE = re.compile(rb"[#~]([0-9a-f]{2})")
 
 
-def object_key(oid: GHObject) -> bytes:
-    """The key of an object; no two have the same, and they sort as the objects do."""
+def object_key(oid: GHObject, prefix: bytes = b"") -> bytes:
+    """The key of an object behind a prefix; no two have the same, and they sort as objects do."""
     hobj = oid.hobj
-    name = hobj.oid.encode("utf-8", "surrogateescape")
-    head = _HEAD.pack(oid.shard + _SHARD_0, hobj.pool + _POOL_0, reverse_bits(hobj.hash))
-    tail = _TAIL.pack(hobj.snap, oid.generation, _KIND)
-    if not (hobj.key or hobj.nspace) and _PLAIN.fullmatch(name):
-        return head + b"!" + name + b"!=" + tail  # as most are
-    placed_by = _raw(hobj.key) or name
-    if placed_by == name:
-        names = _escaped(name) + b"="
-    else:
-        names = _escaped(placed_by) + (b"<" if name < placed_by else b">") + _escaped(name)
-    return head + _escaped(_raw(hobj.nspace)) + names + tail
+    return kernel(
+        prefix,
+        oid.shard,
+        hobj.pool,
+        hobj.hash,
+        hobj.nspace,
+        hobj.key,
+        hobj.oid,
+        hobj.snap,
+        oid.generation,
+    )
 
 
 def object_of_key(key: bytes) -> GHObject:
@@ -94,18 +89,8 @@ def _range(pool: int, shard: int, seed: int, bits: int) -> tuple[bytes, bytes]:
     return first, end.to_bytes(_HEAD.size, "big")
 
 
-def _raw(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
-
-
-def _escaped(raw: bytes) -> bytes:
-    if _PLAIN.fullmatch(raw):
-        return raw + b"!"
-    return b"".join([_ESCAPED[byte] for byte in raw]) + b"!"
 
 
 def _unescaped(key: bytes, pos: int) -> tuple[bytes, int]:

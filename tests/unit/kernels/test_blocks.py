@@ -15,7 +15,6 @@ from spirula.kernels.crc32c import crc32c
 SUMS = [blocks.pure_sum_blocks, blocks.sum_blocks]
 WRITES = [blocks.pure_write_pieces, blocks.write_pieces]
 TOGETHER = [blocks.pure_write_with_record, blocks.write_with_record]
-GATHERS = [blocks.pure_gather, blocks.gather]
 
 
 def test_the_compiled_twin_is_in_use():
@@ -23,7 +22,6 @@ def test_the_compiled_twin_is_in_use():
     assert SUMS[0] is not SUMS[1]
     assert WRITES[0] is not WRITES[1]
     assert TOGETHER[0] is not TOGETHER[1]
-    assert GATHERS[0] is not GATHERS[1]
 
 
 @pytest.mark.parametrize("sum_blocks", SUMS)
@@ -116,19 +114,3 @@ def test_writes_with_a_record(write_with_record, tmp_path):
     assert there[100_000 : 100_000 + len(content)] == content
     assert there[1:9] == b"\0\0\0\0five"
     assert journal.read_bytes() == b"first.....recorded............"
-
-
-@pytest.mark.parametrize("gather", GATHERS)
-def test_gathering(gather):
-    parts = [b"one", bytearray(b"two"), memoryview(b"three"), b"", array("I", [5])]
-    into = bytearray(b"." * 20)
-    assert gather(parts, memoryview(into), 3) == 18
-    assert into == b"...onetwothree\5\0\0\0.."
-    assert gather([], into, 20) == 20
-    for at in (6, 21, -1, -15):
-        with pytest.raises(ValueError, match="do not fit"):
-            gather(parts, into, at)
-    with pytest.raises((TypeError, BufferError)):
-        gather(parts, bytes(40), 0)
-    with pytest.raises(TypeError):
-        gather(["text"], into, 0)

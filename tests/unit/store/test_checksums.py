@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import random
+from array import array
 
 import pytest
 
 from spirula.errors import InvalidArgument, InvariantBroken
-from spirula.store.checksums import ChecksumType, checksum, checksums, packed, unpacked
+from spirula.store.checksums import ChecksumType, checksum, checksums, unpacked
+from spirula.store.disk.onode import Shard, encode_shard
 
 SIZES = {
     ChecksumType.NONE: 0,
@@ -15,6 +17,11 @@ SIZES = {
     ChecksumType.CRC32C_16: 2,
     ChecksumType.CRC32C_8: 1,
 }
+
+
+def packed(kind, sums):
+    """Checksums as the record of a shard has them at its end."""
+    return encode_shard(Shard(kind, array("Q", range(1, len(sums) + 1)), sums))[14:]
 
 
 def test_known_values():

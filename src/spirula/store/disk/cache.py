@@ -6,10 +6,13 @@ round and takes away what was not marked since it came by last.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 
 from spirula.store.disk.onode import Onode
 from spirula.types.hobject import GHObject
+
+_DROPPED = 64
+"""So many dropped objects, and an eighth of the kept ones, may wait for the hand."""
 
 
 class OnodeCache:
@@ -17,7 +20,9 @@ class OnodeCache:
 
     def __init__(self, target: int) -> None:
         self.target = target
-        self.onodes: OrderedDict[GHObject, Onode] = OrderedDict()
+        self.onodes: dict[GHObject, Onode] = {}
+        # In the order in which the hand comes by; those that were dropped, too, until it does.
+        self._round: deque[Onode] = deque()
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -25,8 +30,18 @@ class OnodeCache:
 
     def add(self, onode: Onode) -> None:
         """Keep an object under the name it has."""
-        self.onodes[onode.oid] = onode
+        self.enter(onode)
         self.count(onode)
+
+    def enter(self, onode: Onode) -> None:
+        """As `add`, for an object that will be counted."""
+        self.onodes[onode.oid] = onode
+        if not onode.cost:
+            onode.cost = 1
+            self.bytes += 1
+            self._round.append(onode)
+            if len(self._round) > len(self.onodes) * 9 // 8 + _DROPPED:
+                self._round = deque(self.onodes.values())
 
     def count(self, onode: Onode) -> None:
         """A kept object has changed: count anew what it takes."""
@@ -48,14 +63,17 @@ class OnodeCache:
 
     def trim(self) -> None:
         """Make room, as far as nothing that was queued needs it."""
-        rounds = 2 * len(self.onodes)
-        onodes = self.onodes
+        waiting = self._round
+        rounds = 2 * len(waiting)
         while self.bytes > self.target and rounds:
             rounds -= 1
-            oid = next(iter(onodes))
-            onode = onodes[oid]
+            onode = waiting.popleft()
+            if not onode.cost:
+                continue
             if onode.pins or onode.used:
                 onode.used = False
-                onodes.move_to_end(oid)
+                waiting.append(onode)
             else:
-                self.drop(oid)
+                del self.onodes[onode.oid]
+                self.bytes -= onode.cost
+                onode.cost = 0

@@ -14,6 +14,7 @@ from spirula.store.disk import cloning, writing
 from spirula.store.disk.layout import (
     OBJECT,
     SHARD_SIZE,
+    PoolSpace,
     collection_key,
     encode_bits,
     encode_space,
@@ -84,7 +85,7 @@ class Content:
         state = self._state
         missed, key = state.missed
         if missed is not oid:
-            key = OBJECT + object_key(oid)
+            key = object_key(oid, OBJECT)
         made = Onode(oid, key, state.new_id(), oid.hobj.logical_pool)
         state.entry.onodes_was[made] = NEW
         state.entry.dirty.add(made)
@@ -107,7 +108,7 @@ class Content:
     def rename(self, cid: Coll, oid: GHObject, obj: Onode, new: GHObject) -> None:
         self._state.change(obj)
         self._unlink(obj)
-        obj.oid, obj.key = new, OBJECT + object_key(new)
+        obj.oid, obj.key = new, object_key(new, OBJECT)
         self._link(obj)
 
     def _link(self, onode: Onode) -> None:
@@ -116,7 +117,7 @@ class Content:
         entry.names_was.append((onode.oid, None, onode.key, before))
         onode.there = True
         state.missed = None, b""
-        state.cache.onodes[onode.oid] = onode  # `finished` counts it
+        state.cache.enter(onode)  # `finished` counts it
 
     def _unlink(self, onode: Onode) -> None:
         state, entry = self._state, self._state.entry
@@ -260,7 +261,7 @@ def find(state: State, oid: GHObject) -> Onode | None:
     missed = state.missed[0]
     if missed is not None and missed == oid:
         return None  # and nothing was made since
-    key = OBJECT + object_key(oid)
+    key = object_key(oid, OBJECT)
     # what was made lately is in memory
     value = None if key in state.names.pending else state.engine.get(key)
     if value is None:
@@ -283,23 +284,25 @@ def account(state: State, entry: Entry) -> None:
 
 def finished(state: State, entry: Entry) -> None:
     """Put what became of the objects into the entry, which is complete then."""
-    batch = entry.batch.changes
+    batch, dirty = entry.batch.changes, entry.dirty
     for (onode, number), was in entry.shards_was.items():
-        shard = onode.shards.get(number)
         if number == 0 and onode.size <= SHARD_SIZE:
-            entry.dirty.add(onode)
-        elif shard is not None:
+            dirty.add(onode)
+        elif number == 0 and onode.packed:
+            batch[shard_key(onode.nid, 0)] = onode.packed
+        elif (shard := onode.shards.get(number)) is not None:
             batch[shard_key(onode.nid, number)] = encode_shard(shard)
         elif was is not None:
             batch[shard_key(onode.nid, number)] = None
-    for onode in entry.dirty:
+    for onode in dirty:
         _put_onode(state, onode, batch)
     for pool in entry.spaces_was:
         batch[pool_key(pool)] = encode_space(state.spaces[pool])
     # From here on nothing fails, and nothing is undone.
     for onode in entry.onodes_was:
         onode.pins += 1
-    entry.regions = state.shared.end(entry.batch, entry.sequence)
+    if state.shared.is_changed:
+        entry.regions = state.shared.end(entry.batch, entry.sequence)
     entry.shards_was.clear()
     if state.cache.bytes > state.cache.target:
         state.cache.trim()
@@ -352,6 +355,8 @@ def undo(state: State, entry: Entry) -> None:
     for onode, before in entry.onodes_was.items():
         onode.restore(before)
     for (onode, number), was in entry.shards_was.items():
+        if number == 0:
+            onode.packed = b""
         if was is None:
             onode.shards.pop(number, None)
         else:
@@ -368,7 +373,8 @@ def undo(state: State, entry: Entry) -> None:
         state.omaps.set(omap_id, omap_key, omap_was)
     for put_back in reversed(entry.others_was):
         put_back()
-    state.spaces.update(entry.spaces_was)
+    for pool, numbers in entry.spaces_was.items():
+        state.spaces[pool] = PoolSpace(*numbers)
     state.shared.undo()
     blocks = state.unwritten.blocks
     for block, data in entry.log_was.items():

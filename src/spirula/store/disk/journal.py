@@ -19,21 +19,16 @@ import struct
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from mmap import mmap
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from spirula.errors import InputOutput
-from spirula.kernels.blocks import gather
 from spirula.kernels.crc32c import crc32c
+from spirula.kernels.records import pack_changes
 from spirula.store.disk.behind import NewData
 from spirula.store.disk.blockfile import BlockDevice, FileBlockDevice
 from spirula.store.disk.engine import Batch
 from spirula.store.objectstore import BLOCK_SIZE
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 SEGMENTS = 4
 LARGEST_JOURNAL = 32 << 20
@@ -86,16 +81,16 @@ class Journal:
 
         Its memory may be that of the next record.
         """
-        changes, ranges = batch.changes, list(chain.from_iterable(batch.ranges))
-        sizes = [_DELETED if value is None else len(value) for value in changes.values()]
-        lengths = array("I", [*map(len, changes), *sizes, *map(len, ranges)])
-        parts: list[Buffer] = [lengths, *changes, *filter(None, changes.values()), *ranges]
-        length = 4 * len(lengths) + sum(lengths) - _DELETED * sizes.count(_DELETED)
+        changes, ranges, record = batch.changes, batch.ranges, self._memory
+        length = pack_changes(changes, ranges, record, _HEADER_SIZE)
         end = _HEADER_SIZE + length
         size = end + -end % _ALIGNMENT
-        record = self._memory if size <= _STAGED else memoryview(bytearray(size))
-        head = _HEAD.pack(self._store, number, length, len(changes), len(batch.ranges))
-        gather([head, _CRC.pack(0), *parts, _PADDING[: size - end]], record, 0)
+        if size > _STAGED:
+            record = memoryview(bytearray(size))
+            pack_changes(changes, ranges, record, _HEADER_SIZE)
+        head = _HEAD.pack(self._store, number, length, len(changes), len(ranges))
+        record[: _HEAD.size] = head
+        record[end:size] = _PADDING[: size - end]
         crc = crc32c(crc32c(_SEED, head), record[_HEADER_SIZE:end])
         _CRC.pack_into(record, _HEAD.size, crc)
         return record[:size]

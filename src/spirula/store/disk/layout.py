@@ -23,6 +23,7 @@ import struct
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from spirula.errors import InputOutput
 from spirula.store.objectstore import BLOCK_SIZE
@@ -98,6 +99,7 @@ def shared_key(region: int) -> bytes:
     return _ID.pack(SHARED, region)
 
 
+@lru_cache
 def pool_key(pool: int) -> bytes:
     """The space of a pool."""
     return _ID.pack(POOL, pool + _POOL_0)

@@ -14,18 +14,19 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from spirula.store.checksums import CODES, ChecksumType, packed, unpacked
+from spirula.kernels.records import onode_record, shard_record
+from spirula.store.checksums import CODES, WIDTHS, ChecksumType, unpacked
 from spirula.store.disk.layout import (
     SHARD_BLOCKS,
     SHARD_SIZE,
     check_version,
     damaged,
 )
-from spirula.store.keyvalue import key_bytes, key_text
+from spirula.store.keyvalue import key_text
 from spirula.types.hobject import GHObject
 
 COMPRESSED = 1 << 63
@@ -41,11 +42,15 @@ _ATTR = struct.Struct("<HI")
 _INLINE = 1
 _SHARD = struct.Struct("<BBBBB")
 _RUN = struct.Struct("<QB")
-_ONE_RUN = struct.Struct("<BBBBBQB")
+_ONE_BLOCK = struct.Struct("<BBBBBQBI")
+_CRC32C = int(ChecksumType.CRC32C)
 _BLOB = struct.Struct("<HBBHIIIB")
 _EXTENT = struct.Struct("<QB")
 _ONODE_COST = 900
 _SHARD_COST = 450
+_NO_ATTRS: dict[str, bytes] = {}
+_NO_HINT = (0, 0, 0)
+_NOTHING_REWRITTEN = (None, 0)
 
 
 @dataclass(slots=True, frozen=True)
@@ -156,38 +161,38 @@ def _runs_of(addresses: array[int]) -> list[Run]:
     return found
 
 
-@dataclass(slots=True, eq=False)
 class Onode:
     """One object. `attrs` is replaced as a whole, never changed.
 
     `key` is that of its record, `pool` where its space is counted, `stored` the bytes of data in
     it, `omap_bytes` those of its omap's keys and values, `present` has a bit for each shard that
-    is not empty. `inline`: shard 0 is in the object's record on disk. `there`: it is not
-    removed. `pins` counts the queued
-    changes of it, `used` marks it for the cache, which counts `cost` bytes for it. `rewritten` is
-    the key of its omap that was last written over (a PG's fast info is, with each write), and how
-    long its value is.
+    is not empty. `inline`: shard 0 is in the object's record on disk. `packed` is the record of
+    shard 0 where nobody has looked into it since it was made: it is not in `shards` then. `there`:
+    it is not removed. `pins` counts the queued changes of it, `used` marks it for the cache, which
+    counts `cost` bytes for it. `rewritten` is the key of its omap that was last written over (a
+    PG's fast info is, with each write), and how long its value is.
     """
 
-    oid: GHObject
-    key: bytes
-    nid: int
-    pool: int
-    size: int = 0
-    stored: int = 0
-    attrs: dict[str, bytes] = field(default_factory=dict)
-    omap_id: int = 0
-    omap_bytes: int = 0
-    header: bytes = b""
-    hint: tuple[int, int, int] = (0, 0, 0)
-    present: int = 0
-    inline: bool = True
-    there: bool = True
-    rewritten: tuple[bytes | None, int] = (None, 0)
-    shards: dict[int, Shard] = field(default_factory=dict)
-    pins: int = 0
-    used: bool = True
-    cost: int = 0
+    __slots__ = (
+        *("attrs", "cost", "header", "hint", "inline", "key", "nid", "oid", "omap_bytes"),
+        *("omap_id", "packed", "pins", "pool", "present", "rewritten", "shards", "size", "stored"),
+        *("there", "used"),
+    )
+
+    def __init__(self, oid: GHObject, key: bytes, nid: int, pool: int) -> None:
+        self.oid = oid
+        self.key = key
+        self.nid = nid
+        self.pool = pool
+        self.size = self.stored = self.omap_id = self.omap_bytes = self.present = 0
+        self.attrs: dict[str, bytes] = _NO_ATTRS
+        self.header = self.packed = b""
+        self.hint = _NO_HINT
+        self.rewritten: tuple[bytes | None, int] = _NOTHING_REWRITTEN
+        self.inline = self.there = True
+        self.used = False
+        self.shards: dict[int, Shard] = {}
+        self.pins = self.cost = 0
 
     def restore(self, state: tuple[object, ...]) -> None:
         """Become what it was when `state_of` gave this; shards are another matter.
@@ -203,8 +208,9 @@ class Onode:
         attrs = self.attrs
         if attrs:
             cost += sum(map(len, attrs.values())) + 120 * len(attrs)
-        for shard in self.shards.values():
-            cost += _SHARD_COST + 12 * len(shard.addresses)
+        if self.shards:
+            for shard in self.shards.values():
+                cost += _SHARD_COST + 12 * len(shard.addresses)
         return cost
 
 
@@ -236,35 +242,22 @@ def encode_onode(onode: Onode) -> bytes:
     the bits of shards that there are, u32 length of the omap's header, u16 number of attributes;
     the bits (little-endian), the header; of each attribute u16 and u32 lengths, name, value.
     """
-    inline = onode.size <= SHARD_SIZE
-    present = onode.present
-    bits = b"\1" if present == 1 else present.to_bytes((present.bit_length() + 7) >> 3, "little")
-    attrs, header = onode.attrs, onode.header
-    parts = [
-        _ONODE.pack(
-            _VERSION,
-            _INLINE if inline else 0,
-            onode.nid,
-            onode.size,
-            onode.stored,
-            onode.omap_id,
-            onode.omap_bytes,
-            onode.hint[0],
-            onode.hint[1],
-            onode.hint[2],
-            len(bits),
-            len(header),
-            len(attrs),
-        ),
-        bits,
-        header,
-    ]
-    for name, value in attrs.items():
-        raw = key_bytes(name)
-        parts += (_ATTR.pack(len(raw), len(value)), raw, value)
+    inline, present, shard = onode.size <= SHARD_SIZE, onode.present, b""
     if inline and present:
-        parts.append(encode_shard(onode.shards[0]))
-    return b"".join(parts)
+        shard = onode.packed or encode_shard(onode.shards[0])
+    return onode_record(
+        _INLINE if inline else 0,
+        onode.nid,
+        onode.size,
+        onode.stored,
+        onode.omap_id,
+        onode.omap_bytes,
+        onode.hint,
+        b"\1" if present == 1 else present.to_bytes((present.bit_length() + 7) >> 3, "little"),
+        onode.header,
+        onode.attrs,
+        shard,
+    )
 
 
 def decode_onode(oid: GHObject, key: bytes, value: bytes) -> Onode:
@@ -302,7 +295,9 @@ def decode_onode(oid: GHObject, key: bytes, value: bytes) -> Onode:
         raise damaged(f"object {oid}", error) from None
     if at > len(value):
         raise damaged(f"object {oid}", "it ends within an attribute")
-    made = Onode(oid, key, nid, oid.hobj.logical_pool, size, stored, attrs, omap_id, omap_bytes)
+    made = Onode(oid, key, nid, oid.hobj.logical_pool)
+    made.size, made.stored, made.attrs = size, stored, attrs
+    made.omap_id, made.omap_bytes = omap_id, omap_bytes
     made.header, made.hint = header, (object_size, write_size, hint_flags)
     made.present, made.inline = present, bool(flags & _INLINE)
     if made.inline and present:
@@ -319,21 +314,16 @@ def encode_shard(shard: Shard) -> bytes:
     blocks that it decompresses to, u32 bytes stored, u32 crc, u32 0, u8 extents, and of each u64
     first block of the disk and u8 count.
     """
-    runs, count = shard.runs(), len(shard.addresses)
-    sums = packed(shard.kind, shard.sums)
-    if len(runs) == 1 and not shard.blobs and runs[0][2] == count:
-        head = _ONE_RUN.pack(_VERSION, shard.kind, count, 1, 0, runs[0][1], count)
-        return head + sums
-    pieces = []
-    at = 0
-    for first, address, length in runs:
-        if first > at:
-            pieces.append(_RUN.pack(0, first - at))
-        pieces.append(_RUN.pack(address, length))
-        at = first + length
-    head = _SHARD.pack(_VERSION, shard.kind, count, len(pieces), len(shard.blobs))
-    blobs = [_encode_blob(number, blob) for number, blob in shard.blobs.items()]
-    return b"".join([head, *pieces, sums, *blobs])
+    kind, blobs = shard.kind, shard.blobs
+    record = shard_record(kind, WIDTHS[kind], len(blobs), shard.addresses, shard.sums)
+    if not blobs:
+        return record
+    return b"".join([record, *(_encode_blob(number, blob) for number, blob in blobs.items())])
+
+
+def encode_block(address: int, crc: int) -> bytes:
+    """The record of a shard of one block with a CRC-32C, as of most new objects."""
+    return _ONE_BLOCK.pack(_VERSION, _CRC32C, 1, 1, 0, address, 1, crc)
 
 
 def _encode_blob(number: int, blob: Blob) -> bytes:

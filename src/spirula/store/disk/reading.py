@@ -40,7 +40,11 @@ def shard_of(state: State, onode: Onode, number: int) -> Shard | None:
     shard = onode.shards.get(number)
     if shard is None and onode.present >> number & 1:
         what = f"blocks {number * SHARD_BLOCKS:#x} of object {onode.oid}"
-        value = state.engine.get(shard_key(onode.nid, number))
+        if number == 0 and onode.packed:
+            value: bytes | None = onode.packed
+            onode.packed = b""
+        else:
+            value = state.engine.get(shard_key(onode.nid, number))
         if value is None:
             raise damaged(what, "it is not there")
         shard = onode.shards[number] = decode_shard(what, value)

@@ -65,6 +65,11 @@ class SharedBlocks:
                     free.append((first + at, 1))
         return free
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is anything for `end`."""
+        return bool(self._was)
+
     def end(self, batch: Batch, sequence: int) -> list[int]:
         """Put what was changed into the batch of an entry; the regions."""
         for region in self._was:

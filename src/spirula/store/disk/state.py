@@ -144,7 +144,8 @@ class Entry:
         self.names_was: list[tuple[GHObject, Onode | None, bytes, tuple[bool, int] | None]] = []
         self.omaps_was: list[tuple[int, bytes, tuple[bytes | None, int] | None]] = []
         self.log_was: dict[int, bytes | None] = {}
-        self.spaces_was: dict[int, PoolSpace] = {}
+        self.spaces_was: dict[int, tuple[int, ...]] = {}
+        """Of pools, their `PoolSpace.numbers`."""
         self.others_was: list[Callable[[], object]] = []
         """What undoes changes that are rare."""
         self.regions: list[int] = []
@@ -185,6 +186,8 @@ class State:
     """Blocks that the allocator has given out and nobody has: the first, and how many."""
     next_id: int = 1
     id_limit: int = 1
+    id_record: bytes = b""
+    """The limit as the engine has it."""
     counters: dict[str, int] = field(default_factory=dict)
 
     def new_id(self) -> int:
@@ -192,8 +195,9 @@ class State:
         given = self.next_id
         if given >= self.id_limit:
             self.id_limit = given + _ID_STEP
+            self.id_record = encode_number(self.id_limit)
         # Each entry that takes one says so: the one before may be undone, or lost.
-        self.entry.batch.put(NEXT_ID, encode_number(self.id_limit))
+        self.entry.batch.changes[NEXT_ID] = self.id_record
         self.next_id = given + 1
         return given
 
@@ -240,7 +244,7 @@ class State:
         if found is None:
             found = self.spaces[pool] = PoolSpace()
         if pool not in self.entry.spaces_was:
-            self.entry.spaces_was[pool] = found.copy()
+            self.entry.spaces_was[pool] = found.numbers()
         return found
 
     def compression(self, pool: int) -> Compression:

@@ -310,8 +310,8 @@ class DiskObjectStore:
         if left >= _RESERVE:
             return
         grown = 0
-        for pool, before in entry.spaces_was.items():
-            space = state.spaces[pool]
+        for pool, numbers in entry.spaces_was.items():
+            space, before = state.spaces[pool], PoolSpace(*numbers)
             grown += space.allocated + space.omap - before.allocated - before.omap
         if grown > 0:
             self._until_look = 0

@@ -23,7 +23,16 @@ from spirula.store.checksums import (
 )
 from spirula.store.disk.compression import Compression
 from spirula.store.disk.layout import SHARD_BLOCKS
-from spirula.store.disk.onode import COMPRESSED, FLAGS, SHARED, Blob, Onode, Shard
+from spirula.store.disk.onode import (
+    COMPRESSED,
+    FLAGS,
+    SHARED,
+    Blob,
+    Onode,
+    Shard,
+    encode_block,
+    encode_shard,
+)
 from spirula.store.disk.reading import READ_NO_MORE, read_block, shard_of
 from spirula.store.disk.state import State
 from spirula.store.disk.unwritten import cut
@@ -81,19 +90,31 @@ def _write_first(state: State, onode: Onode, data: bytes) -> None:
     entry, kind = state.entry, state.checksums(onode.pool)
     state.change(onode)
     entry.shards_was.setdefault((onode, 0))
+    extents = allocate(state, onode, count)
+    if count == 1 and kind == ChecksumType.CRC32C:
+        address = extents[0][0]
+        log(state, address, data)
+        onode.packed = encode_block(address, crc32c(SEED, data))
+    else:
+        onode.packed = encode_shard(_logged_shard(state, kind, extents, data))
+    onode.present |= 1
+    onode.stored += min(count * BLOCK_SIZE, onode.size)
+
+
+def _logged_shard(
+    state: State, kind: ChecksumType, extents: list[tuple[int, int]], data: bytes
+) -> Shard:
+    """The first blocks of a shard, whose data goes to these blocks of the disk by the log."""
     addresses, sums = array("Q"), array(CODES[kind])
-    whole = kind == ChecksumType.CRC32C
     at = 0
-    for first, taken in allocate(state, onode, count):
+    for first, taken in extents:
         for address in range(first, first + taken):
-            piece = data if count == 1 else data[at : at + BLOCK_SIZE]
+            piece = data[at : at + BLOCK_SIZE]
             at += BLOCK_SIZE
             addresses.append(address)
-            sums.append(crc32c(SEED, piece) if whole else checksum(kind, piece))
+            sums.append(checksum(kind, piece))
             log(state, address, piece)
-    onode.shards[0] = Shard(kind, addresses, sums)
-    onode.present |= 1
-    onode.stored += min(at, onode.size)
+    return Shard(kind, addresses, sums)
 
 
 def _owned(data: Buffer) -> Buffer:
@@ -127,7 +148,7 @@ def changed_shard(state: State, onode: Onode, number: int) -> Shard:
         was[place] = None if shard is None else (shard, shard.copy())
         state.touch(onode)
     else:
-        shard = onode.shards.get(number)
+        shard = shard_of(state, onode, number)
     kind = state.checksums(onode.pool)
     if shard is None:
         shard = onode.shards[number] = Shard(kind)
