@@ -16,28 +16,30 @@ from spirula.client.mon_hosts import Resolve
 from spirula.client.session import make_session
 from spirula.conf.admin_commands import CommandTable
 from spirula.conf.config import Config
+from spirula.conf.perf import PerfCollection
 from spirula.errors import InvalidArgument
 from spirula.mgr import manager as parts
 from spirula.mgr.commands import admin, all_groups
 from spirula.mgr.commands.dispatch import CommandDispatch
 from spirula.mgr.modules import ModuleHost
+from spirula.mgr.perf import counting_throttle
 from spirula.mgr.state import Manager, Ports
 from spirula.msgr.configured import handshake_config
 from spirula.msgr.connection import Dispatcher
 from spirula.msgr.policies import mgr_policies
 from spirula.msgr.protocol.endpoint import Endpoint
-from spirula.msgr.protocol.throttle import Throttle
 from spirula.msgr.tcp import Messenger
 from spirula.msgr.typed import decode_raw, encode_message
 from spirula.types.auth import CryptoKey, PrincipalName
 from spirula.types.entity import EntityAddrVec, EntityName, EntityType
 
 _THROTTLED = (
-    (EntityType.CLIENT, "client"),
-    (EntityType.OSD, "osd"),
-    (EntityType.MDS, "mds"),
-    (EntityType.MON, "mon"),
+    (EntityType.CLIENT, "client", "messages"),
+    (EntityType.OSD, "osd", "messsages"),
+    (EntityType.MDS, "mds", "messsages"),
+    (EntityType.MON, "mon", "messsages"),
 )
+"""Kinds of peers, as options call them, and how upstream spells what is counted."""
 
 
 @dataclass(slots=True)
@@ -86,11 +88,13 @@ def make_manager(
     )
     server_auth = ServiceAuthServer(registry, auth.rotating, ports.wall, ports.random_bytes)
     policies = mgr_policies()
-    for kind, word in _THROTTLED:
+    perf = PerfCollection()
+    for kind, word, told in _THROTTLED:
+        size, number = f"mgr_{word}_bytes", f"mgr_{word}_messages"
         policies.throttle(
             kind,
-            Throttle(config.get_int(f"mgr_{word}_bytes")),
-            Throttle(config.get_int(f"mgr_{word}_messages")),
+            counting_throttle(perf, size, config.get_int(size)),
+            counting_throttle(perf, f"mgr_{word}_{told}", config.get_int(number)),
         )
     endpoint = Endpoint(
         EntityName(EntityType.MGR, -1),
@@ -118,7 +122,7 @@ def make_manager(
         ports.wall,
         session.monitors.send,
     )
-    manager = Manager(name, ports, config, session, server, clog)
+    manager = Manager(name, ports, config, session, server, clog, perf)
     if modules is not None:
         manager.modules = modules
     table = CommandTable(on_error=lambda text: ports.log(1, text))

@@ -11,7 +11,7 @@ import json
 import threading
 import traceback
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from errno import EIO, EOPNOTSUPP
@@ -23,6 +23,7 @@ from spirula.commands.reply import Reply, lines
 from spirula.errors import SpirulaError
 from spirula.maps.osdmap import OSDMap
 from spirula.mgr.commands.dispatch import prefix_of
+from spirula.mgr.perf import CallsOfModule
 from spirula.mgr.state import Manager
 from spirula.mgr_host.calls import Calls
 from spirula.mgr_host.loader import Loaded, find_modules, load
@@ -45,6 +46,7 @@ class Running:
     instance: Any = None
     thread: threading.Thread | None = None
     answers: ThreadPoolExecutor = field(init=False)
+    counted: CallsOfModule = field(init=False)
     failed: str = ""
     made: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when there is an instance, or there will be none."""
@@ -52,6 +54,25 @@ class Running:
     def __post_init__(self) -> None:
         name = self.loaded.name
         self.answers = ThreadPoolExecutor(1, thread_name_prefix=f"answers-{name}")
+        self.counted = CallsOfModule(self.calls.manager.perf, name)
+
+    def ask(self, call: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Has the module's thread that answers call something. RuntimeError while it ends."""
+        loop, counted = self.calls.manager.ports.loop, self.counted
+        asked = self.answers.submit(call, *args)
+        began = loop.time()
+        counted.waiting.inc()
+
+        def count() -> None:
+            counted.waiting.dec()
+            counted.took.inc(loop.time() - began)
+
+        def ended(_: object) -> None:
+            with suppress(RuntimeError):  # the manager has ended
+                loop.call_soon_threadsafe(count)
+
+        asked.add_done_callback(ended)
+        return asked
 
 
 class ThreadedHost:
@@ -227,7 +248,7 @@ class ThreadedHost:
         if wanted is not None and kind not in {getattr(one, "value", one) for one in wanted}:
             return
         with suppress(RuntimeError):  # it is being shut down
-            running.answers.submit(self._quietly, running, instance.notify, kind, ident)
+            running.ask(self._quietly, running, instance.notify, kind, ident)
 
     def _quietly(self, running: Running, call: Callable[..., Any], *args: Any) -> None:
         try:
@@ -242,7 +263,7 @@ class ThreadedHost:
         for running in self._running.values():
             if running.instance is not None and not running.failed:
                 with suppress(RuntimeError):  # it is being shut down
-                    running.answers.submit(self._quietly, running, running.instance.config_notify)
+                    running.ask(self._quietly, running, running.instance.config_notify)
 
     # ------------------------------------------------------------------------------------ commands
 
@@ -266,7 +287,6 @@ class ThreadedHost:
             return Reply(text, rc=-EIO)
         command = {key: value for key, value in given.items() if key != "target"}
         command.setdefault("format", "plain")
-        loop = asyncio.get_running_loop()
 
         def answer() -> Any:
             running.calls.session = session
@@ -276,7 +296,7 @@ class ThreadedHost:
                 running.calls.session = None
 
         try:
-            r, out, status = await loop.run_in_executor(running.answers, answer)
+            r, out, status = await asyncio.wrap_future(running.ask(answer))
         except Exception:  # noqa: BLE001 - as upstream: the traceback is the answer
             return Reply(traceback.format_exc(), rc=-22)
         text = lines(out or "")
@@ -311,7 +331,7 @@ class ThreadedHost:
         for running in self._running.values():
             if running.instance is not None:
                 with suppress(RuntimeError):
-                    running.answers.submit(self._quietly, running, running.instance.shutdown)
+                    running.ask(self._quietly, running, running.instance.shutdown)
             running.answers.shutdown(wait=False)
         await asyncio.get_running_loop().run_in_executor(None, self._join)
 
