@@ -149,3 +149,29 @@ def test_a_manager_with_our_modules_is_small(cluster):
     status = Path(f"/proc/{(cluster.folder / 'run' / 'mgr.x.pid').read_text().strip()}/status")
     used = int(re.search(r"VmRSS:\s+(\d+) kB", status.read_text())[1])
     assert used < 100 * MIB
+
+
+def test_a_manager_counts_what_peers_hold_and_what_modules_do(cluster):
+    told = json.loads(cluster.ceph("tell", "mgr.x", "perf", "dump"))
+    assert told["throttle-mgr_osd_bytes"]["get_sum"] > 0
+    assert told["throttle-mgr_osd_bytes"]["max"] == 512 << 20
+    assert told["finisher-crash"]["complete_latency"]["avgcount"] > 0
+    assert "finisher-crash" in json.loads(cluster.ceph("tell", "mgr.x", "perf", "schema"))
+
+
+def test_monitors_refuse_what_is_beyond_the_limits_of_a_modules_options(cluster):
+    setting = "mgr/exporter/interval"
+    asked = ("ceph", "config", "set", "mgr", setting, "1")
+    ended = subprocess.run(
+        asked,
+        env={**ENVIRONMENT, "CEPH_CONF": str(cluster.conf)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 22
+    assert "Value '1' is below minimum 5" in ended.stderr
+    cluster.ceph("config", "set", "mgr", setting, "7")
+    assert cluster.ceph("config", "get", "mgr", setting).strip() == "7"
+    cluster.ceph("config", "rm", "mgr", setting)

@@ -15,6 +15,10 @@ KINDS = ("uint", "int", "str", "float", "bool", "addr", "addrvec", "uuid", "size
 RUNTIME = 1
 """The flag of options that take effect at once; all of ours do."""
 
+_WIDEST = {"int": (-(1 << 63), (1 << 63) - 1), "float": (-1e300, 1e300)}
+_NOT_NEGATIVE = (0, (1 << 31) - 1)
+"""What is told to the monitors where an option has one limit only: they keep to pairs."""
+
 LEVELS = ("", "critical", "error", "warning", "info", "debug")
 """Words for levels of log lines."""
 
@@ -58,13 +62,21 @@ class Option:
     def declared(self) -> ModuleOption:
         """The option as beacons tell it to the monitors."""
         kind = self.kind or type(self.default).__name__
+        least, most = _WIDEST.get(kind, _NOT_NEGATIVE)
+        if self.low is None and self.high is None:
+            told = ("", "")
+        else:
+            told = (
+                str(least if self.low is None else self.low),
+                str(most if self.high is None else self.high),
+            )
         return ModuleOption(
             name=self.name,
             type=KINDS.index(kind),
             flags=RUNTIME,
             default_value=str(self.default),
-            min="" if self.low is None else str(self.low),
-            max="" if self.high is None else str(self.high),
+            min=told[0],
+            max=told[1],
             enum_allowed=set(self.choices),
             desc=self.help,
         )
