@@ -9,7 +9,6 @@ bytes in MAuth messages. Follows upstream `src/mon/MonClient.cc` (MonConnection)
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from spirula.auth.cephx.authorizer import Authorizer
@@ -28,6 +27,7 @@ from spirula.auth.handshake import (
 )
 from spirula.auth.registry import AuthRegistry
 from spirula.errors import CephError, PermissionDenied, ProtocolViolation
+from spirula.records import dataclass
 from spirula.types.auth import AuthNoneAuthorizer, AuthRequestHead, CryptoKey, PrincipalName
 from spirula.types.entity import TYPE_NAMES, EntityType
 

@@ -8,9 +8,11 @@ serves one connection.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 from typing import Protocol
+
+from spirula.records import dataclass
 
 
 class AuthMethod(IntEnum):

@@ -8,11 +8,12 @@ Format and output follow upstream `src/auth/KeyRing.cc`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from spirula.auth.crypto import key_from_text, key_to_text
 from spirula.denc import Map, Struct, struct
 from spirula.errors import InvalidArgument, WireError
+from spirula.records import dataclass
 from spirula.types.auth import (
     CryptoKey,
     EntityAuth,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from spirula.auth.crypto import KeyType, key_type_named
 from spirula.auth.handshake import AuthMethod, ConnectionMode
 from spirula.errors import InvalidArgument
+from spirula.records import dataclass
 from spirula.types.entity import EntityType
 
 CLUSTER = EntityType.MON | EntityType.OSD | EntityType.MDS | EntityType.MGR

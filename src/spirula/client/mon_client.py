@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from spirula.auth.client import AuthClient
@@ -39,6 +39,7 @@ from spirula.messages.mon_client import (
 )
 from spirula.msgr.connection import Connection
 from spirula.msgr.tcp import Messenger
+from spirula.records import dataclass
 from spirula.types.entity import EntityAddrVec, EntityType
 from spirula.types.mon import MonMap
 

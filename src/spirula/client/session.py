@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from spirula.auth.client import AuthClient
@@ -40,6 +40,7 @@ from spirula.msgr.policies import client_policies
 from spirula.msgr.protocol.endpoint import Endpoint
 from spirula.msgr.tcp import Messenger
 from spirula.msgr.typed import decode_raw, encode_message
+from spirula.records import dataclass
 from spirula.types.auth import CryptoKey, PrincipalName
 from spirula.types.entity import EntityAddrVec, EntityName, EntityType
 from spirula.types.mgr import MgrMap

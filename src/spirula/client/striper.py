@@ -8,9 +8,10 @@ their arithmetic are those of upstream's `src/osdc/Striper.cc` and `src/include/
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from spirula.errors import InvalidArgument
+from spirula.records import dataclass
 
 MIN_STRIPE_UNIT = 65_536
 """Stripe units and object sizes are multiples of it (upstream: CEPH_MIN_STRIPE_UNIT)."""

@@ -8,12 +8,13 @@ Rules: upstream src/common/ceph_argparse.cc and config.cc (`parse_argv`). In a f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from spirula.conf.config import Config, Source
 from spirula.conf.option import Option
 from spirula.conf.values import BadValue, OptionType
 from spirula.errors import InvalidArgument, NotPermitted
+from spirula.records import dataclass
 
 ENTITY_TYPES = ("auth", "mon", "osd", "mds", "mgr", "client")
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from spirula.conf.values import to_text
+from spirula.records import dataclass
 
 _NAME = re.compile(r"[a-z_]*")
 MAX_EXPANDED = 1 << 20

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from spirula.errors import InvalidArgument
+from spirula.records import dataclass
 
 MAX_CONF_BYTES = 16 << 20
 """Largest configuration text that is parsed (upstream's bound is 1 GiB)."""

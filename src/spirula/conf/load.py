@@ -12,7 +12,7 @@ import re
 import socket
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from spirula.conf.args import (
@@ -27,6 +27,7 @@ from spirula.conf.config import Config, Source
 from spirula.conf.expand import Identity
 from spirula.conf.file import MAX_CONF_BYTES, ConfFile, ConfSyntaxError, parse_conf
 from spirula.errors import CephError, InvalidArgument, NotFound
+from spirula.records import dataclass
 
 DEFAULT_SEARCH = "$data_dir/config,/etc/ceph/$cluster.conf,$home/.ceph/$cluster.conf,$cluster.conf"
 """Where a configuration file is looked for when nobody names one."""

@@ -7,10 +7,10 @@ The options themselves are tables in `spirula.conf.options`; which value is in f
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, Flag
 
 from spirula.conf.values import EMPTY, BadValue, OptionType, Value, parse_value, to_text
+from spirula.records import dataclass
 
 
 class Level(Enum):

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from spirula.crush.build import add_bucket, derive, get_bucket, item_weights, settle_choose_args
 from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap, RuleOp
 from spirula.errors import InvalidArgument, NoSpace, NotFound, OutOfRange
+from spirula.records import dataclass
 
 MAX_SHADOW_ITEMS = 1 << 20
 """Items of all shadow buckets that one rebuild makes: a small map can ask for very many."""

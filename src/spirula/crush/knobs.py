@@ -5,9 +5,8 @@ Read by both mappers and by `sound`, which bounds it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from spirula.crush.map import RuleOp, Tunables
+from spirula.records import dataclass
 
 
 @dataclass(slots=True)

@@ -7,8 +7,10 @@ Weights are 16.16 fixed point: 0x10000 is 1.0. Devices have ids from 0, buckets 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
+
+from spirula.records import dataclass
 
 
 class BucketAlg(IntEnum):

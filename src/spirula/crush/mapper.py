@@ -9,7 +9,7 @@ inputs at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from spirula.crush.knobs import Knobs, knobs_of, set_knob
 from spirula.crush.ln import ln_table
@@ -17,6 +17,7 @@ from spirula.crush.map import Bucket, BucketAlg, ChooseArg, CrushMap, Rule, Rule
 from spirula.crush.msr import is_msr, map_msr, parse_msr
 from spirula.crush.sound import check_sound
 from spirula.kernels.hash32 import hash32_2, hash32_3, hash32_4
+from spirula.records import dataclass
 
 ITEM_UNDEF = 0x7FFFFFFE
 ITEM_NONE = 0x7FFFFFFF

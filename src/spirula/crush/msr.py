@@ -9,10 +9,10 @@ mappers: `parse_msr` reads a rule for them, `map_msr` is the search for one inpu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import prod
 
 from spirula.crush.map import Bucket, Rule, RuleOp, Step, Tunables
+from spirula.records import dataclass
 
 MSR_FIRSTN, MSR_INDEP = 4, 5
 """`Rule.type`: the result is a list without holes, or has a place for each shard."""

@@ -21,6 +21,7 @@ from spirula.denc.features import (
     has,
 )
 from spirula.errors import LimitExceeded, Truncated, WireError
+from spirula.records import dataclass
 
 MAGIC = 0x00010000
 _BUCKET = _struct.Struct("<iHBBII")
@@ -93,7 +94,7 @@ class _Reader:
 
 
 @irregular("CrushWrapper")
-@dataclasses.dataclass(slots=True)
+@dataclass(slots=True)
 class CrushWrapper(CrushMap, Struct):
     """A CRUSH map that can be sent and stored."""
 

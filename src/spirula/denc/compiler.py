@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import struct as _struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +17,7 @@ from spirula.denc import features as feature_bits
 from spirula.denc.codecs import NAMES_FOR_GENERATED_CODE, Codec
 from spirula.denc.emitter import Emitter
 from spirula.errors import IncompatibleVersion
+from spirula.records import dataclass
 
 _FEATURE_NAMES = {n: v for n, v in vars(feature_bits).items() if n.isupper()}
 _FILE_PREFIX = "<denc "

@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Self, TypeVar
 
 from spirula.denc import features as feature_bits
-from spirula.denc.classes import Attribute, make_class
 from spirula.denc.codecs import Codec, StructCodec, codec_of
 from spirula.denc.compiler import Field, Header, compile_decode, compile_encode, locate
 from spirula.errors import Truncated, WireError
+from spirula.records import Attribute, make_class
 
 _T = TypeVar("_T", bound="Struct")
 

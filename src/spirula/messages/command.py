@@ -7,13 +7,13 @@ Formats: upstream `src/messages/MCommand.h`, `MCommandReply.h`, `MMgrCommand.h`,
 from __future__ import annotations
 
 import struct as _struct
-from dataclasses import dataclass
 from typing import Self
 
 from spirula.denc import Vec, s32, string, uuid_d
 from spirula.denc import features as feature_bits
 from spirula.errors import Truncated
 from spirula.messages.base import Message, message
+from spirula.records import dataclass
 
 _LENGTH = _struct.Struct("<I")
 

@@ -8,13 +8,14 @@ Formats: upstream `src/messages/MOSDOp.h`, `MOSDOpReply.h`.
 from __future__ import annotations
 
 import struct as _struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any, Self
 
 from spirula.denc.codecs import too_many
 from spirula.errors import IncompatibleVersion, Truncated, WireError
 from spirula.messages.base import Message, message
+from spirula.records import dataclass
 from spirula.types.base import EVersion, UTime
 from spirula.types.entity import EntityName
 from spirula.types.hobject import HObject

@@ -8,7 +8,7 @@ A policy is decided by each side for itself, before it knows more of its peer th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Self
 
 from spirula.denc.features import (
@@ -20,6 +20,7 @@ from spirula.denc.features import (
     SERVER_LUMINOUS,
     UID,
 )
+from spirula.records import dataclass
 from spirula.types.entity import EntityType
 
 if TYPE_CHECKING:

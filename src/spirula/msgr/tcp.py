@@ -12,7 +12,6 @@ import asyncio
 import errno
 import logging
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spirula.errors import (
@@ -34,6 +33,7 @@ from spirula.msgr.protocol.endpoint import Endpoint, describe
 from spirula.msgr.protocol.events import Due, Ended, Event, Opened, PeerReset
 from spirula.msgr.protocol.session import Session, SessionState
 from spirula.msgr.wire import Wire, failure_rule
+from spirula.records import dataclass
 from spirula.types.entity import AddrType, EntityAddr, EntityAddrVec
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ monitor's auth service, messages that carry tickets. Formats follow upstream `sr
 from __future__ import annotations
 
 import struct as _struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Self
 
 from spirula.denc import (
@@ -32,6 +32,7 @@ from spirula.denc import (
 )
 from spirula.denc.features import SERVER_QUINCY
 from spirula.errors import Truncated
+from spirula.records import dataclass
 from spirula.types.base import UTime
 from spirula.types.entity import TYPE_NAMES, TYPES_BY_NAME
 

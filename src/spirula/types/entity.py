@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import struct as _struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum, IntFlag
 from functools import lru_cache, total_ordering
 from typing import Self
@@ -17,6 +17,7 @@ from typing import Self
 from spirula.denc import Struct, irregular, s64, struct, u8
 from spirula.denc.features import MSG_ADDR2, SERVER_NAUTILUS, has
 from spirula.errors import WireError
+from spirula.records import dataclass
 
 _AF_INET, _AF_INET6 = 2, 10
 _HEAD = _struct.Struct("<BBBIIII")

@@ -9,7 +9,7 @@ entries, on the value.
 from __future__ import annotations
 
 import struct as _struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum, IntFlag
 from typing import Annotated, Any, ClassVar, Self
 
@@ -37,6 +37,7 @@ from spirula.denc import (
 )
 from spirula.denc.features import MONENC, SERVER_NAUTILUS, has
 from spirula.errors import IncompatibleVersion, Truncated, WireError
+from spirula.records import dataclass
 from spirula.types.base import UTime
 from spirula.types.entity import EntityAddr, EntityAddrVec
 

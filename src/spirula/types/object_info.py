@@ -8,7 +8,7 @@ listings) and by recovery, which sends all of it along. Formats: upstream `src/o
 from __future__ import annotations
 
 import struct as _struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum, IntFlag
 from typing import Annotated, Any, ClassVar, Self
 
@@ -30,6 +30,7 @@ from spirula.denc import (
 )
 from spirula.denc.codecs import too_many
 from spirula.errors import IncompatibleVersion, Truncated, WireError
+from spirula.records import dataclass
 from spirula.types.base import EVersion, UTime
 from spirula.types.entity import EntityAddr, EntityName
 from spirula.types.hobject import NOSNAP, HObject

@@ -8,7 +8,7 @@ Formats: upstream `src/osd/osd_types.h` and `.cc` (pg_pool_t, pool_snap_info_t, 
 from __future__ import annotations
 
 import struct as _struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
@@ -44,6 +44,7 @@ from spirula.denc.features import (
     has,
 )
 from spirula.errors import IncompatibleVersion, LimitExceeded, WireError
+from spirula.records import dataclass
 from spirula.types.base import UTime
 from spirula.types.hit_set import HitSetParams
 from spirula.types.interval_set import IntervalSet

@@ -8,12 +8,11 @@ the end returns the nonce plus one, which only the ticket's service can read. Ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from spirula.auth.cephx.check import BadTicket, open_ticket
 from spirula.auth.cephx.protocol import KeyStore, blob_of, check_size, open_blob, read_blob
 from spirula.auth.crypto import KeyUsage, RandomBytes, same_number, seal, unseal_as
 from spirula.errors import PermissionDenied, WireError
+from spirula.records import dataclass
 from spirula.types.auth import (
     CephXAuthorize,
     CephXAuthorizeChallenge,

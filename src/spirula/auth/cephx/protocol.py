@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct as _struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
@@ -25,6 +24,7 @@ from spirula.auth.crypto import (
     unseal_as,
 )
 from spirula.errors import InvariantBroken, LimitExceeded, PermissionDenied, WireError
+from spirula.records import dataclass
 from spirula.types.auth import (
     AuthTicket,
     CephXChallengeBlob,

@@ -6,9 +6,10 @@ Follows upstream CephXTicketManager and CephXTicketHandler (`src/auth/cephx/Ceph
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from spirula.auth.cephx.protocol import IssuedTicket
+from spirula.records import dataclass
 from spirula.types.auth import CephXTicketBlob, CryptoKey
 
 

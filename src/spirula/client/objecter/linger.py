@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from errno import ENOTCONN, ETIMEDOUT
 
 from spirula.client.objecter.objecter import Objecter, OSDSession, Outcome, Request
 from spirula.client.objecter.target import Change, Target
 from spirula.errors import CephError
 from spirula.messages.osd_client import MWatchNotify, WatchEvent
+from spirula.records import dataclass
 from spirula.types.object_info import ObjectLocator
 from spirula.types.osd_op import NotifyArgs, OpCode, OSDOp, RequestFlag, WatchArgs, WatchOp
 from spirula.types.osd_op_payload import NotifyAckInput, NotifyInput, NotifyReply

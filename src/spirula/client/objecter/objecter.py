@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from errno import EAGAIN, ENOENT, ETIMEDOUT
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from spirula.messages.osd_client import BackoffOp, MOSDBackoff
 from spirula.messages.osd_map import MOSDMap
 from spirula.messages.osd_op import MOSDOp, MOSDOpReply
 from spirula.msgr.connection import Connection
+from spirula.records import dataclass
 from spirula.types.base import UTime
 from spirula.types.entity import EntityAddrVec, EntityName
 from spirula.types.hobject import NOSNAP, HObject

@@ -7,12 +7,13 @@ Pure; used by the objecter. Behaviour follows upstream `Objecter::_calc_target`
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from spirula.client.objecter.osdmaps import OSDMaps
 from spirula.maps.placement import NOWHERE, PGMapping, hash_key
 from spirula.maps.state import OSDMapFlag
+from spirula.records import dataclass
 from spirula.types.hobject import NO_SHARD, NOSNAP, HObject
 from spirula.types.object_info import ObjectLocator
 from spirula.types.osd_op import RequestFlag

@@ -7,9 +7,11 @@ Upstream (17.2 on): `src/msg/compressor_registry.cc`, `compression_onwire.cc`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
+
+from spirula.records import dataclass
 
 if TYPE_CHECKING:
     from spirula.msgr.protocol.message import Bytes

@@ -8,7 +8,6 @@ authentication, and keeps no other state than what is here. Upstream: `AsyncMess
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spirula.msgr.protocol.events import Ended, Event
@@ -17,6 +16,7 @@ from spirula.msgr.protocol.link import Link
 from spirula.msgr.protocol.message import RawMessage
 from spirula.msgr.protocol.session import Session, SessionState
 from spirula.msgr.protocol.throttle import Gate, Throttle
+from spirula.records import dataclass
 from spirula.types.entity import AddrType, EntityAddr, EntityAddrVec, EntityName
 
 if TYPE_CHECKING:

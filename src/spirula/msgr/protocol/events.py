@@ -5,10 +5,10 @@ Each names the session that it is about, so that the driver finds the connection
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spirula.msgr.protocol.message import RawMessage
+from spirula.records import dataclass
 
 if TYPE_CHECKING:
     from spirula.errors import SpirulaError

@@ -17,12 +17,12 @@ In revision 1 a frame of one segment ends with it. Trailing empty segments are l
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Final, Protocol
 
 from spirula.kernels.crc32c import crc32c
 from spirula.kernels.frames import join_message
+from spirula.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

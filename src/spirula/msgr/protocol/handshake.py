@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import hmac
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING, Final, cast
 
@@ -40,6 +40,7 @@ from spirula.errors import Busy, InvariantBroken, NotSupported, ProtocolViolatio
 from spirula.msgr.protocol import control
 from spirula.msgr.protocol.compression import CompressionConfig
 from spirula.msgr.protocol.frames import FrameLimits, Tag
+from spirula.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

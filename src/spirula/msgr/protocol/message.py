@@ -8,9 +8,10 @@ here looks inside `front`, `middle` or `data`. Format: upstream `src/include/msg
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Final
+
+from spirula.records import dataclass
 
 if TYPE_CHECKING:
     from spirula.msgr.protocol.throttle import Ticket

@@ -9,9 +9,10 @@ peer type; a plain counter, because a daemon has one thread. Upstream: `src/comm
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from spirula.errors import InvariantBroken
+from spirula.records import dataclass
 
 
 @dataclass(slots=True)

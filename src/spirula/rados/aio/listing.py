@@ -7,11 +7,12 @@ Behaviour follows upstream `Objecter::enumerate_objects` (`src/osdc/Objecter.cc`
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import total_ordering
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from spirula.rados.errors import InvalidArgumentError, make_error
+from spirula.records import dataclass
 from spirula.types.hobject import HMAX, HObject, reverse_bits
 from spirula.types.listing import PGNLSResponse
 from spirula.types.osd_op import ListArgs, OpCode, OSDOp

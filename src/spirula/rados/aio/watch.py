@@ -10,7 +10,6 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from errno import ETIMEDOUT
 from types import TracebackType
@@ -20,6 +19,7 @@ from spirula.client.objecter import linger
 from spirula.client.objecter.linger import Lingers
 from spirula.errors import CephError
 from spirula.rados.errors import Error, OutcomeUnknown, make_error
+from spirula.records import dataclass
 from spirula.types.object_info import ObjectLocator
 
 if TYPE_CHECKING:
