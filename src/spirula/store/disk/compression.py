@@ -71,6 +71,8 @@ class Compression:
 
     def is_wanted(self, hints: int) -> bool:
         """Whether data of an object with these hints (AllocHintFlag) is to be compressed."""
+        if self.mode is Mode.NONE:
+            return False
         match self.mode:
             case Mode.FORCE:
                 return True
