@@ -304,17 +304,18 @@ class Commits:
         taken: list[Extent] = []
         given: list[Extent] = []
         for entry in entries:
-            batch.merge(entry.batch)
-            direct += entry.direct
-            sums.update(entry.sums)
-            log.update(entry.log)
-            if taken and entry.allocated and sum(taken[-1]) == entry.allocated[0][0]:
-                (offset, length), (_, more) = taken.pop(), entry.allocated[0]
-                taken.append((offset, length + more))
-                taken += entry.allocated[1:]
+            if entry.batch.ranges:
+                batch.merge(entry.batch)
             else:
-                taken += entry.allocated
-            given += entry.freed
+                batch.changes.update(entry.batch.changes)
+            log.update(entry.log)
+            if entry.direct:
+                direct += entry.direct
+                sums.update(entry.sums)
+            if entry.allocated:
+                _append(taken, entry.allocated)
+            if entry.freed:
+                given += entry.freed
         data = None
         if direct:
             data = NewData(self._device, self._behind, direct)
@@ -443,6 +444,17 @@ class Commits:
             if stop > at:
                 free.append((at * BLOCK_SIZE, (stop - at) * BLOCK_SIZE))
         return free
+
+
+def _append(extents: list[Extent], more: list[Extent]) -> None:
+    """Put extents behind others; the first joins the last of those if it is behind it."""
+    first, length = more[0]
+    if extents and sum(extents[-1]) == first:
+        start, before = extents[-1]
+        extents[-1] = start, before + length
+        extents += more[1:]
+    else:
+        extents += more
 
 
 def _summed(

@@ -86,7 +86,8 @@ class Content:
         missed, key = state.missed
         if missed is not oid:
             key = object_key(oid, OBJECT)
-        made = Onode(oid, key, state.new_id(), oid.hobj.logical_pool)
+        pool = oid.hobj.pool
+        made = Onode(oid, key, state.new_id(), pool if pool >= 0 else oid.hobj.logical_pool)
         state.entry.onodes_was[made] = NEW
         state.entry.dirty.add(made)
         self._link(made)
@@ -277,9 +278,16 @@ def find(state: State, oid: GHObject) -> Onode | None:
 
 def account(state: State, entry: Entry) -> None:
     """Account for what the objects of an entry take more or less than before."""
+    dirty = entry.dirty
     for onode, before in entry.onodes_was.items():
-        if onode in entry.dirty:
-            _count(state, onode, before)
+        if onode not in dirty:
+            continue
+        stored, omap = onode.stored, onode.omap_bytes + len(onode.header)
+        stored_was, omap_was = taken(before)
+        if stored != stored_was or omap != omap_was:
+            space = state.space(onode.pool)
+            space.stored += stored - stored_was
+            space.omap += omap - omap_was
 
 
 def finished(state: State, entry: Entry) -> None:
@@ -324,29 +332,22 @@ def _put_onode(state: State, onode: Onode, batch: dict[bytes, bytes | None]) -> 
     state.cache.count(onode)
 
 
-def _count(state: State, onode: Onode, before: tuple[object, ...]) -> None:
-    """Account for what an object takes more or less than before."""
-    stored, omap = onode.stored, onode.omap_bytes + len(onode.header)
-    stored_was, omap_was = taken(before)
-    if stored != stored_was or omap != omap_was:
-        space = state.space(onode.pool)
-        space.stored += stored - stored_was
-        space.omap += omap - omap_was
-
-
-def landed(state: State, entry: Entry) -> None:
-    """The engine has all of an entry, and the disk its direct writes: they are not needed here."""
-    sequence = entry.sequence
-    for onode in entry.onodes_was:
-        onode.pins -= 1
-    for _, _, key, _ in entry.names_was:
-        state.names.landed(key, sequence)
-    for omap_id, omap_key, _ in entry.omaps_was:
-        state.omaps.landed(omap_id, omap_key, sequence)
-    if entry.regions:
-        state.shared.landed(entry.regions, sequence)
-    for offset, _ in entry.direct:
-        state.unwritten.remove(offset // BLOCK_SIZE)
+def landed(state: State, entries: Iterable[Entry]) -> None:
+    """The engine has all of these, and the disk their direct writes: they are not needed here."""
+    for entry in entries:
+        sequence = entry.sequence
+        for onode in entry.onodes_was:
+            onode.pins -= 1
+        for _, _, key, _ in entry.names_was:
+            state.names.landed(key, sequence)
+        if entry.omaps_was:
+            for omap_id, omap_key, _ in entry.omaps_was:
+                state.omaps.landed(omap_id, omap_key, sequence)
+        if entry.regions:
+            state.shared.landed(entry.regions, sequence)
+        if entry.direct:
+            for offset, _ in entry.direct:
+                state.unwritten.remove(offset // BLOCK_SIZE)
 
 
 def undo(state: State, entry: Entry) -> None:

@@ -86,7 +86,9 @@ class RocksEngine:
             raise _mapped(error, f"open {path}") from error
 
     def get(self, key: bytes) -> bytes | None:
-        database = self._opened()
+        database = self._db
+        if database is None:
+            database = self._opened()
         try:
             found: bytes | None = database.get(key)
         except Exception as error:

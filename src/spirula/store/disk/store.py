@@ -266,15 +266,15 @@ class DiskObjectStore:
         state = mounted.state
         while self._landed:
             landed = self._landed.popleft()
+            error = landed.error
+            if error is None:
+                content.landed(state, landed.entries)
             for entry in landed.entries:
                 self._waiting.popleft()
                 self._in_flight -= entry.taken
-                if landed.error is None:
-                    content.landed(state, entry)
-                self._calls.append((entry, landed.error))
+                self._calls.append((entry, error))
             for blocks in landed.applied:
-                for block, data in blocks.items():
-                    state.unwritten.landed(block, data)
+                state.unwritten.landed(blocks)
             state.allocator.release(landed.released)
             state.allocator.release(landed.discarded)
             discards = mounted.discards

@@ -7,7 +7,7 @@ overlap. For `writing`, `reading`, and `store` when a group has landed.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from spirula.store.disk.blockfile import BlockDevice
 from spirula.store.objectstore import BLOCK_SIZE
@@ -32,10 +32,12 @@ class Unwritten:
         if self._extents.pop(address, None) is not None:
             del self._starts[bisect_left(self._starts, address)]
 
-    def landed(self, block: int, data: bytes) -> None:
-        """This content of a block is in its place; a newer one is left here."""
-        if self.blocks.get(block) is data:
-            del self.blocks[block]
+    def landed(self, applied: Mapping[int, bytes]) -> None:
+        """These contents of blocks are in their places; newer ones are left here."""
+        blocks = self.blocks
+        for block, data in applied.items():
+            if blocks.get(block) is data:
+                del blocks[block]
 
     def read(self, device: BlockDevice, address: int, count: int) -> bytes:
         """The content of `count` blocks from `address` on."""
