@@ -2,7 +2,8 @@
 
 Run: `python bench/object_store.py [--folder DIR] [--seconds N] [--profile] [--objects N] [--json]`.
 Each subject is a process of its own, in which store and bare run in turns, because disks vary.
-`bare` of small writes is RocksDB, handed the very batches that the store made of 16 writes each;
+`bare` of small writes is RocksDB, handed the very batches that the store made of 16 writes each,
+with keys that are as new to it as they were to the store;
 `bare` of the large ones is a file, written in order, with an fdatasync for each. CPU is that of all
 threads. Python looks for cycles as seldom as in an OSD. `--objects` makes a store of so many small
 objects and tells what listing, memory and starting cost, after a clean stop and after kill -9;
@@ -30,7 +31,9 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from spirula.store.disk.engine import Batch
+from spirula.store.disk.freelist import GROUP
 from spirula.store.disk.idle import IDLE_S
+from spirula.store.disk.layout import LOG, OBJECT
 from spirula.store.disk.medium import FolderMedium
 from spirula.store.disk.mkfs import mkfs
 from spirula.store.disk.rocks import RocksEngine
@@ -46,8 +49,10 @@ SMALL, LARGE = 4096, 4 << 20
 PIECE = 256 << 10
 WRITERS = 16
 TURNS = 4
-MOST_PER_S = 30_000
-"""Small writes that are made ready for each second."""
+PROFILED_PER_S = 60_000
+"""More small writes than there can be in a second of one thread."""
+READY = 1024
+"""Small writes that are made ready together, while the clock stands still."""
 COLLECT_AFTER = (10_000, 20, 50)
 """When Python looks for cycles: as in an OSD (`cli.osd`), for the store and the bare engine."""
 PER_TRANSACTION = 20
@@ -154,28 +159,36 @@ def small_writes(folder: Path, seconds: float) -> list[dict]:
         bare_folder.mkdir()
         bare = RocksEngine(bare_folder, create=True)
         ours, theirs = Meter(), Meter()
-        numbers = iter(range(1 << 60))
-
-        def group(bare=bare, batches=batches, numbers=numbers) -> int:
-            bare.write(batches[next(numbers) % len(batches)])
-            bare.sync()
-            return WRITERS
-
         for _ in range(TURNS):
-            theirs.run(group, seconds / TURNS)
+            until = theirs.seconds + seconds / TURNS
+            while theirs.seconds < until:
+                batches = [renewed(batch, len(batches)) for batch in batches]
+                waiting = iter(batches)
+
+                def group(bare=bare, waiting=waiting) -> int:
+                    batch = next(waiting, None)
+                    if batch is None:
+                        return 0
+                    bare.write(batch)
+                    bare.sync()
+                    return WRITERS
+
+                theirs.run(group, until - theirs.seconds)
             del bench.latencies[:]
-            # As the engine gets its batches, the store gets its transactions: they are there.
-            ready = [make() for _ in range(int(MOST_PER_S * seconds / TURNS))]
+            until = ours.seconds + seconds / TURNS
+            while ours.seconds < until:
+                # As the engine gets its batches, the store gets its transactions: they are there.
+                ready = [make() for _ in range(READY)]
 
-            def write(bench=bench, ready=ready) -> int:
-                if not ready:
-                    return 0
-                bench.submit(ready.pop())
-                bench.pump(WRITERS - 1)
-                return 1
+                def write(bench=bench, ready=ready) -> int:
+                    if not ready:
+                        return 0
+                    bench.submit(ready.pop())
+                    bench.pump(WRITERS - 1 if ready else 0)
+                    return 1
 
-            ours.run(write, seconds / TURNS)
-            bench.pump()
+                ours.run(write, until - ours.seconds)
+                ours.run(lambda bench=bench: bench.pump() or 0, 1.0)
         found.append(row(f"4 KiB {what}s, {WRITERS} in flight", "op/s", ours, theirs, 0.6))
         found[-1]["p50_ms"] = percentile(bench.latencies, 50)
         found[-1]["p99_ms"] = percentile(bench.latencies, 99)
@@ -226,6 +239,21 @@ def recorded_batches(bench: Bench, make) -> list[Batch]:
     commits.start()
     bench.threaded = True
     return batches
+
+
+def renewed(batch: Batch, groups: int) -> Batch:
+    """The same as so many groups later: with other new objects, log and groups."""
+
+    def key_then(key: bytes) -> bytes:
+        if key[:1] in (LOG, GROUP) and len(key) == 9:
+            return key[:1] + (int.from_bytes(key[1:], "big") + groups).to_bytes(8, "big")
+        if key[:1] == OBJECT:  # what differs is the hash
+            number = int.from_bytes(key[10:14], "big") + 1
+            return key[:10] + (number & 0xFFFFFFFF).to_bytes(4, "big") + key[14:]
+        return key
+
+    changes = {key_then(key): value for key, value in batch.changes.items()}
+    return Batch(changes, [(key_then(start), key_then(end)) for start, end in batch.ranges])
 
 
 def batch_bytes(batch: Batch) -> int:
@@ -406,7 +434,7 @@ def profile(folder: Path, seconds: float) -> None:
     for what in ("overwrite", "new object"):
         bench = Bench(folder / f"profile {what}", threaded=False)
         make = small_write(bench, what)
-        ready = [make() for _ in range(int(MOST_PER_S * seconds * 2))]
+        ready = [make() for _ in range(int(PROFILED_PER_S * seconds * 2))]
 
         def group(bench=bench, ready=ready) -> int:
             if len(ready) < WRITERS:
