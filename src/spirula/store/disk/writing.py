@@ -48,7 +48,11 @@ def write(state: State, onode: Onode, offset: int, data: Buffer, flags: int = 0)
     length = len(data)
     end = offset + length
     if end > onode.size:
-        grow(state, onode, end)
+        if onode.size:
+            grow(state, onode, end)
+        else:  # there is no last block of which more is stored now
+            state.change(onode)
+            onode.size = end
     if not offset and not onode.present & 1 and length < state.options.log_new_below:
         _write_first(state, onode, data if type(data) is bytes else bytes(data))
         return
