@@ -7,6 +7,7 @@ store_statfs_t). What an OSD reports about itself is in `osd_stats`.
 from __future__ import annotations
 
 import struct as _struct
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Self
 
 from spirula.denc import (
@@ -80,14 +81,16 @@ class ObjectStatSum(Struct):
     num_objects_repaired: s64 = since(20)
 
     def add(self, other: Self) -> None:
-        """Adds every counter of `other`."""
-        for name in _SUM_FIELDS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        """Adds every counter of `other`; most are 0."""
+        for name, value in zip(_SUM_FIELDS, _SUMS(other), strict=True):
+            if value:
+                setattr(self, name, getattr(self, name) + value)
 
     def sub(self, other: Self) -> None:
         """Subtracts every counter of `other`."""
-        for name in _SUM_FIELDS:
-            setattr(self, name, getattr(self, name) - getattr(other, name))
+        for name, value in zip(_SUM_FIELDS, _SUMS(other), strict=True):
+            if value:
+                setattr(self, name, getattr(self, name) - value)
 
     def floor(self, least: int) -> None:
         """Raises every counter to at least `least`."""
@@ -97,6 +100,7 @@ class ObjectStatSum(Struct):
 
 
 _SUM_FIELDS = [f.name for f in ObjectStatSum._denc_fields]
+_SUMS = attrgetter(*_SUM_FIELDS)
 
 
 @struct(name="object_stat_collection_t", version=2, compat=2, legacy=(2, 2))
