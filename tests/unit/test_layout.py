@@ -32,9 +32,11 @@ LIMITS = (ROOT / "docs" / "LIMITS.md").read_text()
 
 # Functions that may import: what they import costs start-up time that most calls do not need.
 LAZY_IMPORTS = {
+    "auth/crypto.py": {"_cbc"},
     "cli/ceph/interactive.py": {"run"},
     "cli/main.py": {"_unknown", "_top_level"},
     "maps/osdmap.py": {"_classic"},
+    "msgr/protocol/channel.py": {"encrypt"},
     "rados/aio/cluster.py": {"register_service"},
     "testing/cluster.py": {"_start_inside"},
     "testing/plugin.py": {"ceph_cluster"},

@@ -16,10 +16,6 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import TypeVar
 
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import CBC
-
 from spirula.denc import Struct
 from spirula.errors import InvalidArgument, NotSupported, PermissionDenied, WireError
 from spirula.types.auth import CryptoKey
@@ -239,6 +235,11 @@ def same_number(a: int, b: int) -> bool:
 
 
 def _cbc(key: bytes, iv: bytes, data: bytes, *, decrypting: bool) -> bytes:
+    # Not before the first key is used: they are a twentieth of what an import would take.
+    from cryptography.hazmat.primitives.ciphers import Cipher  # noqa: PLC0415  # said above
+    from cryptography.hazmat.primitives.ciphers.algorithms import AES  # noqa: PLC0415  # said above
+    from cryptography.hazmat.primitives.ciphers.modes import CBC  # noqa: PLC0415  # said above
+
     cipher = Cipher(AES(key), CBC(iv))
     worker = cipher.decryptor() if decrypting else cipher.encryptor()
     return worker.update(data) + worker.finalize()

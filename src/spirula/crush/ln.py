@@ -27,8 +27,12 @@ def _log2(numerator: int, denominator: int) -> int:
 RECIPROCAL = tuple(-(-(_ONE * 128) // (128 + k)) for k in range(129))
 """2**48 / (1 + k / 128), rounded up."""
 
-LOG_COARSE = (*(_log2(128 + k, 128) for k in range(128)), 0xFFFF00000000)
-"""2**48 * log2(1 + k / 128); the last is smaller than that, as in every Ceph."""
+
+@functools.cache
+def log_coarse() -> tuple[int, ...]:
+    """2**48 * log2(1 + k / 128); the last is smaller than that, as in every Ceph."""
+    return (*(_log2(128 + k, 128) for k in range(128)), 0xFFFF00000000)
+
 
 # fmt: off
 LOG_FINE = (
@@ -90,7 +94,7 @@ def crush_ln(x: int) -> int:
         exponent -= shift
     k = (x >> 8) - 128
     fine = (x * RECIPROCAL[k] >> 48) & 0xFF
-    return (exponent << 44) + (LOG_COARSE[k] + LOG_FINE[fine] >> 4)
+    return (exponent << 44) + (log_coarse()[k] + LOG_FINE[fine] >> 4)
 
 
 @functools.cache

@@ -41,7 +41,7 @@ from spirula.denc import (
     uuid_d,
     when,
 )
-from spirula.denc.compiler import Header, compile_decode, compile_encode
+from spirula.denc.compiler import Field, Header, compile_decode, compile_encode
 from spirula.denc.emitter import Emitter
 from spirula.denc.features import (
     OSDMAP_ENC,
@@ -290,10 +290,18 @@ class _Parts:
         outside: int,
         headers: tuple[Header, Header],
     ) -> None:
-        fields, count = list(kind._denc_fields), len(client._denc_fields)
-        self._client, self._osd = fields[:count], fields[count : len(fields) - outside]
+        self._kind, self._part_of_clients, self._outside = kind, client, outside
         self._headers = headers
         self._name = "OSDMap" if kind is _MapFields else "Incremental"
+
+    @cached_property
+    def _client(self) -> list[Field]:
+        return list(self._part_of_clients._denc_fields)
+
+    @cached_property
+    def _osd(self) -> list[Field]:
+        fields = self._kind._denc_fields
+        return list(fields[len(self._client) : len(fields) - self._outside])
 
     @cached_property
     def encode_client(self) -> Callable[..., None]:

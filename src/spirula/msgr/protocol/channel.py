@@ -24,7 +24,6 @@ from spirula.msgr.protocol.frames import (
 )
 from spirula.msgr.protocol.message import HEADER
 from spirula.msgr.protocol.reader import FrameReader
-from spirula.msgr.protocol.secure import session_keys
 
 if TYPE_CHECKING:
     from spirula.denc import Struct
@@ -187,6 +186,9 @@ class Channel:
 
     def encrypt(self, secret: bytes, *, client: bool) -> None:
         """From the next frames on in both directions; keyed by the connection secret."""
+        # Loads OpenSSL's ciphers, which connections without encryption have no use for.
+        from spirula.msgr.protocol.secure import session_keys  # noqa: PLC0415  # said above
+
         opener, sealer = session_keys(secret, client=client, revision1=self.revision1)
         self.writer = make_writer(sealer, revision1=self.revision1)
         self.reader.use(opener, revision1=self.revision1)

@@ -36,6 +36,8 @@ PREAMBLE_COVERED: Final = 28
 INLINE_SIZE: Final = 48
 """How much of segment 0 travels with the preamble in secure mode of revision 1."""
 BLOCK: Final = 16
+TAG_SIZE: Final = 16
+"""What authenticates an encrypted part, behind it."""
 MAX_SEGMENTS: Final = 4
 MESSAGE_HEADER_SIZE: Final = 41
 LARGE_SEGMENT: Final = 64 * 1024

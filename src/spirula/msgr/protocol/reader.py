@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cryptography.exceptions import InvalidTag
-
 from spirula.errors import InvariantBroken, LimitExceeded, ProtocolViolation, WireError
 from spirula.kernels.crc32c import crc32c
 from spirula.kernels.frames import split_message, unwritten
@@ -36,11 +34,11 @@ from spirula.msgr.protocol.frames import (
     PREAMBLE,
     PREAMBLE_COVERED,
     PREAMBLE_SIZE,
+    TAG_SIZE,
     FrameLimits,
     Tag,
     padded,
 )
-from spirula.msgr.protocol.secure import TAG_SIZE
 from spirula.msgr.protocol.throttle import Gate, Ticket
 
 if TYPE_CHECKING:
@@ -441,14 +439,12 @@ class FrameReader:
 
     def _open_secure_0(self, lengths: tuple[int, ...], parts: list[Bytes]) -> list[Bytes] | None:
         stream, self._stream = self._stream, None
-        if stream is None:
+        opener = self._opener
+        if stream is None or opener is None:
             raise InvariantBroken("a sealed frame without its cipher")
         sealed = memoryview(parts[0])
         plaintext = stream.update(sealed[:-TAG_SIZE])
-        try:
-            stream.finalize_with_tag(bytes(sealed[-TAG_SIZE:]))
-        except InvalidTag:
-            raise WireError("authentication tag does not match", path="frame") from None
+        opener.close_stream(stream, sealed[-TAG_SIZE:])
         return None if plaintext[-16] & LATE_ABORTED_0 else _split(plaintext, lengths)
 
 

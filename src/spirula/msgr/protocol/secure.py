@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import GCM
 
 from spirula.errors import ProtocolViolation, WireError
+from spirula.msgr.protocol.frames import TAG_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 KEY_SIZE = 16
 NONCE_SIZE = 12
-TAG_SIZE = 16
 SECRET_SIZE = KEY_SIZE + 2 * NONCE_SIZE
 """How many bytes of the connection secret are used."""
 
@@ -121,6 +121,13 @@ class Opener:
     def open_stream(self) -> AEADDecryptionContext:
         """A part whose length stands inside itself (revision 0 seals a whole frame at once)."""
         return Cipher(AES(self._key), GCM(self._nonces.next())).decryptor()
+
+    def close_stream(self, stream: AEADDecryptionContext, tag: Bytes) -> None:
+        """The end of such a part. WireError where the tag is another."""
+        try:
+            stream.finalize_with_tag(bytes(tag))
+        except InvalidTag:
+            raise WireError("authentication tag does not match", path="frame") from None
 
 
 def session_keys(secret: bytes, *, client: bool, revision1: bool) -> tuple[Opener, Sealer]:
