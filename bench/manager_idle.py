@@ -4,7 +4,8 @@
 
 For our own modules, for those of /usr/share/ceph/mgr that are always on, and for the dashboard and
 prometheus beside these. Told is the resident memory of the manager that `spirula up` forks (which
-shares pages with the other daemons) and, after it has begun anew, that of a process of its own.
+shares pages with the other daemons) and, after it has begun anew (with the dashboard, if that is
+asked for), that of a process of its own.
 Exit status 1: more than the budget for the manager without the dashboard.
 """
 
@@ -13,10 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 BUDGET_MIB, BUDGET_OF_A_CORE = 100.0, 0.02
@@ -55,8 +58,9 @@ class Cluster:
     def wait(self, what: str, *words: str) -> None:
         """Until a command's output has it."""
         for _ in range(120):
-            if what in self.ceph(*words):
-                return
+            with suppress(subprocess.CalledProcessError):  # a manager may be beginning anew
+                if what in self.ceph(*words):
+                    return
             time.sleep(0.5)
         raise TimeoutError(f"{' '.join(words)} does not tell of {what}")
 
@@ -78,6 +82,13 @@ def used_s(process: Path) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def free_port() -> str:
+    """A port of this machine that nobody has."""
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        return str(made.getsockname()[1])
+
+
 def measure(name: str, seconds: float, settings: list[str]) -> bool:
     """Tells of one set of modules; whether it is within the budget."""
     path, enabled = SETS[name]
@@ -87,17 +98,24 @@ def measure(name: str, seconds: float, settings: list[str]) -> bool:
             for number in range(POOLS):
                 words = f"osd pool create p{number} {PGS_OF_A_POOL} --autoscale-mode off"
                 cluster.ceph(*words.split())
-            for module in enabled:
-                cluster.ceph("mgr", "module", "enable", module)
             cluster.wait("active+clean", "pg", "stat")
+            time.sleep(SETTLE_S)
+            forked = resident_mib(cluster.manager)
+            for module in enabled:
+                cluster.wait('"available": true', "mgr", "dump", "--format", "json-pretty")
+                for option, value in (("ssl", "false"), ("server_port", free_port())):
+                    where = f"mgr/{module}/{option}"
+                    cluster.ceph("config", "set", "mgr", where, value, "--force")
+                cluster.ceph("mgr", "module", "enable", module, "--force")
+            if not enabled:
+                cluster.ceph("mgr", "fail", "x")
+            time.sleep(5.0)
+            cluster.wait('"available": true', "mgr", "dump", "--format", "json-pretty")
             time.sleep(SETTLE_S)
             before = used_s(cluster.manager)
             time.sleep(seconds)
             share = (used_s(cluster.manager) - before) / seconds
-            forked = resident_mib(cluster.manager)
-            cluster.ceph("mgr", "fail", "x")
-            cluster.wait('"available": true', "mgr", "dump", "--format", "json-pretty")
-            time.sleep(SETTLE_S + 60.0)  # a balancer that looks each minute has looked
+            # A balancer that looks each minute has looked by now.
             alone = resident_mib(cluster.manager)
             pgs = json.loads(cluster.ceph("pg", "stat", "--format", "json"))["pg_summary"]
         finally:
