@@ -293,13 +293,18 @@ def account(state: State, entry: Entry) -> None:
 def finished(state: State, entry: Entry) -> None:
     """Put what became of the objects into the entry, which is complete then."""
     batch, dirty = entry.batch.changes, entry.dirty
+    for onode, number, shard, _, _ in entry.sums_was:
+        if number == 0 and onode.size <= SHARD_SIZE:
+            dirty.add(onode)
+        elif (onode, number) not in entry.shards_was:
+            batch[shard_key(onode.nid, number)] = encode_shard(shard)
     for (onode, number), was in entry.shards_was.items():
         if number == 0 and onode.size <= SHARD_SIZE:
             dirty.add(onode)
         elif number == 0 and onode.packed:
             batch[shard_key(onode.nid, 0)] = onode.packed
-        elif (shard := onode.shards.get(number)) is not None:
-            batch[shard_key(onode.nid, number)] = encode_shard(shard)
+        elif (there := onode.shards.get(number)) is not None:
+            batch[shard_key(onode.nid, number)] = encode_shard(there)
         elif was is not None:
             batch[shard_key(onode.nid, number)] = None
     for onode in dirty:
@@ -312,6 +317,7 @@ def finished(state: State, entry: Entry) -> None:
     if state.shared.is_changed:
         entry.regions = state.shared.end(entry.batch, entry.sequence)
     entry.shards_was.clear()
+    entry.sums_was.clear()
     if state.cache.bytes > state.cache.target:
         state.cache.trim()
 
@@ -364,6 +370,8 @@ def undo(state: State, entry: Entry) -> None:
             shard, copy = was
             shard.restore(copy)
             onode.shards[number] = shard
+    for _, _, shard, slot, crc in reversed(entry.sums_was):
+        shard.sums[slot] = crc
     for oid, removed, key, name_was in reversed(entry.names_was):
         state.names.set(key, name_was)
         if removed is None:

@@ -115,7 +115,7 @@ class Entry:
     __slots__ = (
         *("allocated", "batch", "cid", "direct", "dirty", "freed", "log", "log_was", "names_was"),
         *("omaps_was", "on_applied", "on_commit", "onodes_was", "others_was", "regions"),
-        *("sequence", "shards_was", "spaces_was", "sums", "taken", "unneeded"),
+        *("sequence", "shards_was", "spaces_was", "sums", "sums_was", "taken", "unneeded"),
     )
 
     def __init__(self, cid: Coll, sequence: int) -> None:
@@ -141,6 +141,8 @@ class Entry:
         self.onodes_was: dict[Onode, tuple[Any, ...]] = {}
         self.shards_was: dict[tuple[Onode, int], tuple[Shard, Shard] | None] = {}
         """The shard and a copy of what it was; None if there was none."""
+        self.sums_was: list[tuple[Onode, int, Shard, int, int]] = []
+        """Of single blocks that were written over: shard, place in it, and checksum."""
         self.names_was: list[tuple[GHObject, Onode | None, bytes, tuple[bool, int] | None]] = []
         self.omaps_was: list[tuple[int, bytes, tuple[bytes | None, int] | None]] = []
         self.log_was: dict[int, bytes | None] = {}

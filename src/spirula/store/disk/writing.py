@@ -63,7 +63,8 @@ def write(state: State, onode: Onode, offset: int, data: Buffer, flags: int = 0)
         content = data if type(data) is bytes else bytes(data)
         if skip or behind:
             content = _whole(state, onode, first, stop, skip, content, behind)
-        _write_small(state, onode, first, content)
+        if stop > first + 1 or not _write_over(state, onode, first, content):
+            _write_small(state, onode, first, content)
         return
     known = len(state.entry.direct)
     if offset or behind or onode.present or not _put_first(state, onode, data):
@@ -211,6 +212,27 @@ def _let_kind_follow(shard: Shard, kind: ChecksumType) -> None:
     else:
         return
     shard.kind = kind
+
+
+def _write_over(state: State, onode: Onode, block: int, content: bytes) -> bool:
+    """Put a block over one that is the object's alone; False if more changes than its checksum.
+
+    Overwrites of a block are many: the checksum is all that is noted to undo it.
+    """
+    number, slot = divmod(block, SHARD_BLOCKS)
+    shard = onode.shards.get(number) or shard_of(state, onode, number)
+    if shard is None or slot >= len(shard.addresses):
+        return False
+    address, entry = shard.addresses[slot], state.entry
+    if not address or address & FLAGS or (onode, number) in entry.shards_was:
+        return False
+    if not shard.kind == state.checksums(onode.pool) == ChecksumType.CRC32C:
+        return False
+    state.touch(onode)
+    entry.sums_was.append((onode, number, shard, slot, shard.sums[slot]))
+    shard.sums[slot] = crc32c(SEED, content)
+    log(state, address, content)
+    return True
 
 
 def _write_small(state: State, onode: Onode, first: int, content: bytes) -> None:

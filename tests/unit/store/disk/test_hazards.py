@@ -306,6 +306,37 @@ def test_counts_that_are_lost_are_an_error_and_free_nothing():
     assert bench.store.read(PG, A) == bench.store.read(PG, B) == b"a" * 20 * BLOCK
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [],
+        [("write", PG, A, BLOCK, b"C" * BLOCK), ("write", PG, A, 5, b"D")],
+        [("truncate", PG, A, 0), ("write", PG, A, 0, b"E" * BLOCK)],
+        [("remove", PG, A), ("write", PG, A, 0, b"F" * BLOCK), ("write", PG, A, 0, b"G" * BLOCK)],
+        [("zero", PG, A, 0, 1 << 20), ("write", PG, A, BLOCK, b"H" * BLOCK)],
+        [("clone", PG, A, obj("c")), ("write", PG, A, BLOCK, b"I" * BLOCK)],
+    ],
+)
+@pytest.mark.parametrize("blocks", [2, 70])
+def test_a_block_written_over_is_undone(steps, blocks):
+    bench = bench_of()
+    data = random.Random(1).randbytes(blocks * BLOCK)
+    queue(bench, ("write", PG, A, 0, data))
+    bench.settle()
+    over = ("write", PG, A, BLOCK, b"B" * BLOCK)
+    new = ("write", PG, B, 0, b"new")
+    with pytest.raises(InvariantBroken, match="no object"):
+        queue(bench, over, new, *steps, ("setattr", PG, obj("none"), "a", b""))
+    assert bench.store.read(PG, A) == data
+    assert not bench.store.exists(PG, B)
+    queue(bench, over, new)
+    bench.settle()
+    bench.store.umount()
+    bench.store.mount()
+    data = data[:BLOCK] + b"B" * BLOCK + data[2 * BLOCK :]
+    assert (bench.store.read(PG, A), bench.store.read(PG, B)) == (data, b"new")
+
+
 def test_what_is_behind_the_end_stays_zero():
     bench = bench_of()
     queue(bench, ("write", PG, A, 0, b"a" * 20 * BLOCK))
