@@ -85,6 +85,7 @@ ls
 --striper getxattr striped color
 --striper listxattr striped
 --striper rm striped
+--striper rm striped
 ls
 """
 

@@ -89,6 +89,8 @@ def test_striped_objects_are_those_of_debians_striper(clusters, tmp_path: Path) 
                 striper.remove("wide")
             ioctx.unlock(name, "striper.lock", "somebody")
             striper.remove("wide")
+            theirs("rm", "wide")
+            striper.remove("wide")
             assert not [each.key for each in ioctx.list_objects()]
             with pytest.raises(rados.ObjectNotFound):
                 striper.read("wide", 1)

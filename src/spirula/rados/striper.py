@@ -119,7 +119,7 @@ class Striper:
         return found.size, time.localtime(int(found.mtime))
 
     def remove(self, key: str) -> bool:
-        """Remove all of it; True. ObjectNotFound; ObjectBusy while somebody uses it."""
+        """Remove all of it, if it is there; True. ObjectBusy while somebody uses it."""
         self._run(self.beneath.remove(check("key", key, str)))
         return True
 

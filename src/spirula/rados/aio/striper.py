@@ -134,9 +134,12 @@ class Striper:
             await self._unlock(first, cookie)
 
     async def remove(self, name: str) -> None:
-        """Remove all of it, its first object last. ObjectNotFound; ObjectBusy while it is used."""
+        """Remove all of it, its first object last. ObjectBusy while it is used.
+
+        What is not there is no error, as upstream: its lock makes it.
+        """
         first = object_name(name, 0)
-        await self._lock(first, LockType.EXCLUSIVE, str(uuid.uuid4()), "")
+        await self._lock(first, LockType.EXCLUSIVE, str(uuid.uuid4()), "", must_exist=False)
         try:
             layout, size = await self._look(first)
         except Error:
@@ -268,10 +271,13 @@ class Striper:
         finally:
             await self._unlock(first, cookie)
 
-    async def _lock(self, first: str, kind: LockType, cookie: str, tag: str) -> None:
+    async def _lock(
+        self, first: str, kind: LockType, cookie: str, tag: str, *, must_exist: bool = True
+    ) -> None:
         told = LockOp(_LOCK, kind, cookie, tag, "", UTime.at(0), 0)
         op = WriteOp()
-        op.assert_exists()
+        if must_exist:
+            op.assert_exists()
         op.execute("lock", "lock", told.encode())
         await self.ioctx.operate_write(first, op)
 
