@@ -135,6 +135,9 @@ class MonClient:
     _hunt_timer: asyncio.Handle | None = None
     _tick_timer: asyncio.TimerHandle | None = None
     _auth_timer: asyncio.TimerHandle | None = None
+    _auth_asked: int = 0
+    """So many requests for tickets and secrets the monitor of this session has not answered."""
+    _auth_asked_at: float = 0.0
     _ready: asyncio.Future[None] | None = None
     _last_refusal: SpirulaError | None = None
     _pending: dict[int, _Pending] = field(default_factory=dict)
@@ -223,6 +226,7 @@ class MonClient:
         if connection is not self.connection:
             return
         self._open = True
+        self._auth_asked = 0
         self._opened_at = self.loop.time()
         self._interval_s = 0.0
         self._queue.clear()
@@ -314,16 +318,23 @@ class MonClient:
 
     def _renew(self) -> None:
         self._auth_timer = None
-        for payload in (self.auth.renewal(), self.auth.rotating_renewal()):
-            if payload is not None:
-                self._send_auth(payload)
+        # One at a time: the answer to a second would be sealed with the session key that the first
+        # brings another in place of, and end the session.
+        patience_s = self.timings.ping_timeout_s
+        if not self._auth_asked or self.loop.time() - self._auth_asked_at >= patience_s:
+            for payload in (self.auth.renewal(), self.auth.rotating_renewal()):
+                if payload is not None:
+                    self._send_auth(payload)
         self._schedule_renewal()
 
     def _send_auth(self, payload: bytes) -> None:
         if self.connection is not None and self._open:
+            self._auth_asked += 1
+            self._auth_asked_at = self.loop.time()
             self.connection.send_message(MAuth(protocol=AuthMethod.CEPHX, auth_payload=payload))
 
     def _on_auth_reply(self, message: MAuthReply) -> None:
+        self._auth_asked = max(self._auth_asked - 1, 0)
         try:
             more = self.auth.on_auth_reply(message.result, message.result_bl)
         except SpirulaError as error:
