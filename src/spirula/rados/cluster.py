@@ -83,7 +83,7 @@ class Rados:
         self._background: Background | None = None
         self._cluster: Cluster | None = None
         self._throttle = Throttle(0, 0)
-        self._finalizer: weakref.finalize[Any, Any] | None = None
+        self._finalizer: Callable[[], object] | None = None
         for option, value in (conf_defaults or {}).items():
             self.conf_set(option, value)
         if conffile in ("", DEFAULT_CONF_FILES):

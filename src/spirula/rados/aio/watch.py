@@ -45,7 +45,7 @@ class NotifyOutcome(NamedTuple):
     missed: list[tuple[int, int]]
 
 
-OnNotify = Callable[[Notification], "Awaitable[bytes | None] | bytes | None"]
+OnNotify = Callable[[Notification], Awaitable[bytes | None] | bytes | None]
 """What to do when notified: the answer, or something to wait for that gives it."""
 OnError = Callable[[Error], None]
 
