@@ -38,6 +38,8 @@ LAZY_IMPORTS = {
     "maps/osdmap.py": {"_classic"},
     "msgr/protocol/channel.py": {"encrypt"},
     "rados/aio/cluster.py": {"register_service"},
+    "rados/aio/watch.py": {"check"},
+    "rados/iterators.py": {"get_timestamp"},
     "testing/cluster.py": {"_start_inside"},
     "testing/plugin.py": {"ceph_cluster"},
 }

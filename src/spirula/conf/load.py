@@ -13,7 +13,7 @@ import socket
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from pathlib import Path
+from typing import BinaryIO
 
 from spirula.conf.args import (
     EarlyArgs,
@@ -49,6 +49,11 @@ class Loaded:
     warnings: list[str] = field(default_factory=list)
 
 
+def open_file(path: str) -> BinaryIO:
+    """For reading. OSError."""
+    return open(path, "rb")  # noqa: PTH123 - pathlib is large; callers close it
+
+
 def read_conf(path: str | os.PathLike[str]) -> ConfFile:
     """The parsed file at `path`; a device such as /dev/null counts as empty.
 
@@ -56,7 +61,7 @@ def read_conf(path: str | os.PathLike[str]) -> ConfFile:
     """
     name = os.fspath(path)
     try:
-        with Path(name).open("rb") as stream:
+        with open_file(name) as stream:
             info = os.fstat(stream.fileno())
             if stat.S_ISCHR(info.st_mode):
                 return ConfFile()
@@ -101,7 +106,8 @@ def find_first(paths: str) -> str:
 
 def cluster_of(path: str) -> str:
     """The cluster name that a configuration file's name implies: `x.conf` means `x`."""
-    return Path(path).stem if Path(path).suffix == ".conf" else "ceph"
+    stem = path.rpartition("/")[2].removesuffix(".conf")
+    return stem if stem and path.endswith(".conf") else "ceph"
 
 
 def load(
@@ -227,7 +233,7 @@ def read_key_file(path: str) -> str:
         if path == "-":
             data = os.read(0, MAX_KEY_FILE_BYTES)
         else:
-            with Path(path).open("rb") as stream:
+            with open_file(path) as stream:
                 data = stream.read(MAX_KEY_FILE_BYTES)
     except OSError as error:
         raise CephError.from_errno(error.errno or 5, f"cannot read key from {path}") from error

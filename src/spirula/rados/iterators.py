@@ -6,7 +6,6 @@ Names and items are those of upstream's `rados.pyx`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from spirula.rados.aio.listing import PAGE, ListedObject
@@ -15,6 +14,8 @@ from spirula.rados.object import Object
 from spirula.rados.ops import OmapKeysPage, OmapPage, Step
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from spirula.rados.ioctx import Ioctx
 
 
@@ -100,6 +101,9 @@ class Snap:
         """When it was made, in local time."""
         for snap in self.ioctx.beneath.list_snaps():
             if snap.snap_id == self.snap_id:
+                # As large as it is seldom used.
+                from datetime import datetime  # noqa: PLC0415  # said above
+
                 return datetime.fromtimestamp(int(snap.stamp))  # noqa: DTZ006 - upstream's is naive
         raise ObjectNotFound(f"rados_ioctx_snap_get_stamp error for snap {self.name}", errno=2)
 

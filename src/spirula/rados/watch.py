@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -15,6 +14,8 @@ from spirula.rados.aio import watch as aio
 from spirula.rados.errors import Error, IoctxStateError
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from spirula.rados.background import Background
     from spirula.rados.ioctx import Ioctx
 

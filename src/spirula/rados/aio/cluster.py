@@ -15,7 +15,6 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from errno import EEXIST, EINVAL, ENOENT, ESHUTDOWN
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -24,6 +23,7 @@ from spirula.client.mon_client import Reply
 from spirula.client.objecter.objecter import Outcome
 from spirula.client.session import ClusterSession, open_session
 from spirula.conf.config import Config
+from spirula.conf.load import open_file
 from spirula.crush.lookup import parse_locations
 from spirula.errors import CephError, NotConnected, NotFound, SpirulaError
 from spirula.messages.mon_client import MLog
@@ -105,7 +105,7 @@ class Cluster:
         config = self.settings.config
         limit = timeout_s or config.get_int("client_mount_timeout") or None
         try:
-            key = find_key(config, lambda path: Path(path).read_bytes())
+            key = find_key(config, _contents)
             session = await open_session(
                 config,
                 key,
@@ -435,3 +435,8 @@ def _resolve(name: str) -> list[str]:
     except OSError as error:
         raise NotFound(f"cannot resolve {name!r}: {error.strerror}") from error
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _contents(path: str) -> bytes:
+    with open_file(path) as stream:
+        return stream.read()

@@ -10,7 +10,6 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from errno import ETIMEDOUT
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -23,6 +22,8 @@ from spirula.records import dataclass
 from spirula.types.object_info import ObjectLocator
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from spirula.client.session import ClusterSession
 
 
@@ -152,6 +153,9 @@ class Watch:
             raise make_error(self._lost.errno or 107, "check error")
         if self._linger is None:
             raise make_error(107, "check error")
+        # As large as it is seldom used.
+        from datetime import timedelta  # noqa: PLC0415  # said above
+
         return timedelta(seconds=self._lingers.age_s(self._linger))
 
     async def close(self) -> None:
