@@ -101,6 +101,7 @@ class FileBlockDevice:
         self._read_only = read_only
         self._discards = not read_only
         self._through = self._together = -1
+        self._journal: BlockDevice | None = None
         try:
             self._fd = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
         except OSError as error:
@@ -234,6 +235,8 @@ class FileBlockDevice:
 
     def writes_with(self, journal: BlockDevice) -> bool:
         """Make ready for `write_with_record`; False if that is not for such files."""
+        if self._together >= 0 and journal is self._journal:
+            return True
         if self._read_only or self._is_device or type(journal) is not FileBlockDevice:
             return False
         if not journal.writes_through() or _disk_of(self._fd) != _disk_of(journal._fd):
@@ -242,6 +245,7 @@ class FileBlockDevice:
             with suppress(OSError):
                 # Opened anew: an error of the disk is told once to each, and another may sync, too.
                 self._together = os.open(f"/proc/self/fd/{self._fd}", os.O_RDWR | os.O_CLOEXEC)
+                self._journal = journal
         return self._together >= 0
 
     def write_with_record(
