@@ -33,6 +33,7 @@ OPTIONS = {
     "auth allow insecure global id reclaim": "false",
 }
 PORT = 19283
+IN_ORDER = True
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,28 @@ def test_modules_run_without_complaint(cluster):
     wait_until(lambda: "device_health_metrics" in cluster.ceph("osd", "pool", "ls"), 30)
     checks = cluster.ceph_json("health")["checks"]
     assert not {code for code in checks if code.startswith("MGR_MODULE")}, checks
+
+
+def test_a_manager_with_upstreams_modules_is_small_until_they_use_their_libraries(cluster):
+    process = Path("/proc") / (cluster.folder / "run" / "mgr.x.pid").read_text().strip()
+
+    def has_library():
+        return "librbd" in (process / "maps").read_text()
+
+    # They have begun and looked at the pools.
+    wait_until(lambda: cluster.ceph("rbd", "task", "list", check=False).strip() == "[]", 30)
+    assert cluster.ceph_json("fs", "volume", "ls") == []
+    used = int(re.search(r"VmRSS:\s+(\d+) kB", (process / "status").read_text())[1])
+    assert (used < 100 * 1024, has_library()) == (True, False)
+    asked = Step("rbd task add remove", image_spec="nothing/image")
+    (answer,) = run_steps(cluster.conf, [asked], mgr=True)
+    assert (answer.r, has_library()) == (-2, True)
+    assert "error opening pool 'nothing'" in answer.outs
+
+    def clients():
+        return {one["name"] for one in cluster.ceph_json("mgr", "dump")["active_clients"]}
+
+    wait_until(lambda: "rbd_support" in clients(), 20)  # with the next beacon
 
 
 def test_the_options_of_all_modules_are_known(cluster):

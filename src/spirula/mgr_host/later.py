@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+_LIKE_CONSTANTS = {"RBD"}
+"""Classes whose names are written as those of constants are."""
+
 
 class Named:
     """A class of a library that is not loaded: annotations and bases may name it.
@@ -90,6 +93,7 @@ class Later(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and self._loaded is None:
             raise AttributeError(name)
-        if self._is_naming and self._loaded is None and name[0].isupper() and not name.isupper():
+        is_class = name[0].isupper() and (not name.isupper() or name in _LIKE_CONSTANTS)
+        if self._is_naming and self._loaded is None and is_class:
             return Named(self, name)
         return getattr(self.load(), name)

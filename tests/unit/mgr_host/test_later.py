@@ -25,6 +25,7 @@ class LibCephFS:
 @pytest.fixture
 def library():
     real = ModuleType("cephfs")
+    real.RBD = LibCephFS
     real.LibCephFS, real.Error, real.STATX_SIZE = LibCephFS, ValueError, 4
     loads = []
     return Later("cephfs", lambda: loads.append(1) or real), loads
@@ -33,9 +34,10 @@ def library():
 def test_naming_a_class_does_not_load_the_library(library):
     later, loads = library
     with later.naming():
-        named = later.LibCephFS
+        named, like_a_constant = later.LibCephFS, later.RBD
     assert (loads, later.is_loaded) == ([], False)
     assert isinstance(named("a"), LibCephFS)
+    assert isinstance(like_a_constant("a"), LibCephFS)
     assert (loads, later.is_loaded) == ([1], True)
     assert later.LibCephFS is LibCephFS
     assert isinstance(LibCephFS("a"), named)
