@@ -175,3 +175,17 @@ def test_monitors_refuse_what_is_beyond_the_limits_of_a_modules_options(cluster)
     cluster.ceph("config", "set", "mgr", setting, "7")
     assert cluster.ceph("config", "get", "mgr", setting).strip() == "7"
     cluster.ceph("config", "rm", "mgr", setting)
+
+
+def test_osd_status_has_the_document_of_later_releases(cluster):
+    told = cluster.ceph_json("osd", "status")["OSDs"]
+    known = {one["id"]: one for one in cluster.ceph_json("osd", "df")["nodes"]}
+    assert {one["id"] for one in told} == known.keys()
+    for one in told:
+        assert one.keys() == {
+            *("id", "host name", "kb used", "kb available", "state"),
+            *(f"{what} {unit} rate" for what in ("read", "write") for unit in ("ops", "byte")),
+        }
+        assert one["state"] == ["exists", "up"]
+        # Bytes, whatever they are called.
+        assert one["kb available"] == pytest.approx(known[one["id"]]["kb_avail"] << 10, rel=0.1)

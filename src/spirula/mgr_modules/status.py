@@ -66,8 +66,8 @@ class Status(Module):
             table.add(
                 row["id"],
                 row["host name"],
-                short_bytes(row["kb used"] << 10),
-                short_bytes(row["kb available"] << 10),
+                short_bytes(row["kb used"]),
+                short_bytes(row["kb available"]),
                 short_number(row["write ops rate"]),
                 short_bytes(row["write byte rate"]),
                 short_number(row["read ops rate"]),
@@ -96,8 +96,9 @@ class Status(Module):
         return {
             "id": osd["osd"],
             "host name": metadata.get("hostname", ""),
-            "kb used": stat["kb_used"] if stat else 0,
-            "kb available": stat["kb_avail"] if stat else 0,
+            # Bytes: later releases of upstream, which have this as JSON, call them so.
+            "kb used": stat["kb_used"] << 10 if stat else 0,
+            "kb available": stat["kb_avail"] << 10 if stat else 0,
             "write ops rate": rate("op_w", "op_rw"),
             "write byte rate": rate("op_in_bytes"),
             "read ops rate": rate("op_r"),
