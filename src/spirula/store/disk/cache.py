@@ -23,6 +23,7 @@ class OnodeCache:
         self.onodes: dict[GHObject, Onode] = {}
         # In the order in which the hand comes by; those that were dropped, too, until it does.
         self._round: deque[Onode] = deque()
+        self._dropped = 0
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -40,8 +41,6 @@ class OnodeCache:
             onode.cost = 1
             self.bytes += 1
             self._round.append(onode)
-            if len(self._round) > len(self.onodes) * 9 // 8 + _DROPPED:
-                self._round = deque(self.onodes.values())
 
     def count(self, onode: Onode) -> None:
         """A kept object has changed: count anew what it takes."""
@@ -60,6 +59,9 @@ class OnodeCache:
         if onode is not None:
             self.bytes -= onode.cost
             onode.cost = 0
+            self._dropped += 1
+            if self._dropped > len(self.onodes) // 8 + _DROPPED:
+                self._round, self._dropped = deque(self.onodes.values()), 0
 
     def trim(self) -> None:
         """Make room, as far as nothing that was queued needs it."""

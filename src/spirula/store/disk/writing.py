@@ -26,6 +26,7 @@ from spirula.store.disk.layout import SHARD_BLOCKS, SHARD_SIZE
 from spirula.store.disk.onode import (
     COMPRESSED,
     FLAGS,
+    NEW,
     SHARED,
     Blob,
     Onode,
@@ -51,7 +52,8 @@ def write(state: State, onode: Onode, offset: int, data: Buffer, flags: int = 0)
         if onode.size:
             grow(state, onode, end)
         else:  # there is no last block of which more is stored now
-            state.change(onode)
+            if onode not in state.entry.dirty:
+                state.change(onode)
             onode.size = end
     if not offset and not onode.present & 1 and length < state.options.log_new_below:
         _write_first(state, onode, data if type(data) is bytes else bytes(data))
@@ -133,7 +135,8 @@ def _write_first(state: State, onode: Onode, data: bytes) -> None:
         data += bytes(count * BLOCK_SIZE - length)
     entry, kind = state.entry, state.checksums(onode.pool)
     state.change(onode)
-    entry.shards_was.setdefault((onode, 0))
+    if entry.onodes_was[onode] is not NEW:
+        entry.shards_was.setdefault((onode, 0))
     extents = allocate(state, onode, count)
     if count == 1 and kind == ChecksumType.CRC32C:
         address = extents[0][0]
