@@ -200,7 +200,7 @@ def test_two_of_ours_outvote_a_real_one(cluster: RealCluster) -> None:
             took = await node.until(lambda: node.in_quorum(1, 2) and node.leads, 15)
             assert took < 5, took
             await node.propose("mon_config_key", "spirula/alone", b"y")
-            assert other.store.get("mon_config_key", "spirula/alone") == b"y"
+            await other.until(lambda: other.store.get("mon_config_key", "spirula/alone") == b"y")
             assert node.store.get("mon_config_key", "spirula/two-of-ours") == b"x"
             cluster.launch("mon.a")
             await node.until(lambda: node.in_quorum(0, 1, 2))

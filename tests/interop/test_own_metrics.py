@@ -84,7 +84,7 @@ def scraped():
             text = answer.read().decode()
     except OSError:
         return None
-    return text if "ceph_osd_op_w{" in text and "ceph_pg_clean{" in text else None
+    return text if text.count("ceph_osd_op_w{") == 3 and "ceph_pg_clean{" in text else None
 
 
 def test_prometheus_has_every_name_of_upstreams(cluster):
