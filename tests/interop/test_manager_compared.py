@@ -74,7 +74,7 @@ SHOWN = [
     Step("osd ok-to-stop", ids=["1"]),
     Step("osd ok-to-stop", ids=["1", "2"]),
     Step("osd ok-to-stop", ids=["all"]),
-    Step("osd test-reweight-by-utilization"),
+    Step("osd test-reweight-by-utilization", oload=10_000),  # they are nearly empty, unevenly
     Step("osd test-reweight-by-pg"),
     Step("osd test-reweight-by-pg", oload=101, pools=["data"]),
     Step("service dump"),
