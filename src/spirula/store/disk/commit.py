@@ -1,10 +1,9 @@
 """Making what was queued durable: groups of entries, one after the other, each with one commit.
 
 A group's data goes to its new space, and its changes to the engine in one batch; when both are
-durable, those who wait are called, and the commit mark moves (with some groups only, if many follow
-one another). The log's blocks go to their places when there is nothing better to do. A thread does
-all that for a store in use (`start`); without it `land` carries out one group, for tests and at the
-end.
+durable, the commit mark moves, and those who wait are called. The log's blocks go to their places
+when there is nothing better to do. A thread does all that for a store in use
+(`start`); without it `land` carries out one group, for tests and at the end.
 
 The log of a group stays in the engine until its blocks are in their places and the block file is
 synced; a crash before that brings them there again. Blocks that are freed in the meantime are kept
@@ -41,9 +40,6 @@ _UNAPPLIED_BYTES = 4 << 20
 """So much of the log waits to be brought to its place while groups follow one another."""
 _YIELDS = 40
 """How often in a row a group gives way to those who seem to be about to queue entries for it."""
-_MARKED_EACH = 8
-"""While groups of several entries follow one another, the mark moves with so many: its page goes to
-the disk with the data that comes next, which costs as much as half of that."""
 _GROUP_BYTES = 32 << 20
 """A group takes no more entries when it has this much data: its callbacks should come soon."""
 
@@ -114,7 +110,6 @@ class Commits:
         self._unapplied: dict[int, bytes] = {}
         self._applied = free.sequence
         self._synced = free.sequence
-        self._marked = free.sequence
         self._behind = SyncBehind(device)
         # Freed space: what is to be looked at, blocks that a log may overwrite, what is released.
         self._kept_back: list[Extent] = []
@@ -224,7 +219,6 @@ class Commits:
         try:
             return self._queue.get(timeout=IDLE_S)
         except Empty:
-            self._attempt(self._move_mark)
             self._attempt(lambda: settle(self._engine, idle=True))
             give_back_memory()
         try:
@@ -361,16 +355,8 @@ class Commits:
         else:
             make_durable(self._engine, batch, data)
             self._synced = max(self._synced, self._applied)
-        if len(self._landing) <= 1 or self._thread is None or not sequence % _MARKED_EACH:
-            self._mark.write(sequence)
-            self._marked = sequence
+        self._mark.write(sequence)
         self.groups += 1
-
-    def _move_mark(self) -> None:
-        """Have the mark say what is durable: nothing follows just now."""
-        if self._marked != self._free.sequence:
-            self._marked = self._free.sequence
-            self._mark.write(self._marked)
 
     def _sync(self) -> None:
         self._behind.sync()
