@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from spirula.errors import WireError
 from spirula.messages.base import PRIO_HIGH
 from spirula.messages.osd_replication import (
+    NO_OBJECT,
     MOSDPGUpdateLogMissing,
     MOSDPGUpdateLogMissingReply,
     MOSDRepOp,
@@ -43,7 +44,6 @@ _COUNT = _struct.Struct("<I")
 _ACKS = int(RequestFlag.ACK | RequestFlag.ONDISK)
 _ONDISK = int(RequestFlag.ONDISK)
 _NO_REQID = OSDReqId()
-_NO_OBJECT = HObject()
 _NO_TRACE = bytes(24)
 
 
@@ -133,8 +133,8 @@ class ReplicatedBackend:
             logbl=logbl,
             pg_stats=told,
             pg_trim_to=pg.trim_to,
-            new_temp_oid=_NO_OBJECT,
-            discard_temp_oid=_NO_OBJECT,
+            new_temp_oid=NO_OBJECT,
+            discard_temp_oid=NO_OBJECT,
             from_=pg.whoami,
             updated_hit_set_history=None,
             min_last_complete_ondisk=pg.min_last_complete_ondisk,
