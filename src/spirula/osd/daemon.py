@@ -7,6 +7,7 @@ a process (`cli.osd`), several times in one process, and in simulation.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from spirula.auth.client import AuthClient
@@ -219,7 +220,7 @@ def _equip(osd: OSD, name: PrincipalName, table: CommandTable) -> None:
         osd.store,
         config,
         osd.maps,
-        send_osd=lambda other, message, epoch: peers.send_osd(osd, other, message, epoch),
+        send_osd=partial(peers.send_osd, osd),
         send_mon=monitors.send,
         log=ports.log,
         clog=osd.clog,

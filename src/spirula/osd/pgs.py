@@ -24,6 +24,7 @@ from spirula.messages.osd_peering import (
     MOSDPGQuery2,
     MOSDPGRemove,
 )
+from spirula.messages.osd_replication import MOSDRepOp, MOSDRepOpReply
 from spirula.osd import pg_epochs
 from spirula.osd.ops import watch
 from spirula.osd.peers import share_map
@@ -49,6 +50,7 @@ _DOUBT_S = 10.0
 """How long a request waits for a map before the monitors are asked whether there is one."""
 _REMOVAL_S = 0.1
 """How often it is looked whether an old PG is gone."""
+_OF_WRITES = {MOSDRepOp.TYPE, MOSDRepOpReply.TYPE}
 _WRITE, _FULL_TRY = int(RequestFlag.WRITE), int(RequestFlag.FULL_TRY)
 
 
@@ -255,6 +257,11 @@ class PlacementGroups:
 
     def on_pg_message(self, message: Message) -> None:
         """A message between PGs of two OSDs, of one or (as upstream's still send) of many."""
+        if message.TYPE in _OF_WRITES:  # nearly all
+            pg = self.by_id.get(message.pgid)  # type: ignore[attr-defined]  # both have it
+            if pg is not None:
+                pg.dispatch(message)
+            return
         if isinstance(message, MOSDPGRemove):
             self._on_remove(message)
             return

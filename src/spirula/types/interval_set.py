@@ -83,6 +83,14 @@ class IntervalSet(Struct):
             raise ValueError("an empty set has no largest number")
         return self._ends[-1]
 
+    @property
+    def sole(self) -> tuple[int, int] | None:
+        """Start and length of the range, None if there is not exactly one."""
+        if len(self._starts) != 1:
+            return None
+        start = self._starts[0]
+        return start, self._ends[0] - start
+
     def copy(self) -> IntervalSet:
         """An independent set with the same ranges."""
         made = IntervalSet()

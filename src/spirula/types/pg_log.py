@@ -93,6 +93,7 @@ class ModStep:
 
 
 _MOD_DESC = _struct.Struct("<BBI??I")
+_CLEAN_ONE = _struct.Struct("<BBIIQQ??")
 
 
 @irregular("ObjectModDesc")
@@ -192,6 +193,13 @@ class ObjectCleanRegions(Struct):
         self.clean_omap = self.clean_omap and other.clean_omap
         self._trim(max_intervals)
 
+    def raw(self) -> bytes:
+        """What `encode` gives; of most it is known how they look."""
+        clean = self.clean_offsets.sole
+        if clean is None:
+            return self.encode()
+        return _CLEAN_ONE.pack(1, 1, 22, 1, *clean, self.clean_omap, self.new_object)
+
     def dirty_regions(self) -> IntervalSet:
         """The bytes that may have changed."""
         return IntervalSet([(0, ALL_BYTES)]) - self.clean_offsets
@@ -228,7 +236,9 @@ _VERSIONS = _struct.Struct("<QIQIBBIBqQiII")
 _HEAD = _struct.Struct("<BBIi")
 _USUAL = _struct.Struct("<" + "QIQI BBI BqQi II IQ BBI??I I BBII".replace(" ", ""))
 """From the versions to the number of clean ranges, in an entry of the usual form."""
+_USUAL_OUT = _struct.Struct("<" + "QIQI BBI BqQi II IQ BBI??I I".replace(" ", ""))
 _USUAL_END = _struct.Struct("<??iI")
+_RESULT = _struct.Struct("<iI")
 _RANGE = _struct.Struct("<QQ")
 _EVERSION = _struct.Struct("<QI")
 _EMPTY = bytes(4)
@@ -319,7 +329,7 @@ class PGLogEntry(_LazyParts):
         if self.extra_reqids is _NO_REQUESTS:
             return
         if not self.mod_desc.steps_raw and self.mod_desc == _UNROLLBACKABLE:
-            self._keep_clean(self.clean_regions.encode())
+            self._keep_clean(self.clean_regions.raw())
             del self.mod_desc, self.clean_regions
         self.extra_reqids = self.extra_reqids or _NO_REQUESTS
         self.extra_reqid_return_codes = self.extra_reqid_return_codes or _NO_CODES
@@ -328,6 +338,10 @@ class PGLogEntry(_LazyParts):
     def _enc(self, out: bytearray, features: int) -> None:
         start = len(out)
         op, version, reqid, mtime = self.op, self.version, self.reqid, self.mtime
+        plain = not (self.snaps or self.extra_reqids or self.op_returns)
+        if plain and op in _USUAL_OPS and self.mod_desc == _UNROLLBACKABLE:
+            self._enc_usual(out, features)
+            return
         reverts = op == LogOp.LOST_REVERT
         first = self.reverting_to if reverts else self.prior_version
         out += _struct.pack("<BBIi", 14, 4, 0, op)
@@ -357,6 +371,21 @@ class PGLogEntry(_LazyParts):
             _Returns(self.op_returns)._enc(out, features)
         else:
             out += _EMPTY
+        _struct.pack_into("<I", out, start + 2, len(out) - start - 6)
+
+    def _enc_usual(self, out: bytearray, features: int) -> None:
+        """What `_usual` reads, in a third of the steps that the general way takes."""
+        start = len(out)
+        version, prior, reqid, mtime = self.version, self.prior_version, self.reqid, self.mtime
+        out += _HEAD.pack(14, 4, 0, self.op)
+        self.soid._enc(out, features)
+        out += _USUAL_OUT.pack(
+            *(version.version, version.epoch, prior.version, prior.epoch, 2, 2, 21),
+            *(reqid.name.type, reqid.name.num, reqid.tid, reqid.inc, mtime.sec, mtime.nsec),
+            *(0, self.user_version, 1, 1, 6, False, False, 0, 0),
+        )
+        out += self.clean_regions.raw()
+        out += _RESULT.pack(self.return_code, 0)
         _struct.pack_into("<I", out, start + 2, len(out) - start - 6)
 
     @classmethod

@@ -26,6 +26,7 @@ _OP = _struct.Struct("<IIIQQIIQIQQII")
 _SUMMARY = _struct.Struct("<QIIII")
 _LENGTH = _struct.Struct("<I")
 _ONE = _LENGTH.pack(1)
+_ZERO = bytes(4)
 _VIEWED_FROM = 4096
 """Write data of this many bytes and more stays where it was received."""
 
@@ -430,8 +431,8 @@ class Transaction(Struct):
         pos = 4 + ops_size
         if pos > end:
             raise Truncated("operations run past the end", offset=4, limit=end)
-        coll_ids, pos = _Colls._dec(rest, pos, end, 0)
-        object_ids, pos = _Objects._dec(rest, pos, end, 0)
+        colls, pos = _take_table(rest, pos, end, Coll, _Colls)
+        objects, pos = _take_table(rest, pos, end, GHObject, _Objects)
         count, _, _, _, flags = _SUMMARY.unpack_from(rest, pos)
         if pos + _SUMMARY.size > end:
             raise Truncated("ends inside the summary", offset=pos, limit=end)
@@ -439,8 +440,7 @@ class Transaction(Struct):
             raise LimitExceeded(f"{count} operations in {ops_size} bytes", offset=pos)
         made = cls()
         made.fadvise_flags = flags
-        made._colls = _by_number(coll_ids.entries)
-        made._objects = _by_number(object_ids.entries)
+        made._colls, made._objects = colls, objects
         made._read_ops(rest[4 : 4 + count * _OP.size], data)
         return made, end
 
@@ -523,6 +523,18 @@ def _by_number(numbers: dict[_T, int]) -> dict[_T, int]:
     if list(ordered.values()) != list(range(len(ordered))):
         raise WireError("table does not number its entries from 0 on")
     return ordered
+
+
+def _take_table(
+    buf: bytes, pos: int, end: int, kind: type[Any], table: type[_Colls | _Objects]
+) -> tuple[dict[Any, int], int]:
+    """Reads a table; most are of one entry."""
+    if buf[pos : pos + 4] == _ONE:
+        name, after = kind._dec(buf, pos + 4, end, 0)
+        if buf[after : after + 4] == _ZERO and after + 4 <= end:
+            return {name: 0}, after + 4
+    numbers, pos = table._dec(buf, pos, end, 0)
+    return _by_number(numbers.entries), pos
 
 
 def _put_table(out: bytearray, numbers: Mapping[Any, int], kind: type[_Colls | _Objects]) -> None:

@@ -57,6 +57,8 @@ FAMILIES: Final = (
 
 _MANIFEST: Final = int(ObjectFlag.MANIFEST)
 _FULL: Final = int(PoolFlag.FULL)
+_NO_CLONES: Final = SnapSet()
+_NO_CLONES_RAW: Final = _NO_CLONES.encode()
 _DATA_ONLY: Final = (LogOp.MODIFY, LogOp.PROMOTE, LogOp.CLEAN)
 
 
@@ -168,7 +170,9 @@ def _encoded_snapset(ctx: OpContext) -> bytes:
     """The clones as they will be stored; encoded anew only if they changed."""
     ssc = ctx.obc.ssc
     if ctx.snapset_changed or ssc is None or ssc.encoded is None:
-        encoded = (ctx.snapset or SnapSet()).encode()
+        snapset = ctx.snapset
+        new = snapset is None or snapset == _NO_CLONES
+        encoded = _NO_CLONES_RAW if snapset is None or new else snapset.encode()
         if ssc is not None:
             ssc.encoded = encoded
         return encoded

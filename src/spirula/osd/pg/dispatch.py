@@ -121,7 +121,8 @@ def _on_backoff(pg: PG, message: Message) -> None:
 def _on_backend(pg: PG, message: Message) -> None:
     """What backends of OSDs say to one another, in this interval."""
     epoch = message.map_epoch  # type: ignore[attr-defined]  # all of them have it
-    if _must_wait_for_map(pg, message, epoch):
+    early = epoch > pg.osdmap.epoch or pg.waiting.for_map
+    if early and _must_wait_for_map(pg, message, epoch):
         return
     sender = message.connection.peer_name.num
     if epoch < pg.last_peering_reset or not infos.has_been_up_since(pg.osdmap, sender, epoch):
