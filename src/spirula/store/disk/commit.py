@@ -237,7 +237,7 @@ class Commits:
             size = 0
             while isinstance(entry, Entry):
                 entries.append(entry)
-                size += entry.size
+                size += entry.size if entry.direct else len(entry.log) * BLOCK_SIZE
                 if size > _GROUP_BYTES or queue.empty():
                     break
                 entry = queue.get_nowait()
@@ -303,19 +303,23 @@ class Commits:
         sums: dict[int, array[int]] = {}
         taken: list[Extent] = []
         given: list[Extent] = []
+        unneeded: list[tuple[int, list[Buffer]]] = []
+        change, note = batch.changes.update, log.update
         for entry in entries:
             if entry.batch.ranges:
                 batch.merge(entry.batch)
             else:
-                batch.changes.update(entry.batch.changes)
-            log.update(entry.log)
+                change(entry.batch.changes)
+            note(entry.log)
+            if entry.allocated:
+                _append(taken, entry.allocated)
             if entry.direct:
                 direct += entry.direct
                 sums.update(entry.sums)
-            if entry.allocated:
-                _append(taken, entry.allocated)
             if entry.freed:
                 given += entry.freed
+            if entry.unneeded:
+                unneeded += entry.unneeded
         data = None
         if direct:
             data = NewData(self._device, self._behind, direct)
@@ -330,7 +334,7 @@ class Commits:
             self._log_bytes += len(record)
             self._logged.update(dict.fromkeys(log, sequence))
         self._make_durable(batch, taken, given, data=data)
-        for offset, parts in chain.from_iterable([entry.unneeded for entry in entries]):
+        for offset, parts in unneeded:
             length = sum([len(part) for part in parts])
             self._device.advise(offset, length, needed=False)
         self._unapplied.update(log)
@@ -448,13 +452,13 @@ class Commits:
 
 def _append(extents: list[Extent], more: list[Extent]) -> None:
     """Put extents behind others; the first joins the last of those if it is behind it."""
-    first, length = more[0]
-    if extents and sum(extents[-1]) == first:
+    if extents:
+        first, length = more[0]
         start, before = extents[-1]
-        extents[-1] = start, before + length
-        extents += more[1:]
-    else:
-        extents += more
+        if start + before == first:
+            extents[-1] = start, before + length
+            more = more[1:]
+    extents += more
 
 
 def _summed(

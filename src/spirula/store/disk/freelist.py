@@ -86,11 +86,14 @@ class FreeList:
         """
         self.sequence += 1
         took, gave = list(taken), list(given)
-        self._toggle(took)
-        self._toggle(gave)
-        self._free += sum(length for _, length in gave) - sum(length for _, length in took)
+        if took:
+            self._toggle(took)
+            self._free -= sum([length for _, length in took])
+        if gave:
+            self._toggle(gave)
+            self._free += sum([length for _, length in gave])
         batch.put(_GROUP_KEY.pack(GROUP, self.sequence), _encode_group(took, gave))
-        self._written += sum(map(len, filter(None, batch.changes.values())))
+        self._written += sum([len(value) for value in batch.changes.values() if value])
         due = self.sequence - self._checkpoint >= CHECKPOINT_GROUPS
         if checkpoint or due or self._extents >= CHECKPOINT_GROUPS:
             self._enter_checkpoint(batch)
@@ -230,7 +233,7 @@ def _decode_region(number: int, value: bytes | None) -> array[int]:
 
 
 def _encode_group(taken: list[Extent], given: list[Extent]) -> bytes:
-    blocks = array("Q", (number // BLOCK_SIZE for extent in (*taken, *given) for number in extent))
+    blocks = array("Q", [number // BLOCK_SIZE for extent in (*taken, *given) for number in extent])
     return _GROUP.pack(_VERSION, len(taken)) + blocks.tobytes()
 
 
