@@ -53,6 +53,9 @@ OWN_MEMORY_FROM: Final = 128 * 1024
 """Bytes of a segment: less is copied out of the buffer, which costs less than to begin anew."""
 _SPARE: Final = 4
 """So many times what is wanted the buffer may be before a smaller one takes its place."""
+_SPARED: Final = 32
+"""So often in a row it may be more: short messages come among longer ones, and memory for these
+costs more than to receive them."""
 
 _TAGS: Final = frozenset(int(tag) for tag in Tag)
 _TAG_MESSAGE: Final = int(Tag.MESSAGE)
@@ -92,6 +95,7 @@ class FrameReader:
         "_quick_below",
         "_revision1",
         "_sizes",
+        "_spared",
         "_stream",
         "_view",
         "blocked",
@@ -115,6 +119,7 @@ class FrameReader:
         self._need = 0  # contiguous bytes from _pos on without which there is nothing to do
         self._offer = OFFER_MIN
         self._offered = 0
+        self._spared = 0  # how often in a row the buffer was larger than it should be
         self._own: memoryview | None = None  # the large part that is being received
         self._own_have = 0
         self._own_last = False  # no part comes behind it
@@ -149,12 +154,18 @@ class FrameReader:
         if self._pos == end:
             self._pos = self._end = end = 0
             wanted = max(self._offer, self._need)
-            if not wanted <= len(self._buf) <= _SPARE * wanted:
+            if wanted > len(self._buf):
                 self._resize()
+            elif _SPARE * wanted >= len(self._buf):
+                self._spared = 0
+            else:
+                self._spared += 1
+                if self._spared > _SPARED:
+                    self._resize()
         elif self._pos + self._need > len(self._buf) or end == len(self._buf):
             self._resize()
             end = self._end
-        room = self._view[end : max(self._pos + self._need, end + self._offer)]
+        room = self._view[end:]
         self._offered = len(room)
         return room
 
@@ -186,15 +197,22 @@ class FrameReader:
             source = source[count:]
 
     def _resize(self) -> None:
-        """Brings what is unread to the front of a buffer that fits what is needed and offered."""
+        """Brings what is unread to the front of a buffer that fits what is needed and offered.
+
+        That may be the one it is in.
+        """
         unread = self._view[self._pos : self._end]
         size = max(self._need, len(unread) + self._offer, self._offer)
-        fresh = bytearray(size)
-        fresh[: len(unread)] = unread
+        keeps, self._spared = self._spared <= _SPARED and size <= len(self._buf), 0
+        if keeps:
+            self._view[: len(unread)] = unread
+        else:
+            fresh = bytearray(size)
+            fresh[: len(unread)] = unread
+            self._buf = fresh
+            self._view = memoryview(fresh)
         self._end = len(unread)
         self._pos = 0
-        self._buf = fresh
-        self._view = memoryview(fresh)
 
     @property
     def unread(self) -> int:
@@ -380,6 +398,7 @@ class FrameReader:
                 self._own_have = got
                 self._own_last = len(parts) + 1 == len(sizes)
                 self._offer = OFFER_MIN
+                self._spared = _SPARED
                 if got < size:
                     return False
                 self._own_done()
