@@ -108,7 +108,9 @@ def test_benchmarks_look_alike_and_find_each_others_objects(both: Programs) -> N
             run("-p", "bulk", "bench", "1", verb, "-t", "4") for run in (both.theirs, both.ours)
         ]
         assert [code for code, _ in read] == [0, 0], read
-        assert shape(read[0][1]) == shape(read[1][1])
+        # The real one has no time for the heading if all objects are read at once.
+        shapes = [[line for line in shape(text) if "Cur ops" not in line] for _, text in read]
+        assert shapes[0] == shapes[1]
     documents = []
     for run in (both.theirs, both.ours):
         code, output = run("-p", "bulk", "bench", "1", "rand", "-t", "4", "-f", "json")
