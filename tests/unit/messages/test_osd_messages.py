@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import struct as _struct
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from spirula.denc import Struct, Vec, struct
 from spirula.denc.features import PACIFIC, RECOVERY_RESERVATION_2
-from spirula.errors import Truncated
+from spirula.errors import Truncated, WireError
 from spirula.messages.base import Message, decode_message
 from spirula.messages.osd_client import MWatchNotify, WatchEvent
 from spirula.messages.osd_op import MOSDOp
 from spirula.messages.osd_peering import BackfillReserveType, MBackfillReserve
 from spirula.messages.osd_ping import MOSDPing, PingOp
-from spirula.messages.osd_replication import MOSDRepOp
+from spirula.messages.osd_replication import MOSDRepOp, MOSDRepOpReply
 from spirula.messages.osd_scrub import MOSDRepScrubMap
 from spirula.types import osd_op_payload as payload
 from spirula.types.base import UTime
@@ -111,6 +113,31 @@ def test_recorded_replica_writes_hold_transactions_and_log_entries() -> None:
         assert message.transaction().encode() == bytes(message.data)
         assert again(Transaction, bytes(message.data)) == bytes(message.data)
         assert again(_LogEntries, message.logbl) == message.logbl
+
+
+@pytest.mark.parametrize("kind", [MOSDRepOp, MOSDRepOpReply])
+def test_the_quick_way_with_replica_writes_is_that_of_all_messages(kind: type[Message]) -> None:
+    def decoded(decode: Any, front: bytes) -> Any:
+        try:
+            return decode(front, 0, len(front), PACIFIC, kind.VERSION)
+        except (WireError, _struct.error, IndexError) as error:
+            return type(error)
+
+    quick: Any = kind
+    general = quick._dec
+    for message, features in recorded(kind.__name__)[:6]:
+        version, _, front = message.encode_payload(features)
+        out = bytearray()
+        quick._enc(message, out, features, version)
+        assert bytes(out) == front
+        damaged = [front[:at] for at in range(len(front))]
+        for at in range(len(front)):
+            for bit in (1, 128):
+                changed = bytearray(front)
+                changed[at] ^= bit
+                damaged.append(bytes(changed))
+        for each in (front, *damaged):
+            assert decoded(quick._dec_payload, each) == decoded(general, each), each.hex()
 
 
 def test_recorded_scrub_maps() -> None:
