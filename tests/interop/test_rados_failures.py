@@ -122,7 +122,7 @@ def test_a_monitor_goes(cluster: RealCluster, ioctx: rados.Ioctx) -> None:
         with at_most(60):
             ioctx.write_full("a", b"1")
             assert handle.mon_command('{"prefix":"fsid"}', b"")[0] == 0
-            assert handle.pool_lookup("another") is None
+            assert handle.pool_lookup("nowhere") is None
     finally:
         cluster.launch(f"mon.{name}")
 
