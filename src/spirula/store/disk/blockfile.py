@@ -199,14 +199,18 @@ class FileBlockDevice:
     def write_pieces(self, pieces: Sequence[tuple[int, Buffer]]) -> None:
         """Write pieces, each at its offset; as `write` for each, in one call."""
         self._check()
-        offsets = array("Q", [offset for offset, _ in pieces])
-        for offset, piece in pieces:
-            if offset + len(piece) > self.size:
-                raise InvalidArgument(f"{offset:#x}~{len(piece):#x} is not within {self._name}")
+        offsets = self._offsets(pieces)
         try:
             write_pieces(self._fd, offsets, [piece for _, piece in pieces])
         except OSError as error:
             raise machine_error(error, f"write {self._name}") from error
+
+    def _offsets(self, pieces: Sequence[tuple[int, Buffer]]) -> array[int]:
+        """Where pieces go, all of them within the file. Raises InvalidArgument."""
+        for offset, piece in pieces:
+            if offset + len(piece) > self.size:
+                raise InvalidArgument(f"{offset:#x}~{len(piece):#x} is not within {self._name}")
+        return array("Q", [offset for offset, _ in pieces])
 
     def writes_through(self) -> bool:
         """Make ready for `write_through`; False if what is below cannot do that."""
@@ -262,10 +266,7 @@ class FileBlockDevice:
         """
         self._check()
         journal._check()
-        offsets = array("Q", [at for at, _ in pieces])
-        for at, piece in pieces:
-            if at + len(piece) > self.size:
-                raise InvalidArgument(f"{at:#x}~{len(piece):#x} is not within {self._name}")
+        offsets = self._offsets(pieces)
         fd, through = self._together, journal._through
         try:
             write_with_record(fd, offsets, [piece for _, piece in pieces], through, offset, record)
@@ -275,7 +276,9 @@ class FileBlockDevice:
                 raise self._error from error
         else:
             return
-        journal.write_through(offset, record)  # larger blocks below
+        # Larger blocks below, as a rule; which of the calls it was is not told.
+        self.write_pieces(pieces)
+        journal.write_through(offset, record)
         self.sync()
 
     def sync(self) -> None:

@@ -160,6 +160,25 @@ def test_data_and_its_record_in_one_go(tmp_path):
     device.close()
 
 
+def test_data_is_not_lost_where_the_disk_refuses_it_together_with_its_record(tmp_path, monkeypatch):
+    for name in ("block", "journal"):
+        (tmp_path / name).write_bytes(bytes(64 << 10))
+    device, journal = FileBlockDevice(tmp_path / "block"), FileBlockDevice(tmp_path / "journal")
+    if not device.writes_with(journal):
+        pytest.skip("the file system does not flush all files together")
+
+    def refused(*_):
+        raise OSError(errno.EINVAL, "refused")
+
+    monkeypatch.setattr("spirula.store.disk.blockfile.write_with_record", refused)
+    record = memoryview(mmap(-1, 4096))
+    record[:] = Random(11).randbytes(4096)
+    device.write_with_record([(4096, b"data")], journal, 0, record)
+    assert (device.read(4096, 4), journal.read(0, 4096)) == (b"data", record)
+    for each in (device, journal):
+        each.close()
+
+
 def test_files_that_are_not_flushed_together(tmp_path):
     device = file_device(tmp_path)
     with TemporaryDirectory(dir="/dev/shm") as elsewhere:
