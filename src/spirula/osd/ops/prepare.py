@@ -170,9 +170,8 @@ def _encoded_snapset(ctx: OpContext) -> bytes:
     """The clones as they will be stored; encoded anew only if they changed."""
     ssc = ctx.obc.ssc
     if ctx.snapset_changed or ssc is None or ssc.encoded is None:
-        snapset = ctx.snapset
-        new = snapset is None or snapset == _NO_CLONES
-        encoded = _NO_CLONES_RAW if snapset is None or new else snapset.encode()
+        snapset = ctx.snapset or _NO_CLONES
+        encoded = _NO_CLONES_RAW if snapset == _NO_CLONES else snapset.encode()
         if ssc is not None:
             ssc.encoded = encoded
         return encoded
