@@ -245,7 +245,7 @@ class FileBlockDevice:
             return False
         if not journal.writes_through() or _disk_of(self._fd) != _disk_of(journal._fd):
             return False
-        if self._together < 0 and _file_system_of(self._fd) in _FLUSHED_AS_ONE:
+        if self._together < 0 and _file_system_of(_disk_of(self._fd)) in _FLUSHED_AS_ONE:
             with suppress(OSError):
                 # Opened anew: an error of the disk is told once to each, and another may sync, too.
                 self._together = os.open(f"/proc/self/fd/{self._fd}", os.O_RDWR | os.O_CLOEXEC)
@@ -340,9 +340,14 @@ def _disk_of(fd: int) -> int:
     return os.fstat(fd).st_dev
 
 
-def _file_system_of(fd: int) -> str:
+def file_system_of(path: Path) -> str:
     """The kind of file system that a file is on; nothing if that cannot be told."""
-    disk = _disk_of(fd)
+    with suppress(OSError):
+        return _file_system_of(path.stat().st_dev)
+    return ""
+
+
+def _file_system_of(disk: int) -> str:
     wanted = f"{os.major(disk)}:{os.minor(disk)}"
     with suppress(OSError), Path("/proc/self/mountinfo").open(encoding="utf-8") as mounts:
         for line in mounts:

@@ -160,6 +160,7 @@ class Commits:
                 pass
         self._behind.stop()
         self._attempt(lambda: self._trim(checkpoint=True))
+        self._attempt(self._mark.settle)
         self._attempt(self._sync)
         self._report()
 
@@ -220,6 +221,7 @@ class Commits:
             return self._queue.get(timeout=IDLE_S)
         except Empty:
             self._attempt(lambda: settle(self._engine, idle=True))
+            self._attempt(self._mark.settle)
             give_back_memory()
         try:
             return self._queue.get(timeout=self._options.discard_after_s)

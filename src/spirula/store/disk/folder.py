@@ -1,9 +1,9 @@
 """The folder of an object store on disk: what lies in it, its small files, and its lock.
 
 `block` is the block file or leads to a device, `db` the engine's folder, `journal` what goes to it
-next, `lock` what keeps other processes out; all else are words about the store (`fsid`, `type`,
-`whoami`), as upstream's `ObjectStore::write_meta` keeps them, with a checksum behind. Used by
-`mkfs`, the store, and tools.
+next, `mark` the commit mark, `lock` what keeps other processes out; all else are words about the
+store (`fsid`, `type`, `whoami`), as upstream's `ObjectStore::write_meta` keeps them, with a
+checksum behind. Used by `mkfs`, the store, and tools.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ BLOCK = "block"
 DATABASE = "db"
 JOURNAL = "journal"
 LOCK = "lock"
+MARK = "mark"
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CHECKED = re.compile(rb"([^\n]*)\ncrc32c ([0-9a-f]{8})\n")
 
@@ -33,6 +34,7 @@ class Folder:
         self.block = path / BLOCK
         self.database = path / DATABASE
         self.journal = path / JOURNAL
+        self.mark = path / MARK
 
     def read_meta(self, key: str) -> str:
         """A word about the store. NotFound if there is none, InputOutput if it is damaged."""
@@ -77,7 +79,7 @@ class Folder:
         return found.f_bavail * found.f_frsize
 
     def _file_of(self, key: str) -> Path:
-        if not _KEY.fullmatch(key) or key in {BLOCK, DATABASE, JOURNAL, LOCK}:
+        if not _KEY.fullmatch(key) or key in {BLOCK, DATABASE, JOURNAL, LOCK, MARK}:
             raise InvalidArgument(f"{key!r} cannot be the name of a word about the store")
         return self.path / key
 

@@ -472,6 +472,7 @@ class _Check:
         self.engine.write(self.fixes)
         self.engine.sync()
         self.opened.mark.write(sequence)
+        self.opened.mark.settle()
         self.opened.device.sync()
         self.report.repaired = True
 

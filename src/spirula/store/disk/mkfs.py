@@ -99,6 +99,7 @@ def _clear(folder: Folder) -> None:
             shutil.rmtree(folder.database)
         folder.block.unlink(missing_ok=True)
         folder.journal.unlink(missing_ok=True)
+        folder.mark.unlink(missing_ok=True)
     except OSError as error:
         raise machine_error(error, f"clear {folder.path}") from error
 

@@ -18,7 +18,13 @@ from spirula.store.disk.folder import Folder
 from spirula.store.disk.freelist import last_group, last_group_of
 from spirula.store.disk.journal import Journal, journal_size
 from spirula.store.disk.journaled import IsWhole, JournaledEngine, batches, data_is_there
-from spirula.store.disk.mark import CommitMark, Label, check_recovered, read_label
+from spirula.store.disk.mark import (
+    CommitMark,
+    Label,
+    check_recovered,
+    open_mark_file,
+    read_label,
+)
 from spirula.store.disk.mkfs import TYPE
 from spirula.store.disk.overlaid import OverlaidEngine
 from spirula.store.disk.rocks import DEFAULT_MEMORY, RocksEngine
@@ -69,7 +75,10 @@ def open_parts(
             raise InvalidArgument(
                 f"{folder.block} belongs to the store {label.store}, and {folder.path} to {fsid}"
             )
-        mark = CommitMark(device, label.store)
+        file = open_mark_file(folder.mark, device, label.store, read_only=read_only)
+        if file is not None:
+            resources.callback(file.close)
+        mark = CommitMark(device, label.store, file)
         journal = _open_journal(folder, label, resources, wrap_journal, read_only=read_only)
         below = RocksEngine(folder.database, memory=memory, read_only=True)
         engine: Engine = below

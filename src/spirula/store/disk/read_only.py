@@ -32,7 +32,7 @@ class ReadOnlyMedium:
         """Open it. `read_only` makes no difference."""
         parts = open_parts(self._folder, memory=memory, read_only=True, damaged=True)
         device = OverlaidDevice(parts.device)
-        mark = CommitMark(device, parts.label.store)
+        mark = CommitMark(device, parts.label.store, parts.mark.file)
         return _Overlaid(parts.label, device, OverlaidEngine(parts.engine), mark, parts)
 
     def write_meta(self, key: str, value: str) -> None:

@@ -59,7 +59,8 @@ class Image:
         if kind == "label":
             return [("block", LABEL)]
         if kind == "mark":
-            return [("block", MARK)]
+            files = [path for path in [self.folder / "mark"] if path.exists()]
+            return [("block", MARK), *[(path.name, MARK) for path in files]]
         if kind == "journal":
             content = (self.folder / kind).read_bytes()
             used = [at for at in range(0, len(content), 4096) if any(content[at : at + 4096])]
