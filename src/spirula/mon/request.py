@@ -71,6 +71,13 @@ class Request:
             self.monitor.answer(self.session, None)
             self.settle("no_reply")
 
+    def hold(self) -> None:
+        """It is answered when others have spoken, perhaps much later: nobody need be told that it
+        takes long. Until then a peon that forwarded it passes it on to each new leader.
+        """
+        if self.op is not None:
+            self.monitor.ops.end(self.op, self.monitor.wall())
+
     def mark(self, event: str) -> None:
         """Something has happened to it (for `ops`)."""
         if self.op is not None:

@@ -373,9 +373,7 @@ class OSDMapService(PaxosService):
         for one in failures.values():
             for request in one.requests.values():
                 if request.session.proxy is None and not request.session.closed:
-                    self.dispatch(
-                        Request(self.monitor, request.message, request.session, request.received)
-                    )
+                    self.dispatch(request)
 
     def on_restart(self) -> None:
         """Another quorum begins: beacons are counted anew."""

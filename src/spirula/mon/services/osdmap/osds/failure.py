@@ -91,21 +91,26 @@ def preprocess(service: OSDMapService, request: Request) -> bool:
     if not can_mark_down(service, target):
         request.no_reply()
         return True
+    request.hold()
     return False
 
 
 def prepare(service: OSDMapService, request: Request) -> None:
-    """A report, or that it was wrong, counts at the leader."""
+    """A report, or that it was wrong, counts at the leader.
+
+    A report is answered when the OSD is down or the report withdrawn: the next leader wants it,
+    too, and those who reported to peons do so once.
+    """
     message = request.message
     if not isinstance(message, MOSDFailure):
         return
     monitor, target, reporter = service.monitor, message.target_osd, osd_of(request)
-    request.no_reply()
     if not message.flags & FailureFlag.FAILED:
         monitor.clog(
             LogLevel.DEBUG, f"osd.{target} failure report canceled by {request.session.name}"
         )
         cancel_report(service, target, reporter)
+        request.no_reply()
         return
     if message.flags & FailureFlag.IMMEDIATE:
         monitor.clog(
@@ -113,11 +118,13 @@ def prepare(service: OSDMapService, request: Request) -> None:
             f"osd.{target} reported immediately failed by {request.session.name}",
         )
         _force(service, target, reporter)
+        service.after_commit(request, request.no_reply)
         service.propose(service.damped())
         return
     monitor.clog(LogLevel.DEBUG, f"osd.{target} reported failed by {request.session.name}")
     failure = service.failures.setdefault(target, Failure())
     failure.reporters.setdefault(reporter, request.received - message.failed_for)
+    _forget_request(failure, reporter)
     failure.requests[reporter] = request
     if check(service, target, failure):
         service.propose(service.damped())
@@ -128,9 +135,15 @@ def cancel_report(service: OSDMapService, target: int, reporter: int) -> None:
     failure = service.failures.get(target)
     if failure is not None:
         failure.reporters.pop(reporter, None)
-        failure.requests.pop(reporter, None)
+        _forget_request(failure, reporter)
         if not failure.reporters:
             del service.failures[target]
+
+
+def _forget_request(failure: Failure, reporter: int) -> None:
+    request = failure.requests.pop(reporter, None)
+    if request is not None and not request.is_stale:  # else the peon has passed it on anew
+        request.no_reply()
 
 
 def _force(service: OSDMapService, target: int, reporter: int) -> None:
@@ -156,9 +169,19 @@ def check_all(service: OSDMapService) -> bool:
     """Look at all reported OSDs again, for time has passed; whether any is down now."""
     found = False
     for target, failure in list(service.failures.items()):
-        if can_mark_down(service, target):
-            found |= check(service, target, failure)
+        if can_mark_down(service, target) and check(service, target, failure):
+            found = True
+        elif service.monitor.wall() - failure.since >= _keeps_s(service):
+            # Some who reported it are gone themselves, or it would be down or they had withdrawn.
+            for reporter in list(failure.reporters):
+                cancel_report(service, target, reporter)
     return found
+
+
+def _keeps_s(service: OSDMapService) -> int:
+    """Seconds after which reports that too few share are forgotten."""
+    config = service.monitor.config
+    return config.get_int("osd_heartbeat_grace") + config.get_int("osd_heartbeat_stale")
 
 
 def check(service: OSDMapService, target: int, failure: Failure) -> bool:
@@ -213,8 +236,7 @@ def process(service: OSDMapService) -> None:
     for target in [osd for osd in service.failures if not is_up(service.osdmap, osd)]:
         failure = service.failures.pop(target)
         for request in failure.requests.values():
-            session = request.session
-            if session.proxy is None and not session.closed and session.connection is not None:
-                message = request.message
-                epoch = message.epoch if isinstance(message, MOSDFailure) else 0
-                service.publisher.send_from(session, epoch + 1)
+            message = request.message
+            if isinstance(message, MOSDFailure) and not request.is_stale:
+                service.publisher.reply_from(request, message.epoch + 1)
+            request.no_reply()

@@ -213,12 +213,16 @@ def preprocess_pg_created(service: OSDMapService, request: Request) -> bool:
 
 
 def prepare_pg_created(service: OSDMapService, request: Request) -> None:
-    """It need not be created any more."""
+    """It need not be created any more. Only what is committed is done with: the OSD tells a peon
+    once, and that tells the next leader if this one dies.
+    """
     message = request.message
-    request.no_reply()
-    if isinstance(message, MOSDPGCreated) and is_from_up_osd(service.osdmap, request):
-        service.pending_created_pgs.append(message.pgid)
-        service.propose(service.damped())
+    if not isinstance(message, MOSDPGCreated) or not is_from_up_osd(service.osdmap, request):
+        request.no_reply()
+        return
+    service.pending_created_pgs.append(message.pgid)
+    service.after_commit(request, request.no_reply)
+    service.propose(service.damped())
 
 
 def preprocess_ready_to_merge(service: OSDMapService, request: Request) -> bool:
