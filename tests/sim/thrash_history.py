@@ -7,9 +7,11 @@ seconds cost the most, is shared: `begin` makes it, `History.run` is what each s
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from dataclasses import dataclass
 
+from spirula.maps.state import OSD_IN
 from spirula.osd.scrub import schedule
 from spirula.sim import Faults
 from tests.concurrent_clients import ConcurrentClient, Shared
@@ -21,6 +23,8 @@ from tests.sim.thrash_checks import check_replicas, led, not_clean
 SIZES, MAX_SIZE = (1, 10, 700, 4096, 5000, 17_000), 40_000
 PATIENCE_S = 600
 """Virtual seconds after which clients have to have their answers, and PGs have to be clean."""
+MENDED_AGAIN = 120
+"""Looks at whether PGs are clean, every half a second, after which OSDs are looked at, too."""
 
 QUICK = {
     "mon_osd_adjust_heartbeat_grace": "false",
@@ -293,8 +297,24 @@ class History:
 
     async def clean(self):
         """Wait until all PGs are active+clean."""
-        while not_clean(self.world, self.pool):
+        for step in itertools.count(1):
+            if not not_clean(self.world, self.pool):
+                return
             await self.sim.sleep(0.5)
+            if step % MENDED_AGAIN == 0 and self._calm.is_set() and self._is_lighter():
+                await self._mend_all()
+
+    def _is_lighter(self):
+        """Whether an OSD has lost its weight after all was mended.
+
+        A command may come twice: a connection that was given up, as nothing came through, delivers
+        what it had sent half a minute later, and monitors take that, upstream's as well.
+        """
+        maps = [osd.daemon.osd.maps.current for osd in self.world.osds if osd.daemon]
+        weights = max(maps, key=lambda one: one.epoch).osd_weight if maps else []
+        return any(
+            weights[osd.number] < OSD_IN for osd in self.world.osds if osd not in self.removed
+        )
 
     # --- what is then so ---
 
