@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Protocol, TypeVar
 
 from spirula.errors import InvariantBroken
@@ -97,14 +98,15 @@ class Backend(Protocol[O]):
         """Remember how large the object will be and how it will be written."""
 
 
-def execute(store: Backend[O], transaction: Transaction) -> None:
+def execute(store: Backend[O], transaction: Transaction, done: int = 0) -> None:
     """Carry out all operations in order. InvariantBroken, with a dump, where only a bug can be.
 
-    The store undoes what was done when that is raised.
+    The store undoes what was done when that is raised. The first `done` of them it has carried
+    out already.
     """
     flags = transaction.fadvise_flags
     cid = oid = obj = None
-    for position, op in enumerate(transaction.ops):
+    for position, op in enumerate(islice(transaction.ops, done, None), done):
         try:
             # Most are on the object of the one before, which is not looked for again.
             if obj is None or op.oid is not oid or op.cid is not cid or op.op not in _CHANGES:

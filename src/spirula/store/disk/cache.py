@@ -50,13 +50,16 @@ class OnodeCache:
 
     def grown(self, onode: Onode, by: int) -> None:
         """A kept object takes this much more."""
-        onode.cost += by
-        self.bytes += by
+        if onode.cost:
+            onode.cost += by
+            self.bytes += by
 
     def drop(self, oid: GHObject) -> None:
         """Forget an object, if it is here."""
         onode = self.onodes.pop(oid, None)
         if onode is not None:
+            if not onode.cost:
+                return
             self.bytes -= onode.cost
             onode.cost = 0
             self._dropped += 1

@@ -114,15 +114,15 @@ class Content:
 
     def _link(self, onode: Onode) -> None:
         state, entry = self._state, self._state.entry
-        before = state.names.set(onode.key, (True, entry.sequence))
+        before = state.names.set(onode.key, (True, entry.sequence, None))
         entry.names_was.append((onode.oid, None, onode.key, before))
         onode.there = True
         state.missed = None, b""
-        state.cache.enter(onode)  # `finished` counts it
+        state.cache.onodes[onode.oid] = onode  # `finished` counts it, or lets it go
 
     def _unlink(self, onode: Onode) -> None:
         state, entry = self._state, self._state.entry
-        before = state.names.set(onode.key, (False, entry.sequence))
+        before = state.names.set(onode.key, (False, entry.sequence, None))
         entry.names_was.append((onode.oid, onode, onode.key, before))
         onode.there = False
         state.cache.drop(onode.oid)
@@ -263,8 +263,9 @@ def find(state: State, oid: GHObject) -> Onode | None:
     if missed is not None and missed == oid:
         return None  # and nothing was made since
     key = object_key(oid, OBJECT)
-    # what was made lately is in memory
-    value = None if key in state.names.pending else state.engine.get(key)
+    pending = state.names.pending.get(key)
+    # What was made lately has its record there, or is in memory.
+    value = state.engine.get(key) if pending is None else pending[2]
     if value is None:
         state.missed = oid, key
         return None
@@ -334,8 +335,16 @@ def _put_onode(state: State, onode: Onode, batch: dict[bytes, bytes | None]) -> 
         first = shard_key(onode.nid, 0)
         batch[first] = None if inline or shard is None else encode_shard(shard)
         onode.inline = inline
-    batch[onode.key] = encode_onode(onode)
-    state.cache.count(onode)
+    key, cache = onode.key, state.cache
+    record = batch[key] = encode_onode(onode)
+    if onode.cost:
+        cache.count(onode)
+    elif inline:
+        # Most new objects nobody looks at soon: until the engine has it, this is all there is.
+        del cache.onodes[onode.oid]
+        state.names.pending[key] = True, state.entry.sequence, record
+    else:
+        cache.add(onode)
 
 
 def landed(state: State, entries: Iterable[Entry]) -> None:

@@ -10,17 +10,17 @@ from collections.abc import Iterator
 
 from spirula.store.disk.engine import Engine
 
+Change = tuple[bool, int, bytes | None]
+"""Whether an object is there, since which entry, and its record if it is not in the cache."""
+
 
 class Names:
-    """Objects made and removed since the last commit.
-
-    `pending`: whether it is there, and since which entry.
-    """
+    """Objects made and removed since the last commit: `pending`, by key."""
 
     def __init__(self) -> None:
-        self.pending: dict[bytes, tuple[bool, int]] = {}
+        self.pending: dict[bytes, Change] = {}
 
-    def set(self, key: bytes, change: tuple[bool, int] | None) -> tuple[bool, int] | None:
+    def set(self, key: bytes, change: Change | None) -> Change | None:
         """Note that an object is there or not, or (None) ask the engine; what was noted before."""
         if change is None:
             return self.pending.pop(key, None)

@@ -39,7 +39,7 @@ Run = tuple[int, int, int]
 _VERSION = 1
 _ONODE = struct.Struct("<BBQQQQQQQIHIH")
 _ATTR = struct.Struct("<HI")
-_INLINE = 1
+INLINE = 1
 _SHARD = struct.Struct("<BBBBB")
 _RUN = struct.Struct("<QB")
 _ONE_BLOCK = struct.Struct("<BBBBBQBI")
@@ -48,8 +48,8 @@ _BLOB = struct.Struct("<HBBHIIIB")
 _EXTENT = struct.Struct("<QB")
 _ONODE_COST = 900
 _SHARD_COST = 450
-_NO_ATTRS: dict[str, bytes] = {}
-_NO_HINT = (0, 0, 0)
+NO_ATTRS: dict[str, bytes] = {}
+NO_HINT = (0, 0, 0)
 _NOTHING_REWRITTEN = (None, 0)
 
 
@@ -185,9 +185,9 @@ class Onode:
         self.nid = nid
         self.pool = pool
         self.size = self.stored = self.omap_id = self.omap_bytes = self.present = 0
-        self.attrs: dict[str, bytes] = _NO_ATTRS
+        self.attrs: dict[str, bytes] = NO_ATTRS
         self.header = self.packed = b""
-        self.hint = _NO_HINT
+        self.hint = NO_HINT
         self.rewritten: tuple[bytes | None, int] = _NOTHING_REWRITTEN
         self.inline = self.there = True
         self.used = False
@@ -246,7 +246,7 @@ def encode_onode(onode: Onode) -> bytes:
     if inline and present:
         shard = onode.packed or encode_shard(onode.shards[0])
     return onode_record(
-        _INLINE if inline else 0,
+        INLINE if inline else 0,
         onode.nid,
         onode.size,
         onode.stored,
@@ -299,7 +299,7 @@ def decode_onode(oid: GHObject, key: bytes, value: bytes) -> Onode:
     made.size, made.stored, made.attrs = size, stored, attrs
     made.omap_id, made.omap_bytes = omap_id, omap_bytes
     made.header, made.hint = header, (object_size, write_size, hint_flags)
-    made.present, made.inline = present, bool(flags & _INLINE)
+    made.present, made.inline = present, bool(flags & INLINE)
     if made.inline and present:
         made.shards[0] = decode_shard(f"object {oid}", value[at:])
     return made

@@ -20,7 +20,7 @@ from spirula.store.disk.cache import OnodeCache
 from spirula.store.disk.compression import Compression
 from spirula.store.disk.engine import Batch, Engine
 from spirula.store.disk.layout import NEXT_ID, PoolSpace, encode_number
-from spirula.store.disk.names import Names
+from spirula.store.disk.names import Change, Names
 from spirula.store.disk.omaps import PendingOmaps
 from spirula.store.disk.onode import Onode, Shard, state_of
 from spirula.store.disk.shared import SharedBlocks
@@ -143,7 +143,7 @@ class Entry:
         """The shard and a copy of what it was; None if there was none."""
         self.sums_was: list[tuple[Onode, int, Shard, int, int]] = []
         """Of single blocks that were written over: shard, place in it, and checksum."""
-        self.names_was: list[tuple[GHObject, Onode | None, bytes, tuple[bool, int] | None]] = []
+        self.names_was: list[tuple[GHObject, Onode | None, bytes, Change | None]] = []
         self.omaps_was: list[tuple[int, bytes, tuple[bytes | None, int] | None]] = []
         self.log_was: dict[int, bytes | None] = {}
         self.spaces_was: dict[int, tuple[int, ...]] = {}
