@@ -102,6 +102,7 @@ class FileBlockDevice:
         self._discards = not read_only
         self._through = self._together = -1
         self._journal: BlockDevice | None = None
+        self._joined = False
         try:
             self._fd = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
         except OSError as error:
@@ -239,8 +240,12 @@ class FileBlockDevice:
 
     def writes_with(self, journal: BlockDevice) -> bool:
         """Make ready for `write_with_record`; False if that is not for such files."""
-        if self._together >= 0 and journal is self._journal:
-            return True
+        if journal is not self._journal:
+            # Found out once: it takes as long as a small group.
+            self._journal, self._joined = journal, self._joins(journal)
+        return self._joined
+
+    def _joins(self, journal: BlockDevice) -> bool:
         if self._read_only or self._is_device or type(journal) is not FileBlockDevice:
             return False
         if not journal.writes_through() or _disk_of(self._fd) != _disk_of(journal._fd):
@@ -249,7 +254,6 @@ class FileBlockDevice:
             with suppress(OSError):
                 # Opened anew: an error of the disk is told once to each, and another may sync, too.
                 self._together = os.open(f"/proc/self/fd/{self._fd}", os.O_RDWR | os.O_CLOEXEC)
-                self._journal = journal
         return self._together >= 0
 
     def write_with_record(

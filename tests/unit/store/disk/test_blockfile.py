@@ -17,6 +17,7 @@ from spirula.errors import (
     NoSpace,
     NotFound,
 )
+from spirula.store.disk import blockfile
 from spirula.store.disk.blockfile import FileBlockDevice
 from spirula.store.disk.memory_block import SECTOR, MemoryBlockDevice
 
@@ -286,3 +287,19 @@ def test_without_choices_a_crash_leaves_what_was_synced():
     for change in (left.sync, lambda: left.write(0, [b"x"])):
         with pytest.raises(InputOutput, match="gone"):
             change()
+
+
+def test_whether_two_files_are_flushed_together_is_found_out_once(tmp_path, monkeypatch):
+    asked, real = [], blockfile._file_system_of
+    monkeypatch.setattr(blockfile, "_file_system_of", lambda disk: asked.append(disk) or real(disk))
+    for name in ("block", "journal", "other"):
+        (tmp_path / name).write_bytes(bytes(8192))
+    devices = [FileBlockDevice(tmp_path / name) for name in ("block", "journal", "other")]
+    device, *journals = devices
+    for journal in journals:
+        first = device.writes_with(journal)
+        before = len(asked)
+        assert device.writes_with(journal) == first
+        assert len(asked) == before
+    for each in devices:
+        each.close()
