@@ -203,22 +203,22 @@ def test_the_engine_gets_what_is_durable_some_at_a_time():
         journaled.write(batch_of([("put", b"o%d" % number, bytes(size)), ("put", b"p", b"q")]))
         journaled.sync()
 
-    for number in range(63):  # 64 keys with those that are written each time
+    for number in range(511):  # 512 keys with those that are written each time
         assert engine.get(b"o0") is None
         assert journaled.get(b"p") == (b"q" if number else None)
         put(number, 100)
-        if number < 61:
+        if number < 509:
             journaled.settle()
     journaled.settle()
-    assert len(content(engine)) == 64
-    put(100, 300_000)
+    assert len(content(engine)) == 512
+    put(1000, 1_100_000)
     journaled.settle()
-    assert engine.get(b"o100")
-    for number in range(200, 212):
+    assert engine.get(b"o1000")
+    for number in range(2000, 2012):
         put(number, 400_000)  # nobody has time to settle
-    assert engine.get(b"o209")
-    assert not engine.get(b"o211")
-    assert journaled.get(b"o211")
+    assert engine.get(b"o2009")
+    assert not engine.get(b"o2011")
+    assert journaled.get(b"o2011")
     journaled.close()
 
 
