@@ -14,6 +14,10 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HAVE_INSTRUCTION 1
+#if __GNUC__ >= 9 || defined(__clang__)
+#define HAVE_WIDE 1
+#include <immintrin.h>
+#endif
 #endif
 
 /* -------------------------------------------------------------------------------------- checksums */
@@ -116,6 +120,72 @@ crc_by_instruction(uint32_t r, const unsigned char *at, size_t left)
     for (; left; at++, left--)
         r = __builtin_ia32_crc32qi(r, *at);
     return r;
+}
+#endif
+
+#ifdef HAVE_WIDE
+/* Where 512 bits are multiplied without carries at a time, a third of that time: as polynomials,
+ * four registers of a buffer are brought forward over what is behind them, again and again, and the
+ * 16 bytes that are left in the end have the sum of all. */
+#define WIDE 256
+
+static uint64_t over_wide[2], over_64[2], over_16[2];
+
+/* x to a power modulo the polynomial, both with the lowest power in the highest bit. */
+static uint64_t
+power(unsigned exponent)
+{
+    uint32_t r = 0x80000000u;
+    while (exponent--)
+        r = r >> 1 ^ (r & 1 ? POLYNOMIAL : 0);
+    return (uint64_t)r << 1;
+}
+
+/* What brings the two halves of 128 bits forward over so many bytes. */
+static void
+make_over(uint64_t over[2], unsigned bytes)
+{
+    over[0] = power(8 * bytes + 32);
+    over[1] = power(8 * bytes - 32);
+}
+
+#define WITH_WIDE __attribute__((target("sse4.2,pclmul,avx512f,avx512vl,vpclmulqdq")))
+
+WITH_WIDE static inline __m512i
+forward(__m512i r, __m512i over, __m512i next)
+{
+    __m512i low = _mm512_clmulepi64_epi128(r, over, 0x00);
+    __m512i high = _mm512_clmulepi64_epi128(r, over, 0x11);
+    return _mm512_ternarylogic_epi64(low, high, next, 0x96); /* the three of them added */
+}
+
+WITH_WIDE static uint32_t
+crc_by_wide(uint32_t r, const unsigned char *at, size_t left)
+{
+    if (left < 4 * WIDE)
+        return crc_by_instruction(r, at, left);
+    __m512i a = _mm512_xor_si512(_mm512_loadu_si512(at),
+                                 _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)r)));
+    __m512i b = _mm512_loadu_si512(at + 64), c = _mm512_loadu_si512(at + 128);
+    __m512i d = _mm512_loadu_si512(at + 192);
+    __m512i over = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)over_wide));
+    for (at += WIDE, left -= WIDE; left >= WIDE; at += WIDE, left -= WIDE) {
+        a = forward(a, over, _mm512_loadu_si512(at));
+        b = forward(b, over, _mm512_loadu_si512(at + 64));
+        c = forward(c, over, _mm512_loadu_si512(at + 128));
+        d = forward(d, over, _mm512_loadu_si512(at + 192));
+    }
+    over = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)over_64));
+    a = forward(forward(forward(a, over, b), over, c), over, d);
+    __m128i part[4], one = _mm_loadu_si128((const __m128i *)over_16);
+    _mm512_storeu_si512(part, a);
+    for (int k = 0; k < 3; k++) {
+        __m128i low = _mm_clmulepi64_si128(part[k], one, 0x00);
+        __m128i high = _mm_clmulepi64_si128(part[k], one, 0x11);
+        part[k + 1] = _mm_xor_si128(part[k + 1], _mm_xor_si128(low, high));
+    }
+    r = crc_by_instruction(0, (const unsigned char *)&part[3], sizeof part[3]);
+    return crc_by_instruction(r, at, left);
 }
 #endif
 
@@ -433,6 +503,15 @@ PyInit__frames(void)
         make_shift(behind_long, LONG_RUN);
         make_shift(behind_short, SHORT_RUN);
         crc = crc_by_instruction;
+#ifdef HAVE_WIDE
+        if (__builtin_cpu_supports("pclmul") && __builtin_cpu_supports("avx512f") &&
+            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("vpclmulqdq")) {
+            make_over(over_wide, WIDE);
+            make_over(over_64, 64);
+            make_over(over_16, 16);
+            crc = crc_by_wide;
+        }
+#endif
     }
 #endif
     return PyModuleDef_Init(&definition);

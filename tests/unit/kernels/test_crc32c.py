@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +45,21 @@ def test_nothing_leaves_the_register_as_it_was(crc, seed):
 @given(st.binary(max_size=200), st.integers(0, 2**32 - 1))
 def test_the_twins_agree(data, seed):
     assert pure_crc32c(seed, data) == native_crc32c(seed, data)
+
+
+def test_the_twins_agree_on_what_is_summed_in_several_ways():
+    """Long buffers go through wide registers first, and what is behind them through others."""
+    rng = random.Random(5)
+    content = memoryview(rng.randbytes(20_000))
+    sizes = [*range(250, 260), *range(1000, 1300), 4095, 4096, 4097, 12_287, 12_288, 19_000]
+    for size in sizes:
+        start, seed = rng.randrange(1000), rng.choice([0, 0xFFFFFFFF, rng.getrandbits(32)])
+        piece = content[start : start + size]
+        assert pure_crc32c(seed, piece) == native_crc32c(seed, piece)
+        cut = rng.randrange(size)
+        assert native_crc32c(native_crc32c(seed, piece[:cut]), piece[cut:]) == pure_crc32c(
+            seed, piece
+        )
 
 
 @given(st.binary(max_size=100), st.binary(max_size=100), st.integers(0, 2**32 - 1))
