@@ -39,7 +39,7 @@ from spirula.store.disk.omaps import PendingOmaps
 from spirula.store.disk.onode import Onode
 from spirula.store.disk.shared import SharedBlocks
 from spirula.store.disk.state import Entry, Options, PoolOpts, State
-from spirula.store.disk.straight import make_small
+from spirula.store.disk.straight import begin
 from spirula.store.disk.unwritten import Unwritten
 from spirula.store.execute import execute
 from spirula.store.keys import collection_key_ranges, object_key, object_of_key
@@ -214,7 +214,7 @@ class DiskObjectStore:
         entry = state.entry = Entry(cid, self._sequence)
         try:
             for transaction in transactions:
-                done = make_small(state, transaction.ops)
+                done = begin(state, transaction.ops)
                 if done < len(transaction.ops):
                     execute(mounted.content, transaction, done)
             if entry.onodes_was:

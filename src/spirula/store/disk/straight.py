@@ -1,9 +1,9 @@
-"""Making a small object in one go: the operations with which most of them are made.
+"""The small writes that most transactions begin with, each in one go.
 
-A transaction that begins with a write of at most a block to an object that is not there, and with
-what is set of it, comes to the record of that object, a block of the log, and a name, whatever
-else it does. `execute` goes on behind that, and does all of it where something is unusual. For
-`store`; everything is noted in the state's entry, as `content` and `writing` do.
+One of at most a block to an object that is not there, with what is set of it, comes to the record
+of that object, a block of the log, and a name; one of a block over another comes to a checksum and
+a block of the log. `execute` goes on behind that, and does all of it where something is unusual.
+For `store`; everything is noted in the state's entry, as `content` and `writing` do.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from spirula.store.checksums import SEED, ChecksumType
 from spirula.store.disk.content import find
 from spirula.store.disk.onode import INLINE, NO_ATTRS, NO_HINT, encode_block
 from spirula.store.disk.state import State
+from spirula.store.disk.writing import write_over
 from spirula.store.objectstore import BLOCK_SIZE, belongs
-from spirula.types.transaction import TxnOp, TxnOpCode
+from spirula.types.hobject import GHObject
+from spirula.types.transaction import Buffer, TxnOp, TxnOpCode
 
 _MAKES = frozenset({int(TxnOpCode.CREATE), int(TxnOpCode.TOUCH)})
 _WRITE, _SETATTR = int(TxnOpCode.WRITE), int(TxnOpCode.SETATTR)
 _SETATTRS, _SETALLOCHINT = int(TxnOpCode.SETATTRS), int(TxnOpCode.SETALLOCHINT)
 
 
-def make_small(state: State, ops: Sequence[TxnOp]) -> int:
-    """Carry out the first operations if they make a small object; how many, 0 if they do not."""
+def begin(state: State, ops: Sequence[TxnOp]) -> int:
+    """Carry out the first operations if they are a usual small write; how many, 0 if not."""
     if not ops:
         return 0
     op, done = ops[0], 1
@@ -35,12 +37,16 @@ def make_small(state: State, ops: Sequence[TxnOp]) -> int:
         if op.oid is not oid or op.cid is not cid:
             return 0
     length, data = op.length, op.data
-    if op.op != _WRITE or op.offset or not 0 < length <= BLOCK_SIZE or len(data) != length:
+    if op.op != _WRITE or not 0 < length <= BLOCK_SIZE or len(data) != length:
         return 0
-    if length >= state.options.log_new_below or cid is None or oid is None:
+    if cid is None or oid is None:
         return 0
     bits = state.collections.get(cid)
-    if bits is None or not belongs(cid, bits, oid) or find(state, oid) is not None:
+    if bits is None or not belongs(cid, bits, oid):
+        return 0
+    if op.offset:
+        return done if _overwrite(state, oid, op.offset, data) else 0
+    if length >= state.options.log_new_below or find(state, oid) is not None:
         return 0
     pool = oid.hobj.pool
     if pool < 0:
@@ -87,3 +93,15 @@ def make_small(state: State, ops: Sequence[TxnOp]) -> int:
     entry.batch.changes[key] = record
     state.missed = None, b""
     return done
+
+
+def _overwrite(state: State, oid: GHObject, offset: int, data: Buffer) -> bool:
+    """Put a block over one; False if that is not all there is to it."""
+    onode = state.cache.onodes.get(oid)
+    if onode is None or len(data) != BLOCK_SIZE or offset % BLOCK_SIZE:
+        return False
+    if offset + BLOCK_SIZE > onode.size:
+        return False
+    onode.used = True
+    content = data if type(data) is bytes else bytes(data)
+    return write_over(state, onode, offset // BLOCK_SIZE, content)

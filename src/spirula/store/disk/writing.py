@@ -65,7 +65,7 @@ def write(state: State, onode: Onode, offset: int, data: Buffer, flags: int = 0)
         content = data if type(data) is bytes else bytes(data)
         if skip or behind:
             content = _whole(state, onode, first, stop, skip, content, behind)
-        if stop > first + 1 or not _write_over(state, onode, first, content):
+        if stop > first + 1 or not write_over(state, onode, first, content):
             _write_small(state, onode, first, content)
         return
     known = len(state.entry.direct)
@@ -217,7 +217,7 @@ def _let_kind_follow(shard: Shard, kind: ChecksumType) -> None:
     shard.kind = kind
 
 
-def _write_over(state: State, onode: Onode, block: int, content: bytes) -> bool:
+def write_over(state: State, onode: Onode, block: int, content: bytes) -> bool:
     """Put a block over one that is the object's alone; False if more changes than its checksum.
 
     Overwrites of a block are many: the checksum is all that is noted to undo it.

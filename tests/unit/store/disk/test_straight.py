@@ -10,7 +10,7 @@ from spirula.store.disk.fsck import fsck
 from spirula.store.disk.layout import FIRST_BLOCK
 from spirula.store.disk.medium import MemoryMedium
 from spirula.store.disk.state import Options
-from spirula.store.disk.straight import make_small
+from spirula.store.disk.straight import begin
 from spirula.types.pool import PoolOpt
 from tests.unit.store.conformance import META, PG, POOL, obj, queue, txn
 from tests.unit.store.disk.test_disk import DiskBench
@@ -60,18 +60,64 @@ def test_all_on_the_disk_is_the_same(steps, monkeypatch):
     done = []
 
     def noted(state, ops):
-        done.append(make_small(state, ops))
+        done.append(begin(state, ops))
         return done[-1]
 
-    monkeypatch.setattr(module, "make_small", noted)
+    monkeypatch.setattr(module, "begin", noted)
     queue(quick, *steps)
     space = quick.store.statfs()
     assert done[0] if steps[0][0] != "set_alloc_hint" else not done[0]
-    monkeypatch.setattr(module, "make_small", lambda state, ops: 0)
+    monkeypatch.setattr(module, "begin", lambda state, ops: 0)
     queue(general, *steps)
     assert general.store.statfs() == space
     assert everything(quick) == everything(general)
     assert is_clean(quick)
+
+
+X = b"x" * BLOCK
+OVER = [
+    (1, [("write", PG, A, BLOCK, X)]),
+    (2, [("touch", PG, A), ("write", PG, A, BLOCK, bytearray(X)), ATTRS]),
+    (1, [("write", PG, A, BLOCK, X), ("write", PG, A, BLOCK, b"y" * BLOCK)]),
+    (1, [("write", PG, A, BLOCK, X), ("write", PG, A, BLOCK - 9, b"y" * 100)]),
+    (1, [("write", PG, A, 65 * BLOCK, X), ("clone", PG, A, obj("a", snap=4))]),
+    (0, [("write", PG, A, BLOCK + 512, X)]),
+    (0, [("write", PG, A, 70 * BLOCK, X)]),
+    (0, [("write", PG, A, 69 * BLOCK - 100, X)]),
+    (0, [("write", PG, A, 66 * BLOCK, X)]),
+    (0, [("write", PG, B, BLOCK, X)]),
+]
+
+
+@pytest.mark.parametrize(("count", "steps"), OVER)
+def test_a_block_over_another_is_the_same(count, steps, monkeypatch):
+    done = []
+    ways = (lambda state, ops: done.append(begin(state, ops)) or done[-1], lambda state, ops: 0)
+    benches = bench_of(), bench_of()
+    for bench, way in zip(benches, ways, strict=True):
+        monkeypatch.setattr(module, "begin", begin)
+        queue(bench, ("write", PG, A, 0, b"a" * 69 * BLOCK), ("zero", PG, A, 66 * BLOCK, BLOCK))
+        queue(bench, ("touch", PG, B))
+        before = bench.store.read(PG, A)
+        monkeypatch.setattr(module, "begin", way)
+        with pytest.raises(InvariantBroken, match="there is no object"):
+            queue(bench, *steps, ("rmattr", PG, obj("none"), "x"))
+        assert bench.store.read(PG, A) == before
+        queue(bench, *steps)
+    assert done == [count, count]
+    assert benches[0].store.read(PG, A) == benches[1].store.read(PG, A)
+    quick, general = map(everything, benches)
+    assert quick == general
+    assert is_clean(benches[0])
+
+
+def test_a_block_that_another_object_has_too_is_left_to_it():
+    bench = bench_of()
+    queue(bench, ("write", PG, A, 0, b"a" * 16 * BLOCK), ("clone", PG, A, obj("a", snap=4)))
+    bench.store.read(PG, A)
+    assert begin(bench.store._state(), txn(("write", PG, A, BLOCK, X)).ops) == 0
+    queue(bench, ("write", PG, A, BLOCK, X))
+    assert bench.store.read(PG, obj("a", snap=4)) == b"a" * 16 * BLOCK
 
 
 @pytest.mark.parametrize(
@@ -89,19 +135,19 @@ def test_all_on_the_disk_is_the_same(steps, monkeypatch):
 )
 def test_what_is_unusual_goes_the_general_way(steps):
     bench = bench_of()
-    assert make_small(bench.store._state(), txn(*steps).ops) == 0
+    assert begin(bench.store._state(), txn(*steps).ops) == 0
     assert everything(bench) == everything(bench_of())
 
 
 def test_so_do_other_checksums_and_small_disks():
     for options in ({"log_new_below": 0}, {"log_new_below": 100}):
         bench = bench_of(**options)
-        assert make_small(bench.store._state(), txn(("write", PG, A, 0, b"a" * 100)).ops) == 0
+        assert begin(bench.store._state(), txn(("write", PG, A, 0, b"a" * 100)).ops) == 0
     bench = bench_of()
     bench.store.set_collection_opts(PG, {PoolOpt.CSUM_TYPE: 1})
-    assert make_small(bench.store._state(), txn(("write", PG, A, 0, b"a")).ops) == 0
+    assert begin(bench.store._state(), txn(("write", PG, A, 0, b"a")).ops) == 0
     bench = bench_of(64)
-    assert make_small(bench.store._state(), txn(("write", PG, A, 0, b"a")).ops) == 0
+    assert begin(bench.store._state(), txn(("write", PG, A, 0, b"a")).ops) == 0
 
 
 def test_what_only_a_bug_can_ask_takes_it_back_and_tells_which_operation_it_was():
