@@ -14,7 +14,9 @@ def not_clean(world, pool):
     """
     if not all(osd.daemon for osd in world.osds):
         return "OSDs are down"
-    newest = max(osd.daemon.osd.maps.epoch for osd in world.osds)
+    # Who lost its monitor may not have heard of a map that changes who leads what.
+    mons = [mon.daemon.monitor.osdmap.epoch for mon in world.mons.values() if mon.daemon]
+    newest = max([osd.daemon.osd.maps.epoch for osd in world.osds] + mons)
     count, words = 0, []
     for osd in world.osds:
         state = osd.daemon.osd
