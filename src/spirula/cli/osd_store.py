@@ -91,10 +91,6 @@ class MemoryStore(MemoryObjectStore):
 
 
 _EVERY = 16
-_GATHER_S = 0.003
-"""So long a small write waits at most for others to be committed with, if there were some before:
-16 in flight cost a tenth less of the CPU of all OSDs, and as many more are made.
-"""
 
 
 class DiskStore(DiskObjectStore):
@@ -209,7 +205,7 @@ def open_store(config: Config, folder: Path, notify: Notify, *, threaded: bool =
     if made != kind:
         raise InvalidArgument(f"{folder} holds a store of type {made}, not {kind}")
     if kind == DISK:
-        options = Options(waits_for_writers=False, gather_s=_GATHER_S)
+        options = Options(waits_for_writers=False)
         store = DiskStore(FolderMedium(folder), notify, options, threaded=threaded)
         _follow(config, options)
         store.rotational = turns(folder / BLOCK), turns(folder)

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from queue import Empty, SimpleQueue
-from threading import Event, Lock, Thread
-from time import monotonic, sleep
+from threading import Event, Thread
+from time import sleep
 
 from spirula.errors import CephError, InputOutput
 from spirula.kernels.crc32c import crc32c
@@ -40,10 +40,6 @@ _UNAPPLIED_BYTES = 4 << 20
 """So much of the log waits to be brought to its place while groups follow one another."""
 _YIELDS = 40
 """How often in a row a group gives way to those who seem to be about to queue entries for it."""
-_GATHERS = 2
-"""How many times as long as the last commit took a group waits for others, see `Options`."""
-_LARGE = 512 << 10
-"""Bytes of an entry for which the disk has to begin at once."""
 _GROUP_BYTES = 32 << 20
 """A group takes no more entries when it has this much data: its callbacks should come soon."""
 
@@ -103,10 +99,6 @@ class Commits:
         self._error: CephError | None = None
         self._landing: list[Entry] = []
         self._writers = 1
-        self._took_s = 0.0
-        # How many entries the thread waits for while it has the lock; who queues lets go of it.
-        self._wanted = 0
-        self._enough = Lock()
         self._dead = False
         self.groups = 0
         """How many groups have become durable."""
@@ -136,9 +128,6 @@ class Commits:
     def submit(self, entry: Entry) -> None:
         """Queue an entry."""
         self._queue.put(entry)
-        if self._wanted and self._queue.qsize() >= self._wanted:
-            self._wanted = 0
-            self._enough.release()
         if self._dead:
             self._refuse_all()
 
@@ -244,11 +233,8 @@ class Commits:
         queue = self._queue
         while True:
             entry = self._next()
-            if queue.qsize() + 1 < self._writers:
-                if self._options.waits_for_writers:
-                    self._wait_for_writers()
-                elif isinstance(entry, Entry) and entry.size < _LARGE:
-                    self._gather()
+            if self._options.waits_for_writers and queue.qsize() + 1 < self._writers:
+                self._wait_for_writers()
             entries: list[Entry] = []
             size = 0
             while isinstance(entry, Entry):
@@ -258,9 +244,7 @@ class Commits:
                     break
                 entry = queue.get_nowait()
             if entries:
-                began = monotonic()
                 self._land(entries)
-                self._took_s = monotonic() - began
                 self._writers = len(entries) + queue.qsize()
             if entry is None:
                 return
@@ -291,21 +275,6 @@ class Commits:
             if queued == seen or queued + 1 >= self._writers:
                 return
             seen = queued
-
-    def _gather(self) -> None:
-        """Let as many as were there last time queue, but not for longer than two commits take.
-
-        With one writer nobody waits: there was one last time, too.
-        """
-        most_s = min(_GATHERS * self._took_s, self._options.gather_s)
-        if not most_s:
-            return
-        enough = self._enough
-        enough.acquire(blocking=False)  # it is free if the last ones came when time was up
-        self._wanted = self._writers - 1
-        if self._queue.qsize() < self._wanted:
-            enough.acquire(timeout=most_s)
-        self._wanted = 0
 
     def _attempt(self, action: Callable[[], None]) -> None:
         """Do something unless all has failed already; if it fails, all has."""

@@ -59,13 +59,8 @@ class Options:
     waits_for_writers: bool = True
     """Whether a group waits a moment for those who seem to be about to join it.
 
-    That pays where they are called back and write again at once, in this process.
-    """
-    gather_s: float = 0.0
-    """Else: how long a group waits at most, in seconds, for as many as the last one had.
-
-    For writers elsewhere, whose CPU this is, too: a commit costs about the same for one entry as
-    for ten. It waits for no longer than two commits take.
+    That pays where they are called back and write again at once. An OSD's writers are other
+    machines: there it costs 7 % of the CPU of a write of 4 KiB, and nothing comes of it.
     """
     memory_target: int = 32 << 20
     """Bytes for caches: half of it is the engine's, three eighths are objects.
