@@ -62,6 +62,8 @@ def test_free_space_is_shown_as_an_allocator_of_bluestore_shows_it():
 def test_what_a_store_counts_is_in_the_osd_s_counters():
     store, collection = disk_store(), PerfCollection()
     perf = OSDPerf(collection)
+    for number in (0, 2, 3):  # what nobody has looked at is not in memory
+        store.stat(PG, obj(str(number)))
     store._state().count("checksum_errors")
     store._state().count("read_errors", 2)
     perf.store.update(store.counters)
