@@ -55,12 +55,25 @@ _SPACE = struct.Struct("<B6Q")
 _POOL_0 = 1 << 63
 
 
-def damaged(what: str, why: object) -> InputOutput:
+class Named:
+    """What a record is of, as a text only where it is told: an object's name takes 3 us."""
+
+    __slots__ = ("_form", "_parts")
+
+    def __init__(self, form: str, *parts: object) -> None:
+        self._form = form
+        self._parts = parts
+
+    def __str__(self) -> str:
+        return self._form.format(*self._parts)
+
+
+def damaged(what: object, why: object) -> InputOutput:
     """The error of a record that is not what was written."""
     return InputOutput(f"the record of {what} is damaged ({why}): run spirula store fsck")
 
 
-def check_version(what: str, version: int) -> None:
+def check_version(what: object, version: int) -> None:
     """Raise InputOutput unless this code knows the version of a record."""
     if version != _VERSION:
         raise damaged(what, f"version {version}, this program knows {_VERSION}")

@@ -23,6 +23,7 @@ from spirula.store.checksums import CODES, WIDTHS, ChecksumType, unpacked
 from spirula.store.disk.layout import (
     SHARD_BLOCKS,
     SHARD_SIZE,
+    Named,
     check_version,
     damaged,
 )
@@ -262,6 +263,7 @@ def encode_onode(onode: Onode) -> bytes:
 
 def decode_onode(oid: GHObject, key: bytes, value: bytes) -> Onode:
     """The inverse of `encode_onode`. InputOutput if the record is damaged."""
+    what = Named("object {}", oid)
     try:
         (
             version,
@@ -278,7 +280,7 @@ def decode_onode(oid: GHObject, key: bytes, value: bytes) -> Onode:
             header_length,
             count,
         ) = _ONODE.unpack_from(value)
-        check_version(f"object {oid}", version)
+        check_version(what, version)
         at = _ONODE.size + bits
         present = int.from_bytes(value[_ONODE.size : at], "little")
         header = value[at : at + header_length]
@@ -292,16 +294,16 @@ def decode_onode(oid: GHObject, key: bytes, value: bytes) -> Onode:
             attrs[name] = value[at : at + length]
             at += length
     except struct.error as error:
-        raise damaged(f"object {oid}", error) from None
+        raise damaged(what, error) from None
     if at > len(value):
-        raise damaged(f"object {oid}", "it ends within an attribute")
+        raise damaged(what, "it ends within an attribute")
     made = Onode(oid, key, nid, oid.hobj.logical_pool)
     made.size, made.stored, made.attrs = size, stored, attrs
     made.omap_id, made.omap_bytes = omap_id, omap_bytes
     made.header, made.hint = header, (object_size, write_size, hint_flags)
     made.present, made.inline = present, bool(flags & INLINE)
     if made.inline and present:
-        made.shards[0] = decode_shard(f"object {oid}", value[at:])
+        made.shards[0] = decode_shard(what, value[at:])
     return made
 
 
@@ -334,7 +336,7 @@ def _encode_blob(number: int, blob: Blob) -> bytes:
     return head + b"".join([_EXTENT.pack(*extent) for extent in extents])
 
 
-def decode_shard(what: str, value: bytes) -> Shard:
+def decode_shard(what: object, value: bytes) -> Shard:
     """The inverse of `encode_shard`. InputOutput if the record is damaged."""
     try:
         version, code, count, runs, blobs = _SHARD.unpack_from(value)

@@ -14,7 +14,7 @@ from spirula.errors import CephError, InputOutput, WireError
 from spirula.kernels.crc32c import crc32c
 from spirula.store.checksums import SEED, ChecksumType, checksums
 from spirula.store.disk.compression import decompress
-from spirula.store.disk.layout import SHARD_BLOCKS, damaged, shard_key
+from spirula.store.disk.layout import SHARD_BLOCKS, Named, damaged, shard_key
 from spirula.store.disk.onode import COMPRESSED, FLAGS, SHARED, Onode, Shard, decode_shard
 from spirula.store.disk.state import State
 from spirula.store.objectstore import BLOCK_SIZE
@@ -39,7 +39,7 @@ def shard_of(state: State, onode: Onode, number: int) -> Shard | None:
     """A shard of an object, None if all of it is a hole."""
     shard = onode.shards.get(number)
     if shard is None and onode.present >> number & 1:
-        what = f"blocks {number * SHARD_BLOCKS:#x} of object {onode.oid}"
+        what = Named("blocks {:#x} of object {}", number * SHARD_BLOCKS, onode.oid)
         if number == 0 and onode.packed:
             value: bytes | None = onode.packed
             onode.packed = b""
