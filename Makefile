@@ -17,7 +17,7 @@ PYTHONS := 3.11 3.12 3.13 3.14
 
 PYTEST := $(BIN)/python -m pytest
 SOURCES := src tests $(wildcard bench)
-KERNELS := $(wildcard src/spirula/kernels/*.c)
+KERNELS := $(wildcard src/spirula/kernels/*.[ch])
 DEBIAN_PACKAGES := $(shell sed -e 's/\#.*//' requirements/debian.txt)
 
 .DEFAULT_GOAL := help

@@ -17,95 +17,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define HAVE_INSTRUCTION 1
-#endif
+#include "_crc32c.h"
 
 /* ------------------------------------------------------------------------------------- checksums */
-
-static uint32_t tables[8][256];
-
-static void
-make_tables(void)
-{
-    for (uint32_t byte = 0; byte < 256; byte++) {
-        uint32_t r = byte;
-        for (int bit = 0; bit < 8; bit++)
-            r = r >> 1 ^ (r & 1 ? 0x82F63B78u : 0);
-        tables[0][byte] = r;
-    }
-    for (int k = 1; k < 8; k++)
-        for (int byte = 0; byte < 256; byte++)
-            tables[k][byte] = tables[0][tables[k - 1][byte] & 0xFF] ^ tables[k - 1][byte] >> 8;
-}
-
-static uint32_t
-crc_by_table(uint32_t r, const unsigned char *at, size_t left)
-{
-    for (; left >= 8; at += 8, left -= 8) {
-        r ^= (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-        r = tables[7][r & 0xFF] ^ tables[6][r >> 8 & 0xFF] ^ tables[5][r >> 16 & 0xFF] ^
-            tables[4][r >> 24] ^ tables[3][at[4]] ^ tables[2][at[5]] ^ tables[1][at[6]] ^
-            tables[0][at[7]];
-    }
-    for (; left; at++, left--)
-        r = tables[0][(r ^ *at) & 0xFF] ^ r >> 8;
-    return r;
-}
-
-#ifdef HAVE_INSTRUCTION
-__attribute__((target("sse4.2"))) static uint32_t
-crc_by_instruction(uint32_t r, const unsigned char *at, size_t left)
-{
-    uint64_t wide = r, word;
-    for (; left >= 8; at += 8, left -= 8) {
-        memcpy(&word, at, 8);
-        wide = __builtin_ia32_crc32di(wide, word);
-    }
-    r = (uint32_t)wide;
-    for (; left; at++, left--)
-        r = __builtin_ia32_crc32qi(r, *at);
-    return r;
-}
-
-/* Four blocks at a time: the instruction takes three cycles and begins one in each. */
-__attribute__((target("sse4.2"))) static void
-four_by_instruction(const unsigned char *at, size_t block, uint32_t *sums)
-{
-    uint64_t a = ~0u, b = ~0u, c = ~0u, d = ~0u, word[4];
-    for (size_t k = 0; k + 8 <= block; k += 8) {
-        memcpy(&word[0], at + k, 8);
-        memcpy(&word[1], at + block + k, 8);
-        memcpy(&word[2], at + 2 * block + k, 8);
-        memcpy(&word[3], at + 3 * block + k, 8);
-        a = __builtin_ia32_crc32di(a, word[0]);
-        b = __builtin_ia32_crc32di(b, word[1]);
-        c = __builtin_ia32_crc32di(c, word[2]);
-        d = __builtin_ia32_crc32di(d, word[3]);
-    }
-    size_t done = block / 8 * 8, left = block % 8;
-    sums[0] = crc_by_instruction((uint32_t)a, at + done, left);
-    sums[1] = crc_by_instruction((uint32_t)b, at + block + done, left);
-    sums[2] = crc_by_instruction((uint32_t)c, at + 2 * block + done, left);
-    sums[3] = crc_by_instruction((uint32_t)d, at + 3 * block + done, left);
-}
-#endif
 
 static void
 sum_all(const unsigned char *at, size_t block, size_t count, uint32_t *sums)
 {
-#ifdef HAVE_INSTRUCTION
-    if (__builtin_cpu_supports("sse4.2")) {
-        size_t k = 0;
-        for (; k + 4 <= count; k += 4)
-            four_by_instruction(at + k * block, block, sums + k);
-        for (; k < count; k++)
-            sums[k] = crc_by_instruction(~0u, at + k * block, block);
-        return;
-    }
-#endif
     for (size_t k = 0; k < count; k++)
-        sums[k] = crc_by_table(~0u, at + k * block, block);
+        sums[k] = crc(~0u, at + k * block, block);
 }
 
 static PyObject *
@@ -323,6 +243,6 @@ static struct PyModuleDef definition = {
 PyMODINIT_FUNC
 PyInit__blocks(void)
 {
-    make_tables();
+    make_crc();
     return PyModuleDef_Init(&definition);
 }
