@@ -77,7 +77,9 @@ def watch(conf: str, pool: str, size: int, count: int) -> None:
         states, now = pg_states(cluster), time.monotonic() - killed
         if not states:
             continue
-        if troubled and not active and all("active" in name for name in states):
+        # A PG whose OSD is gone is "stale+active+clean" until another leads it.
+        serve = all("active" in name and "stale" not in name for name in states)
+        if troubled and not active and serve:
             active = now
         troubled |= set(states) != {"active+clean"}
         if active and set(states) == {"active+clean"}:
