@@ -60,6 +60,7 @@ def up(argv: list[str]) -> int:
     began = time.monotonic()
     directory = args.dir.absolute()
     layout = _find_or_create(directory, args, _settings(args.option))
+    processes.wait_killed(layout)
     running = processes.running(layout)
     started = [daemon for daemon in layout.daemons() if daemon not in running]
     tell = _progress()

@@ -24,6 +24,10 @@ Run = Callable[[list[str]], int]
 """What a daemon does with its arguments; gives the exit status."""
 _POLL_S = 0.02
 _KEPT_FD, _ALL_FDS = 3, 1024
+_FLAGS, _THREADS, _PENDING = 6, 17, 28
+"""Places in what `_stat` gives."""
+_EXITING = 0x4
+"""The kernel's PF_EXITING."""
 
 
 def read_pid(path: Path) -> int | None:
@@ -37,10 +41,38 @@ def read_pid(path: Path) -> int | None:
 
 
 def _is_zombie(pid: int) -> bool:
+    return _stat(pid)[:1] == ["Z"]
+
+
+def _stat(pid: int) -> list[str]:
+    """What proc(5) says in `stat` behind the name, from the state on; nothing if it is gone."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
+        return []
+
+
+def wait_killed(layout: Layout, timeout_s: float = 5.0) -> None:
+    """Return when daemons that were killed are gone.
+
+    For a moment they seem to run, and hold their stores: who starts others then finds them ended.
+    """
+    deadline = time.monotonic() + timeout_s
+    for daemon in layout.daemons():
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(layout.pid_file(daemon).read_text())
+            while _is_ending(pid) and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+
+
+def _is_ending(pid: int) -> bool:
+    """Whether a process was killed and is not gone, with all its threads."""
+    fields = _stat(pid)
+    if not fields:
         return False
+    if fields[0] == "Z":
+        return int(fields[_THREADS]) > 1
+    return bool(int(fields[_FLAGS]) & _EXITING or int(fields[_PENDING]) >> signal.SIGKILL - 1 & 1)
 
 
 def running(layout: Layout) -> dict[str, int]:
