@@ -50,7 +50,7 @@ _DOUBT_S = 10.0
 """How long a request waits for a map before the monitors are asked whether there is one."""
 _REMOVAL_S = 0.1
 """How often it is looked whether an old PG is gone."""
-_OF_WRITES = {MOSDRepOp.TYPE, MOSDRepOpReply.TYPE}
+_OF_WRITES = (MOSDRepOp, MOSDRepOpReply)
 _WRITE, _FULL_TRY = int(RequestFlag.WRITE), int(RequestFlag.FULL_TRY)
 
 
@@ -257,8 +257,8 @@ class PlacementGroups:
 
     def on_pg_message(self, message: Message) -> None:
         """A message between PGs of two OSDs, of one or (as upstream's still send) of many."""
-        if message.TYPE in _OF_WRITES:  # nearly all
-            pg = self.by_id.get(message.pgid)  # type: ignore[attr-defined]  # both have it
+        if isinstance(message, _OF_WRITES):  # nearly all
+            pg = self.by_id.get(message.pgid)
             if pg is not None:
                 pg.dispatch(message)
             return
