@@ -31,16 +31,10 @@ class OnodeCache:
 
     def add(self, onode: Onode) -> None:
         """Keep an object under the name it has."""
-        self.enter(onode)
-        self.count(onode)
-
-    def enter(self, onode: Onode) -> None:
-        """As `add`, for an object that will be counted."""
         self.onodes[onode.oid] = onode
         if not onode.cost:
-            onode.cost = 1
-            self.bytes += 1
             self._round.append(onode)
+        self.count(onode)
 
     def count(self, onode: Onode) -> None:
         """A kept object has changed: count anew what it takes."""
@@ -57,9 +51,7 @@ class OnodeCache:
     def drop(self, oid: GHObject) -> None:
         """Forget an object, if it is here."""
         onode = self.onodes.pop(oid, None)
-        if onode is not None:
-            if not onode.cost:
-                return
+        if onode is not None and onode.cost:
             self.bytes -= onode.cost
             onode.cost = 0
             self._dropped += 1
