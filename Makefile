@@ -56,7 +56,7 @@ thrash: $(VENV)/.spirula ## let daemons and links suffer under load, SCALE times
 	$(PYTEST) -s --scale $(SCALE) tests/thrash
 
 fuzz: $(VENV)/.spirula ## much more bad input than `make test`, new at each run (SCALE=20 times)
-	HYPOTHESIS_PROFILE=explore $(PYTEST) -n $(JOBS) --scale $(SCALE) tests/fuzz tests/property
+	HYPOTHESIS_PROFILE=explore $(PYTEST) --randomly-seed=default -n $(JOBS) --scale $(SCALE) tests/fuzz tests/property
 
 bench: $(VENV)/.spirula ## measure: every script in bench/ in turn
 	@set -e; for script in bench/[!_]*.py; do \
