@@ -29,7 +29,7 @@ class OurCluster:
     def conf(self) -> Path:
         return self.folder / "ceph.conf"
 
-    def spirula(self, *words: str, check: bool = True, timeout_s: float = 60) -> str:
+    def spirula(self, *words: str, check: bool = True, timeout_s: float = 150) -> str:
         """Run `spirula WORDS...`; give its stdout."""
         ended = subprocess.run(
             [*SPIRULA, *words],
@@ -47,7 +47,7 @@ class OurCluster:
     def down(self) -> None:
         self.spirula("down", "--dir", str(self.folder))
 
-    def run(self, *command: str, timeout_s: float = 30, check: bool = True, data: bytes = b""):
+    def run(self, *command: str, timeout_s: float = 60, check: bool = True, data: bytes = b""):
         """Run one of Ceph's programs on this cluster; give its stdout."""
         ended = subprocess.run(
             command,
@@ -62,7 +62,7 @@ class OurCluster:
             assert ended.returncode == 0, (command, ended.returncode, ended.stderr.decode())
         return ended.stdout.decode("utf-8", "replace")
 
-    def ceph(self, *words: str, check: bool = True, timeout_s: float = 30) -> str:
+    def ceph(self, *words: str, check: bool = True, timeout_s: float = 60) -> str:
         """What the real `ceph WORDS...` prints."""
         return self.run("ceph", "--connect-timeout", "20", *words, check=check, timeout_s=timeout_s)
 
@@ -84,8 +84,8 @@ class OurCluster:
         return (self.folder / "log" / f"mon.{name}.log").read_text(errors="replace")
 
 
-def wait_until(what, timeout_s=30.0, every_s=0.1):
-    """Poll a condition that other processes bring about."""
+def wait_until(what, timeout_s=60.0, every_s=0.1):
+    """Poll a condition that other processes bring about, on a machine that may be busy."""
     deadline = time.monotonic() + timeout_s
     while not (found := what()):
         assert time.monotonic() < deadline, "it did not happen"

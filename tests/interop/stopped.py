@@ -46,7 +46,7 @@ class Stopped:
             input=data,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
         assert done.returncode == code, done.stderr.decode()
         return done.stdout
@@ -88,7 +88,7 @@ def rados(cluster, *words, data=b""):
         input=data,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
@@ -101,7 +101,7 @@ def states(cluster):
     }
 
 
-def wait(cluster, condition, timeout_s=60):
+def wait(cluster, condition, timeout_s=120):
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, cluster.ceph("-s")
