@@ -108,7 +108,7 @@ class Answer:
     outs: str
 
 
-def run_steps(conf, steps, *, timeout_s=10.0, mgr=False) -> list[Answer]:
+def run_steps(conf, steps, *, timeout_s=60.0, mgr=False) -> list[Answer]:
     """Run all steps, one after the other, as a program that uses the real librados.
 
     They go to the monitors, or with `mgr` straight to the manager.

@@ -84,11 +84,14 @@ class OurCluster:
         return (self.folder / "log" / f"mon.{name}.log").read_text(errors="replace")
 
 
-def wait_until(what, timeout_s=60.0, every_s=0.1):
-    """Poll a condition that other processes bring about, on a machine that may be busy."""
+def wait_until(what, timeout_s=60.0, every_s=0.1, *, told=lambda: "it did not happen"):
+    """Poll a condition that other processes bring about, on a machine that may be busy.
+
+    `told` says what was there instead.
+    """
     deadline = time.monotonic() + timeout_s
     while not (found := what()):
-        assert time.monotonic() < deadline, "it did not happen"
+        assert time.monotonic() < deadline, told()
         time.sleep(every_s)
     return found
 
