@@ -18,6 +18,7 @@ from tests.interop.spirulacluster import wait_until
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.slow,
+    pytest.mark.timeout(400),
     pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
 ]
 
@@ -94,8 +95,13 @@ def clean(cluster):
     return bool(states) and all(state["name"] == "active+clean" for state in states)
 
 
+def told(cluster):
+    """The lines of the cluster log; monitors keep the last ones."""
+    return cluster.run("ceph", "log", "last", "1000", "debug", "cluster").splitlines()
+
+
 def test_the_real_manager_and_monitors_know_it(cluster):
-    assert up(cluster) == {0: True, 1: True}
+    wait_until(lambda: up(cluster) == {0: True, 1: True})
     metadata = cluster.ceph_json("osd", "metadata", str(OURS))
     assert metadata["ceph_version_short"] == "16.2.15"
     assert metadata["front_addr"].startswith("v2:127.0.0.1:")
@@ -113,6 +119,7 @@ def test_the_real_manager_and_monitors_know_it(cluster):
 
 def test_it_answers_commands_as_a_real_one_does(cluster):
     ours, real = f"osd.{OURS}", "osd.0"
+    wait_until(lambda: all(up(cluster).values()))
     assert cluster.ceph_json("tell", ours, "version") == cluster.ceph_json("tell", real, "version")
     shown = cluster.ceph_json("tell", ours, "config", "show")
     theirs = cluster.ceph_json("tell", real, "config", "show")
@@ -135,8 +142,9 @@ def test_it_answers_commands_as_a_real_one_does(cluster):
         cluster.ceph("tell", real, "bench", str(1 << 40), "4096")
     words = [str(said.value).partition(": ")[2].split() for said in (ours_said, real_said)]
     assert words[0] == words[1]
+    # Who has just come up is "booting" until it has the map that says so.
+    wait_until(lambda: {daemon(cluster, osd, "status")["state"] for osd in (0, OURS)} == {"active"})
     status, real_status = daemon(cluster, OURS, "status"), daemon(cluster, 0, "status")
-    assert status["state"] == real_status["state"] == "active"
     assert status["cluster_fsid"] == real_status["cluster_fsid"] == cluster.fsid
     counters = daemon(cluster, OURS, "perf", "dump", "osd")["osd"]
     assert set(counters) <= set(daemon(cluster, 0, "perf", "dump", "osd")["osd"])
@@ -170,8 +178,13 @@ def test_data_is_replicated_both_ways(cluster, tmp_path):
     wait_until(lambda: cluster.ceph_json("pg", "stat")["pg_summary"]["num_bytes"] == 32000)
     listed = cluster.ceph_json("pg", "ls-by-osd", f"osd.{OURS}")["pg_stats"]
     assert len(listed) >= 8
-    query = cluster.ceph_json("tell", listed[0]["pgid"], "query")
-    assert query["state"] == "active+clean"
+    query = wait_until(
+        lambda: (
+            (found := cluster.ceph_json("tell", listed[0]["pgid"], "query"))["state"]
+            == "active+clean"
+            and found
+        )
+    )
     assert sorted(query["acting"]) == [0, OURS]
 
 
@@ -179,33 +192,36 @@ def test_data_is_replicated_both_ways(cluster, tmp_path):
 def test_each_reports_the_other_when_it_is_frozen(cluster, frozen):
     wait_until(lambda: all(up(cluster).values()))
     time.sleep(3)  # real time: they must have pinged one another
-    log = cluster.run("ceph", "log", "last", "1000", "debug", "cluster")
-    assert f"osd.{frozen} reported failed" not in log
+    before = set(told(cluster))
+
+    def reported():
+        report = f"osd.{frozen} reported failed by osd.{1 - frozen}"
+        return any(report in line for line in told(cluster) if line not in before)
+
     cluster.daemons[f"osd.{frozen}"].send_signal(signal.SIGSTOP)
     try:
-        wait_until(lambda: not up(cluster)[frozen], timeout_s=40)
+        wait_until(lambda: not up(cluster)[frozen], timeout_s=90)
     finally:
         cluster.daemons[f"osd.{frozen}"].send_signal(signal.SIGCONT)
-    wait_until(
-        lambda: (
-            f"osd.{frozen} reported failed by osd.{1 - frozen}"
-            in cluster.run("ceph", "log", "last", "1000", "debug", "cluster")
-        )
-    )
+    wait_until(reported)
     # It lives, and says so: it comes back by itself.
-    wait_until(lambda: up(cluster)[frozen], timeout_s=40)
-    wait_until(lambda: clean(cluster), timeout_s=60)
+    wait_until(lambda: up(cluster)[frozen], timeout_s=90)
+    wait_until(lambda: clean(cluster), timeout_s=90)
 
 
 def test_it_ends_cleanly(cluster):
+    wait_until(lambda: all(up(cluster).values()))
+    before = set(told(cluster))
+    farewell = f"osd.{OURS} marked itself down and dead"
+
+    def said():
+        return any(farewell in line for line in told(cluster) if line not in before)
+
     cluster.kill(f"osd.{OURS}")
-    wait_until(lambda: not up(cluster)[OURS], timeout_s=5)
-    wait_until(
-        lambda: (
-            f"osd.{OURS} marked itself down and dead"
-            in cluster.run("ceph", "log", "last", "1000", "debug", "cluster")
-        )
-    )
-    cluster.launch(f"osd.{OURS}")
+    try:
+        wait_until(lambda: not up(cluster)[OURS])
+        wait_until(said)
+    finally:
+        cluster.launch(f"osd.{OURS}")
     wait_until(lambda: up(cluster)[OURS])
-    wait_until(lambda: clean(cluster), timeout_s=60)
+    wait_until(lambda: clean(cluster), timeout_s=90)
