@@ -31,16 +31,24 @@ _PACIFIC = 16
 _MGR_NAMES = "xyzuv"
 
 
+_MOST_HELD = 256
+_held: list[socket.socket] = []
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens at, as far as can be known beforehand."""
-    held = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
-    try:
-        for one in held:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in held]
-    finally:
-        for one in held:
-            one.close()
+    """Ports of loopback that nobody listens at, none of them told twice.
+
+    They stay bound here, which keeps everybody else from being given them until daemons listen
+    there (these say SO_REUSEADDR): two clusters that were made at once had the same port.
+    """
+    while len(_held) > _MOST_HELD:
+        _held.pop(0).close()
+    for _ in range(count):
+        one = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        _held.append(one)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.bind((HOST, 0))
+    return [one.getsockname()[1] for one in _held[len(_held) - count :]]
 
 
 def create(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import stat
 
 import pytest
 
-from spirula.cluster.create import create
+from spirula.cluster.create import create, free_ports
 from spirula.cluster.layout import Layout
 from spirula.conf.file import parse_conf
 from spirula.errors import Exists, InvalidArgument, NotFound
@@ -109,3 +110,13 @@ def test_the_description_is_plain_json(tmp_path):
     create(tmp_path / "c", 1)
     found = json.loads((tmp_path / "c" / "cluster.json").read_text())
     assert set(found) == {"fsid", "mons", "osds", "mgrs"}
+
+
+def test_nobody_else_is_given_a_port_before_a_daemon_listens_there():
+    ports = free_ports(6)
+    assert len({*ports, *free_ports(6)}) == 12
+    for port in ports:
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        with socket.create_server(("127.0.0.1", port)) as daemon:
+            assert daemon.getsockname()[1] == port
