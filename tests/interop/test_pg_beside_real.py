@@ -20,6 +20,7 @@ from tests.interop.test_osd_beside_real import OURS, Mixed, clean, up
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.slow,
+    pytest.mark.timeout(600),
     pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
 ]
 
@@ -30,7 +31,7 @@ NAMES = [f"thing{number}" for number in range(12)]
 def cluster():
     options = {
         "osd heartbeat interval": "1",
-        "osd heartbeat grace": "5",
+        "osd heartbeat grace": "20",  # nobody is to be taken for dead while the machine is busy
         "mon osd min down reporters": "1",
         "mon osd adjust heartbeat grace": "false",
         "mon osd min up ratio": "0.1",
@@ -61,7 +62,7 @@ class Contents:
         self.removed, self.keys = set(), []
 
     def rados(self, *words):
-        return self.cluster.run("rados", "-p", "both", *words, timeout_s=60)
+        return self.cluster.run("rados", "-p", "both", *words, timeout_s=120)
 
     def put(self, name, data):
         source = self.folder / "source"
@@ -123,13 +124,19 @@ class Contents:
 def alone(cluster, dead):
     """Kills one of the two OSDs and waits until the other serves by itself."""
     cluster.kill(f"osd.{dead}")
-    wait_until(lambda: not up(cluster)[dead], timeout_s=60)
+    wait_until(lambda: not up(cluster)[dead], timeout_s=90)
 
 
 def together(cluster, back):
     cluster.launch(f"osd.{back}")
-    wait_until(lambda: all(up(cluster).values()), timeout_s=60)
-    wait_until(lambda: clean(cluster), timeout_s=90)
+    wait_until(lambda: all(up(cluster).values()), timeout_s=90)
+    wait_until(lambda: clean(cluster), timeout_s=180)
+
+
+def clean_query(cluster, pgid):
+    """What a PG tells of itself, once it says that it is clean: the manager may be ahead of it."""
+    found = json.loads(cluster.ceph("tell", pgid, "query"))
+    return found if found["state"] == "active+clean" else None
 
 
 def paths(document, before=""):
@@ -173,8 +180,7 @@ def test_each_takes_over_from_the_other_and_brings_it_up_to_date(cluster, tmp_pa
         together(cluster, dead)
     queries = {}
     for number in range(8):
-        found = json.loads(cluster.ceph("tell", f"{pool}.{number}", "query"))
-        assert found["state"] == "active+clean"
+        found = wait_until(lambda pgid=f"{pool}.{number}": clean_query(cluster, pgid))
         queries[found["acting"][0]] = found
     differing = paths(queries[OURS]) ^ paths(queries[0])
     # who was asked for something differs by what was written, and where
