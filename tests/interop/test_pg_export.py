@@ -31,7 +31,7 @@ from tests.interop.stopped import Stopped, exported, rados, reason_to_skip, stat
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.slow,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(reason_to_skip() is not None, reason=str(reason_to_skip())),
 ]
 
@@ -249,7 +249,7 @@ def check_served(cluster, exports):
             cluster.ceph("pg", "deep-scrub", str(pgid))
     names = [str(pgid) for pgid in exports if pgid.shard == NO_SHARD]
     wait(cluster, lambda: all(deep_scrubs(cluster)[name] != before[name] for name in names))
-    assert states(cluster) == {"active+clean"}
+    wait(cluster, lambda: states(cluster) == {"active+clean"})
 
 
 def deep_scrubs(cluster):

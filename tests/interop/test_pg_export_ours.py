@@ -20,7 +20,7 @@ from tests.interop.test_osd_beside_real import OURS, Mixed
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(reason_to_skip() is not None, reason=str(reason_to_skip())),
 ]
 
@@ -95,6 +95,7 @@ def test_pgs_change_places(cluster, capsysbinary):
     for primary in (0, OURS):
         for number in (0, OURS):
             cluster.ceph("osd", "primary-affinity", str(number), str(int(number == primary)))
+        wait(cluster, lambda want=primary: primaries(cluster) == {want})
         wait(cluster, lambda: states(cluster) == {"active+clean"})
         check_served(cluster)
 
@@ -178,7 +179,7 @@ def run(real, *words):
         env=ENVIRONMENT | {"CEPH_CONF": str(real.cluster.conf)},
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
 
 
@@ -188,6 +189,11 @@ def without_superblock(export):
     reader.start()
     reader.section()
     return list(reader.sections(SectionType.PG_END))
+
+
+def primaries(cluster):
+    rows = cluster.ceph_json("pg", "ls-by-pool", "rep")["pg_stats"]
+    return {row["acting_primary"] for row in rows}
 
 
 def newest_map(cluster, number):

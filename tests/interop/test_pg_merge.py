@@ -18,7 +18,7 @@ from tests.interop.test_osd_beside_real import OURS, Mixed
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.slow,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(reason_to_skip() is not None, reason=str(reason_to_skip())),
 ]
 
@@ -74,12 +74,12 @@ def test_pools_shrink_and_grow_under_load(cluster):
         stderr=subprocess.STDOUT,
     )
     cluster.ceph("osd", "pool", "set", "rep", "pg_num", "7")
-    wait(cluster, lambda: settled(cluster, 7), 90)
+    wait(cluster, lambda: settled(cluster, 7), 180)
     assert pool(cluster)["last_pg_merge_meta"]["source_pgid"].endswith(".7")
     cluster.ceph("osd", "pool", "set", "rep", "pg_num", "8")
     cluster.ceph("osd", "pool", "set", "rep", "pgp_num", "8")
-    wait(cluster, lambda: settled(cluster, 8), 60)
-    output, _ = load.communicate(timeout=90)
+    wait(cluster, lambda: settled(cluster, 8), 180)
+    output, _ = load.communicate(timeout=180)
     assert load.returncode == 0, output
     for name in names:
         expected = b"newer" if name in names[:4] else name.encode() * 500
