@@ -222,7 +222,7 @@ cache-flush a
 cache-evict a
 cache-try-flush a
 cache-flush-evict-all
-bench 1 write -b 4096 -t 4 --no-cleanup --max-objects 20
+bench 60 write -b 4096 -t 4 --no-cleanup --max-objects 20
 cleanup
 ls
 """
@@ -420,7 +420,7 @@ Run = Callable[[list[str]], tuple[int, bytes, bytes]]
 def run_debians(words: list[str]) -> tuple[int, bytes, bytes]:
     for _ in range(5):
         ended = subprocess.run(
-            ["rados", *words], capture_output=True, timeout=60, check=False, env=ENVIRONMENT
+            ["rados", *words], capture_output=True, timeout=120, check=False, env=ENVIRONMENT
         )
         if b"Caught signal" not in ended.stderr:
             break  # with --striper 16.2's crashes now and then, whatever it talks to
@@ -441,6 +441,27 @@ def run_family(conf: Path, folder: Path, lines: str, run: Run = run_debians) -> 
         written = out.read_bytes() if out.exists() else b""
         answers.append([line, code, *told, f"{len(written)} {zlib.crc32(written):08x}"])
     return answers
+
+
+def differences(run_both: Callable[[], Sequence[list[list[object]]]], names: str) -> list[str]:
+    """The steps whose answers differ, each time that both run the family: at most three times.
+
+    Some of what a step starts goes on when it was answered, as references are given back; what the
+    next one sees of that differs from time to time, whoever serves it.
+    """
+    different: dict[int, str] | None = None
+    for _ in range(3):
+        answers = run_both()
+        found = {
+            number: f"{theirs[0]}\n  {names}: {theirs[1:]}\n  ours: {ours[1:]}"
+            for number, (theirs, ours) in enumerate(zip(*answers, strict=True))
+            if theirs != ours
+        }
+        before = found if different is None else different
+        different = {number: told for number, told in found.items() if number in before}
+        if not different:
+            break
+    return list((different or {}).values())
 
 
 def _split(line: str) -> Sequence[str]:
