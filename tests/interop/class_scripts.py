@@ -107,7 +107,7 @@ def on_real(cluster: RealCluster, pool: str, scripts: dict[str, Script]) -> dict
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr

@@ -267,7 +267,7 @@ def watching(handle, ioctx):
 
     step("notify", lambda: ended(ioctx.aio_notify("w", acks, "again")), lambda: answers)
     step("none", lambda: ioctx.notify("none", "x"), lambda: ioctx.watch("none", answer))
-    step("removed", lambda: ioctx.remove_object("w"), lambda: seen.wait(20), lambda: lost)
+    step("removed", lambda: ioctx.remove_object("w"), lambda: seen.wait(100), lambda: lost)
     step("removed", watch.check)
     ioctx.write("w", b"")
     with ioctx.watch("w", answer) as second:

@@ -57,7 +57,7 @@ class Real:
             input=data,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
         assert done.returncode == code, done.stderr.decode()
         return done.stdout

@@ -111,7 +111,7 @@ class Objects:
         addrs = await self.session._osd_addrs(str(where["acting_primary"]))
         connection = self.session.messenger.get_connection(EntityType.OSD, addrs)
         connection.send_message(request)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await future
 
     async def read(self, name: str, op: OSDOp) -> bytes:
@@ -136,7 +136,7 @@ def on_objects(
         async def inside() -> None:
             config = load(["-c", str(real_cluster.conf)]).config
             session = await sessions.open_session(
-                config, find_key(config), clock=time.time, random_bytes=os.urandom, timeout_s=20
+                config, find_key(config), clock=time.time, random_bytes=os.urandom, timeout_s=60
             )
             assert isinstance(session, OpsSession)
             try:

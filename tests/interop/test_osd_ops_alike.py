@@ -51,7 +51,7 @@ class RealPool:
     def ask_pg(self, op: OSDOp, nspace: str) -> Answer:
         """Has the OSD carry out a request on the pool's PG."""
         told = self.runner.run(
-            self.session.objecter.operate_pg(self.pool, 0, [op], nspace=nspace, timeout_s=20)
+            self.session.objecter.operate_pg(self.pool, 0, [op], nspace=nspace, timeout_s=60)
         )
         return Answer(told.result, told.ops, told.version)
 
@@ -64,7 +64,7 @@ class RealPool:
             snap=step.snap,
             snapc=step.snapc,
             mtime=MTIME,
-            timeout_s=20,
+            timeout_s=60,
         )
         return Answer(outcome.result, outcome.ops, outcome.version)
 
@@ -81,11 +81,13 @@ def pool_of(cluster: RealCluster | OurCluster) -> Iterator[RealPool]:
     with asyncio.Runner() as runner:
         session = runner.run(
             sessions.open_session(
-                config, find_key(config), clock=time.time, random_bytes=os.urandom, timeout_s=20
+                config, find_key(config), clock=time.time, random_bytes=os.urandom, timeout_s=60
             )
         )
-        yield RealPool(session, runner, number)
-        runner.run(session.close())
+        try:
+            yield RealPool(session, runner, number)
+        finally:
+            runner.run(session.close())
 
 
 @pytest.fixture(scope="module")

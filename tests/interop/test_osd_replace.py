@@ -33,7 +33,7 @@ def test_an_osd_gets_a_new_store_under_its_number():
         def replace(*words):
             command = ("osd", "replace", "2", "-c", str(cluster.conf), *words)
             return subprocess.run(
-                [*SPIRULA, *command], capture_output=True, text=True, timeout=60, check=False
+                [*SPIRULA, *command], capture_output=True, text=True, timeout=120, check=False
             )
 
         def refused(*words):

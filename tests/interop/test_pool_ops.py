@@ -24,7 +24,7 @@ told = []
 def cluster_of(name, key=None):
     options = {"keyring": keyring} if key is None else {"key": key}
     cluster = rados.Rados(conffile=conf, name=name, conf=options)
-    cluster.connect(timeout=10)
+    cluster.connect(timeout=60)
     return cluster
 
 
@@ -107,7 +107,7 @@ def run_client(conf, keyring):
         ["/usr/bin/python3", "-c", CLIENT, str(conf), str(keyring)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=170,
         env=ENVIRONMENT,
         check=False,
     )

@@ -27,7 +27,7 @@ def run(module: str, conf: Path) -> list[str]:
         env={**ENVIRONMENT, "PYTHONPATH": str(SOURCES)},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=180,
         check=False,
     )
     # The one place where Debian's module names a type by its module.
@@ -56,6 +56,7 @@ def answers() -> Iterator[dict[tuple[str, str], list[str]]]:
         yield found
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "which", [("spirula.rados", "real"), ("rados", "ours"), ("spirula.rados", "ours")]
 )
@@ -73,7 +74,7 @@ def test_it_is_all_the_same(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_it_is_all_the_same_on_a_newer_release(tmp_path: Path) -> None:
     """Our module and the newer release's own on its cluster, and that one on ours."""
     if reason := newer.why_not():
@@ -93,7 +94,7 @@ def test_it_is_all_the_same_on_a_newer_release(tmp_path: Path) -> None:
                 env=ENVIRONMENT,
                 capture_output=True,
                 text=True,
-                timeout=90,
+                timeout=180,
                 check=False,
             )
             lines = ended.stdout.replace("expected rados.WriteOp", "expected WriteOp").splitlines()

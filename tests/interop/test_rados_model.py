@@ -21,7 +21,7 @@ async def run_models(conf: str, pool: str, *, seed: int, clients: int, steps: in
     """Clients with models on a cluster; how many steps were done."""
     config = load(["-c", conf]).config
     session = await open_session(
-        config, find_key(config), clock=time.time, random_bytes=os.urandom, timeout_s=20
+        config, find_key(config), clock=time.time, random_bytes=os.urandom, timeout_s=60
     )
     try:
         await session.objecter.newest_map()
@@ -44,9 +44,13 @@ async def run_models(conf: str, pool: str, *, seed: int, clients: int, steps: in
         await session.close()
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_real_cluster_does_what_the_model_says(real_cluster: RealCluster, seed: int) -> None:
     pool = f"model-{seed}"
     real_cluster.run("ceph", "osd", "pool", "create", pool, "8", "8")
     work = run_models(str(real_cluster.conf), pool, seed=seed, clients=6, steps=120)
-    assert asyncio.run(asyncio.wait_for(work, 100)) == 6 * 120
+    try:
+        assert asyncio.run(asyncio.wait_for(work, 300)) == 6 * 120
+    finally:
+        real_cluster.run("ceph", "osd", "pool", "rm", pool, pool, "--yes-i-really-really-mean-it")

@@ -15,8 +15,12 @@ def test_it_serves_objects(real_cluster, tmp_path):
     source = tmp_path / "object"
     source.write_bytes(bytes(range(256)) * 64)
     real_cluster.ceph("osd", "pool", "create", "served")
-    real_cluster.run("rados", "-p", "served", "put", "one", str(source))
-    real_cluster.run("rados", "-p", "served", "get", "one", str(tmp_path / "back"))
+    try:
+        real_cluster.run("rados", "-p", "served", "put", "one", str(source))
+        real_cluster.run("rados", "-p", "served", "get", "one", str(tmp_path / "back"))
+    finally:
+        sure = "--yes-i-really-really-mean-it"
+        real_cluster.ceph("osd", "pool", "rm", "served", "served", sure)
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
 
 
@@ -29,7 +33,7 @@ def test_it_refuses_a_wrong_key(real_cluster, tmp_path):
     wrong = tmp_path / "keyring"
     real_cluster.run("ceph-authtool", "-C", str(wrong), "-g", "-n", "client.admin")
     with pytest.raises(realcluster.NotReady, match="errno 13"):
-        real_cluster.run("ceph", "--connect-timeout", "5", "--keyring", str(wrong), "status")
+        real_cluster.run("ceph", "--connect-timeout", "60", "--keyring", str(wrong), "status")
 
 
 def test_other_shapes(real_ceph):

@@ -30,7 +30,7 @@ def test_a_database_is_written_and_found_again(tmp_path: Path) -> None:
 
         def sqlite(uri: str, script: str) -> str:
             opening = f".load libcephsqlite.so\n.open {uri}\n"
-            return cluster.run("sqlite3", data=(opening + script).encode(), timeout_s=60)
+            return cluster.run("sqlite3", data=(opening + script).encode(), timeout_s=150)
 
         place = "file:///data:/test.db?vfs=ceph"
         sqlite(place, FILL)
