@@ -16,7 +16,7 @@ import pytest
 from tests.interop.realcluster import RealCluster, real_cluster_of, why_not
 
 HERE = Path(__file__).parent
-START_AND_TEST_TIMEOUT_S = 180
+START_AND_TEST_TIMEOUT_S = 300
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
