@@ -69,6 +69,7 @@ def status(argv: list[str]) -> int:
     parser.add_argument("--timeout", type=float, default=5.0, metavar="S")
     args = parser.parse_args(argv)
     layout = Layout.load(args.dir.absolute())
+    processes.wait_killed(layout)
     pids = processes.running(layout)
     document = {
         "dir": str(layout.directory),
@@ -128,32 +129,34 @@ def logs(argv: list[str]) -> int:
         one: layout.log / "ceph.cluster.log" if one == "cluster" else layout.log_file(one)
         for one in wanted
     }
-    ends = {one: _show_tail(one, path, args.lines, len(paths)) for one, path in paths.items()}
+    ends = {}
+    for one, path in paths.items():
+        found, ends[one] = _lines_from(path, 0, with_last=not args.follow)
+        _print(one, found[-args.lines :] if args.lines > 0 else [], len(paths))
     while args.follow:
         time.sleep(_FOLLOW_S)
         for one, path in paths.items():
-            ends[one] = _show_from(one, path, ends[one], len(paths))
+            found, ends[one] = _lines_from(path, ends[one])
+            _print(one, found, len(paths))
     return 0
 
 
-def _show_tail(name: str, path: Path, lines: int, several: int) -> int:
-    try:
-        text = path.read_text(errors="replace")
-    except FileNotFoundError:
-        return 0
-    _print(name, text.splitlines()[-lines:] if lines > 0 else [], several)
-    return path.stat().st_size
+def _lines_from(path: Path, start: int, *, with_last: bool = False) -> tuple[list[str], int]:
+    """The lines of a log from a place on, and where they end.
 
-
-def _show_from(name: str, path: Path, start: int, several: int) -> int:
+    A line that is still being written comes later, or at once `with_last`. In a new log in the
+    place of a longer one all lines are new.
+    """
     try:
         with path.open("rb") as log:
-            size = os.fstat(log.fileno()).st_size
-            log.seek(start if start <= size else 0)
-            _print(name, log.read().decode("utf-8", "replace").splitlines(), several)
-            return log.tell()
+            if start > os.fstat(log.fileno()).st_size:
+                start = 0
+            log.seek(start)
+            whole, newline, last = log.read().rpartition(b"\n")
     except FileNotFoundError:
-        return 0
+        return [], 0
+    shown = whole + newline + last if with_last else whole
+    return shown.decode("utf-8", "replace").splitlines(), start + len(whole + newline)
 
 
 def _print(name: str, lines: list[str], several: int) -> None:
