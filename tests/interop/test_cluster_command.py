@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -20,7 +19,7 @@ pytestmark = [
 ]
 
 
-def spirula(*words, timeout_s=60):
+def spirula(*words, timeout_s=150):
     return subprocess.run(
         [*SPIRULA, *map(str, words)],
         capture_output=True,
@@ -33,9 +32,15 @@ def spirula(*words, timeout_s=60):
 def test_a_cluster_is_shown_ended_and_started_again():
     with our_cluster(3) as cluster:
         directory = str(cluster.folder)
-        shown = json.loads(cluster.spirula("status", "--dir", directory, "-f", "json"))
+
+        def status():
+            return json.loads(cluster.spirula("status", "--dir", directory, "-f", "json"))
+
+        # They may elect once more.
+        states = {"leader", "peon"}
+        wait_until(lambda: {one["state"] for one in status()["daemons"]} == states, told=status)
+        shown = status()
         assert [one["name"] for one in shown["daemons"]] == ["mon.a", "mon.b", "mon.c"]
-        assert {one["state"] for one in shown["daemons"]} == {"leader", "peon"}
         assert all(one["resident_kib"] > 10_000 for one in shown["daemons"])
         plain = cluster.spirula("status", "--dir", directory)
         assert shown["fsid"] in plain
@@ -68,13 +73,14 @@ def test_osds_are_started_with_it_and_keep_their_data():
         (cluster.folder / "text").write_text("to be kept")
         cluster.run("rados", "-p", "data", "put", "name", "text")
         assert cluster.run("rados", "-p", "data", "get", "name", "-") == "to be kept"
-        assert "booting -> active" in cluster.spirula("logs", "--dir", directory, "osd.1")
+        told = cluster.spirula("logs", "--dir", directory, "osd.1", "-n", "1000")
+        assert "booting -> active" in told
 
         os.kill(int((cluster.folder / "run" / "osd.1.pid").read_text()), signal.SIGKILL)
         assert "1 of 4 daemons started" in spirula("up", "--dir", directory).stdout
-        began = time.monotonic()
-        assert "4 daemons ended" in cluster.spirula("down", "--dir", directory)
-        assert time.monotonic() - began < 20
+        ended = spirula("down", "--dir", directory, "--timeout", "60")
+        assert "4 daemons ended" in ended.stdout
+        assert not ended.stderr  # none had to be killed after that time
         assert spirula("up", "--dir", directory).returncode == 0
         assert cluster.run("rados", "-p", "data", "get", "name", "-") == "to be kept"
         other = spirula("up", "--dir", directory, "--osds", "2")
@@ -88,8 +94,12 @@ def test_one_osd_is_enough():
         (cluster.folder / "text").write_text("alone")
         cluster.run("rados", "-p", "data", "put", "name", "text")
         assert cluster.run("rados", "-p", "data", "get", "name", "-") == "alone"
-        tree = cluster.ceph_json("osd", "tree")["nodes"]
-        assert [node["status"] for node in tree if node["type"] == "osd"] == ["up"]
+
+        def states():
+            tree = cluster.ceph_json("osd", "tree")["nodes"]
+            return [node["status"] for node in tree if node["type"] == "osd"]
+
+        wait_until(lambda: states() == ["up"], told=states)
 
 
 def test_logs_are_shown_and_followed():
@@ -116,7 +126,7 @@ def test_logs_are_shown_and_followed():
                 assert line
         finally:
             following.send_signal(signal.SIGINT)
-            following.wait(10)
+            following.wait(60)
             following.stdout.close()
         assert following.returncode == 130
 
@@ -156,10 +166,9 @@ def test_a_monitor_that_cannot_start_is_shown_with_its_reason():
         keyring.write_bytes(b"no store " * 1000)
         for path in (cluster.folder / "mon.a").glob("store.db-*"):
             path.unlink()
-        began = time.monotonic()
-        ended = spirula("up", "--dir", cluster.folder)
+        # Nobody waits for it until the time is over.
+        ended = spirula("up", "--dir", cluster.folder, "--timeout", "1000")
         assert ended.returncode != 0
-        assert time.monotonic() - began < 30
         assert "mon.a has ended" in ended.stderr
         assert "file is not a database" in ended.stderr
         keyring.write_bytes(kept)
