@@ -104,7 +104,7 @@ def test_a_program_without_an_end_holds_nobody_up_for_long(cluster):
     steps = [Call("hello", "record_hello"), Call("lua", "eval_json", loop), Call("hello", "replay")]
     rows = on_real(cluster, POOL, {"loop": Script(steps)})["rows"]["loop"]
     assert [row["code"] for row in rows] == [0, -110, 13]
-    assert rows[2]["now"] - rows[1]["now"] < 10
+    assert rows[2]["now"] - rows[1]["now"] < 30
 
 
 def test_the_locks_of_rados(cluster):

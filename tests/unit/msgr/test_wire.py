@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 
 import pytest
 import uvloop
@@ -93,10 +94,15 @@ def test_nobody_listens(run):
         a, b = await messengers(Policy.lossy_client(), Policy.stateless_server())
         addrs = b.messenger.addrs
         await ended(b)
-        connection = a.messenger.get_connection(EntityType.OSD, addrs)
-        _, error = await a.got.get()
-        assert error.errno == errno.ECONNREFUSED
-        connection.mark_down()
+        (addr,) = addrs.addrs
+        with socket.socket() as nobody:
+            # So that no other program has the port meanwhile; it does not listen.
+            nobody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            nobody.bind((addr.host, addr.port))
+            connection = a.messenger.get_connection(EntityType.OSD, addrs)
+            _, error = await a.got.get()
+            assert error.errno == errno.ECONNREFUSED
+            connection.mark_down()
         await ended(a)
 
     run(body())

@@ -26,7 +26,7 @@ def test_all_that_was_committed_is_there(tmp_path, what, scale):
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=570,
         )
         assert done.returncode == 0, done.stderr[-5000:]
         told = json.loads(done.stdout)
