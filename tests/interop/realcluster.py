@@ -24,7 +24,7 @@ from spirula.cluster.create import free_ports
 
 PROGRAMS = ("ceph", "ceph-mon", "ceph-mgr", "ceph-osd", "ceph-authtool", "monmaptool", "setpriv")
 MODES = ("cluster", "service", "client", "mon_cluster", "mon_service", "mon_client")
-START_TIMEOUT_S = 90
+START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 60
 # Ceph's programs are not to meet our environment: another Python, another configuration.
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
