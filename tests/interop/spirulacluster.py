@@ -42,10 +42,11 @@ class OurCluster:
         return ended.stdout
 
     def up(self, *words: str) -> None:
-        self.spirula("up", "--dir", str(self.folder), *words)
+        words = ("--dir", str(self.folder), "--timeout", "180", *words)
+        self.spirula("up", *words, timeout_s=800)
 
     def down(self) -> None:
-        self.spirula("down", "--dir", str(self.folder))
+        self.spirula("down", "--dir", str(self.folder), "--timeout", "60")
 
     def run(self, *command: str, timeout_s: float = 60, check: bool = True, data: bytes = b""):
         """Run one of Ceph's programs on this cluster; give its stdout."""
