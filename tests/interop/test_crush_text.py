@@ -23,7 +23,7 @@ from spirula.crush.text import CrushTextError, compile_map, decompile_map
 from spirula.crush.wire import CrushWrapper
 from spirula.errors import CephError
 from tests.interop import newer
-from tests.interop.crushtool_batch import Ran, batch
+from tests.interop.crushtool_batch import Ran, batch, crushtool
 from tests.interop.realcluster import RealCluster
 from tests.unit.crush.bad_texts import REFUSED, WRAPPED
 from tests.unit.crush.random_maps import CLASSES, random_map
@@ -287,7 +287,7 @@ def test_the_command(
     (tmp_path / "text").write_text(decompile_map(crush))
     (tmp_path / "bad").write_text("nonsense\n")
     monkeypatch.chdir(tmp_path)
-    theirs = subprocess.run(["crushtool", *arguments], capture_output=True, check=False)
+    theirs = crushtool(arguments)
     expected = Path("out").read_bytes() if Path("out").exists() else None
     Path("out").unlink(missing_ok=True)
     status = crushtool_main(arguments)
