@@ -15,7 +15,7 @@ import rados
 
 CONF, MON_HOST = sys.argv[1:]
 SECRET = "dm-crypt/osd/1/luks"
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 def connect(entity: str, key: str = "") -> Any:
@@ -24,13 +24,13 @@ def connect(entity: str, key: str = "") -> Any:
     if key:
         client.conf_set("key", key)
         client.conf_set("keyring", "")
-    client.connect(timeout=20)
+    client.connect(timeout=60)
     return client
 
 
 def ask(client: Any, prefix: str, **arguments: object) -> tuple[int, str]:
     command = json.dumps({"prefix": prefix, **arguments})
-    rc, output, _ = client.mon_command(command, b"", timeout=20)
+    rc, output, _ = client.mon_command(command, b"", timeout=60)
     return rc, output.decode()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.realcluster import why_not
-from tests.interop.spirulacluster import our_cluster
+from tests.interop.spirulacluster import our_cluster, wait_until
 
 PEER = Path(__file__).parent / "keys_peer.py"
 
@@ -28,7 +28,7 @@ def test_each_monitor_lets_clients_do_what_they_may(cluster):
     for mon in mons:
         addrs = ",".join(f"{one['type']}:{one['addr']}/0" for one in mon["public_addrs"]["addrvec"])
         peer = ("/usr/bin/python3", str(PEER), str(cluster.conf), f"[{addrs}]")
-        found = json.loads(cluster.run(*peer, timeout_s=60))
+        found = json.loads(cluster.run(*peer, timeout_s=150))
         ids += found.pop("ids")
         assert found == {
             "reader": {
@@ -58,5 +58,5 @@ def test_keyrings_go_to_and_fro_between_the_tools(cluster):
     assert got.read_text() == made.read_text()
     listed = cluster.run("ceph-authtool", "-l", str(got))
     assert "client.t" in listed
-    status = cluster.run("ceph", "-n", "client.t", "--keyring", str(got), "-s", "-f", "json")
-    assert len(json.loads(status)["quorum"]) == 3
+    words = ("ceph", "-n", "client.t", "--keyring", str(got), "-s", "-f", "json")
+    wait_until(lambda: len(json.loads(cluster.run(*words))["quorum"]) == 3)
