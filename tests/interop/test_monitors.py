@@ -6,6 +6,7 @@ done thousands of times in simulation; here it is about the whole program.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -29,7 +30,7 @@ pytestmark = [
 STREAM = r"""
 import sys, json, time, rados
 cluster = rados.Rados(conffile=sys.argv[1])
-cluster.connect(timeout=20)
+cluster.connect(timeout=60)
 number = 0
 while True:
     asked = {"prefix": "config-key set", "key": f"stream/{number:06}", "val": str(number)}
@@ -62,9 +63,9 @@ class Stream:
             number, began, ended = line.split()
             self.acknowledged.append((int(number), float(began), float(ended)))
 
-    def wait_more(self, count, timeout_s=30.0):
+    def wait_more(self, count):
         wanted = len(self.acknowledged) + count
-        wait_until(lambda: len(self.acknowledged) >= wanted, timeout_s)
+        wait_until(lambda: len(self.acknowledged) >= wanted)
 
     def stop(self):
         self.process.kill()
@@ -77,6 +78,13 @@ class Stream:
         return max(ended - began for _, began, ended in self.acknowledged)
 
 
+def _alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def keys_of(cluster):
     return set(cluster.ceph_json("config-key", "ls"))
 
@@ -84,12 +92,12 @@ def keys_of(cluster):
 @pytest.mark.parametrize("mons", [1, 3, 5])
 def test_ceph_works_with_so_many_monitors(mons):
     with our_cluster(mons) as cluster:
-        status = cluster.ceph_json("-s")
-        assert len(status["quorum_names"]) == mons
+        names = list("abcde"[:mons])
+        wait_until(lambda: cluster.ceph_json("-s")["quorum_names"] == names)
         assert cluster.ceph_json("mon", "dump")["epoch"] == 1
         cluster.ceph("osd", "pool", "create", "p", "8")
         assert cluster.ceph_json("osd", "pool", "ls") == ["p"]
-        for name in status["quorum_names"]:
+        for name in names:
             told = json.loads(cluster.ceph("tell", f"mon.{name}", "mon_status"))
             assert told["name"] == name
             asok = str(cluster.folder / "run" / f"mon.{name}.asok")
@@ -108,14 +116,27 @@ def test_ceph_works_with_so_many_monitors(mons):
             daemon=True,
         )
         reader.start()
-        deadline = time.monotonic() + 20
-        while not seen.wait(0.5):
+
+        def heard():
             cluster.ceph("log", "a line to watch")
-            assert time.monotonic() < deadline
-        watched.kill()
-        watched.wait()
-        reader.join(10)
-        watched.stdout.close()
+            return seen.wait(0.5)
+
+        try:
+            # It hears of what is logged from when it has subscribed.
+            wait_until(heard)
+        finally:
+            watched.kill()
+            watched.wait()
+            reader.join(10)
+            watched.stdout.close()
+
+
+def crushtool(cluster, *words):
+    """What the real one prints. Now and then it never comes back; it does the next time."""
+    for _ in range(4):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return cluster.run("crushtool", *words, timeout_s=20)
+    raise AssertionError("it hangs")
 
 
 def test_maps_go_through_upstreams_tools_and_back():
@@ -129,11 +150,11 @@ def test_maps_go_through_upstreams_tools_and_back():
         assert "pool 1 'p' replicated" in printed
         assert cluster.ceph("osd", "dump").splitlines()[0] in printed
         cluster.ceph("osd", "getcrushmap", "-o", str(crush))
-        text = cluster.run("timeout", "20", "crushtool", "-d", str(crush))
+        text = crushtool(cluster, "-d", str(crush))
         assert "rack r1" in text
         source = cluster.folder / "crush.txt"
         source.write_text(text.replace("rack r1", "rack other").replace("item r1", "item other"))
-        cluster.run("timeout", "20", "crushtool", "-c", str(source), "-o", str(crush))
+        crushtool(cluster, "-c", str(source), "-o", str(crush))
         cluster.ceph("osd", "setcrushmap", "-i", str(crush))
         assert "other" in cluster.ceph("osd", "tree")
         assert cluster.ceph_json("osd", "crush", "dump")["buckets"][-1]["name"] == "other"
@@ -162,10 +183,11 @@ def test_what_was_acknowledged_survives_the_leader():
         leader = cluster.ceph_json("quorum_status")["quorum_leader_name"]
         cluster.kill(leader)
         stream.wait_more(20)
-        assert stream.longest_wait() < 10
         print(f"longest wait {stream.longest_wait():.2f} s")
+        # A second where there is nothing else to do; a client that does not notice needs 30.
+        assert stream.longest_wait() < 20
         cluster.up()
-        assert len(cluster.quorum()) == 3
+        wait_until(lambda: len(cluster.quorum()) == 3)
         stream.wait_more(5)
         acknowledged = stream.stop()
         assert {f"stream/{number:06}" for number in acknowledged} <= keys_of(cluster)
@@ -175,13 +197,14 @@ def test_without_a_majority_nothing_is_acknowledged():
     with our_cluster(3) as cluster:
         stream = Stream(cluster)
         stream.wait_more(10)
-        cluster.kill("a")
-        cluster.kill("b")
-        # What was on its way when they died may still come.
-        time.sleep(1.0)
-        before = len(stream.acknowledged)
-        time.sleep(6.0)
-        assert len(stream.acknowledged) == before
+        for name in "ab":
+            pid = cluster.pid(name)
+            cluster.kill(name)
+            wait_until(lambda pid=pid: not _alive(pid))
+        dead = time.monotonic()
+        time.sleep(8.0)
+        # An answer that was on its way when they died may still have come.
+        assert all(ended < dead + 2 for _, _, ended in stream.acknowledged)
         cluster.up()
         stream.wait_more(10)
         acknowledged = stream.stop()
@@ -236,8 +259,9 @@ def test_monitors_are_removed_and_added():
         leader = cluster.ceph_json("quorum_status")["quorum_leader_name"]
         victim = next(name for name in "cab" if name != leader)
         cluster.ceph("mon", "rm", victim)
+        pid = cluster.pid(victim)
         wait_until(lambda: len(cluster.quorum()) == 2)
-        wait_until(lambda: not _alive(cluster.pid(victim)))
+        wait_until(lambda: not _alive(pid))
         monmap, ring = cluster.folder / "monmap", cluster.folder / "mon.keyring"
         cluster.ceph("mon", "getmap", "-o", str(monmap))
         shutil.copy(cluster.folder / f"mon.{leader}" / "keyring", ring)
@@ -257,16 +281,8 @@ def test_monitors_are_removed_and_added():
             cluster.ceph("osd", "pool", "create", "after", "8")
         finally:
             added.terminate()
-            ended = added.wait(10)
+            ended = added.wait(60)
         assert ended == 0
-
-
-def _alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
@@ -287,12 +303,12 @@ def test_a_full_disk_lets_one_monitor_step_aside():
             with pytest.raises(OSError):
                 (data / "filler").write_bytes(bytes(64 << 20))
             stream = Stream(cluster)
-            wait_until(lambda: "c" not in cluster.quorum(), 60)
+            wait_until(lambda: "c" not in cluster.quorum())
             stream.wait_more(10)
-            wait_until(lambda: "mon.c" in cluster.ceph("health", "detail"), 20)
-            assert "ENOSPC" in cluster.log("c")
+            wait_until(lambda: "mon.c" in cluster.ceph("health", "detail"))
+            wait_until(lambda: "ENOSPC" in cluster.log("c"))
             (data / "filler").unlink()
-            wait_until(lambda: "c" in cluster.quorum(), 60)
+            wait_until(lambda: "c" in cluster.quorum())
             stream.wait_more(10)
             acknowledged = stream.stop()
             assert {f"stream/{number:06}" for number in acknowledged} <= keys_of(cluster)
@@ -378,11 +394,15 @@ def test_real_osds_and_a_real_manager_work_with_our_monitors():
             cluster.kill(leader)
             cluster.run("rados", "-p", "data", "put", "other", str(source), timeout_s=60)
             cluster.up()
-            tree = cluster.ceph_json("osd", "tree")["nodes"]
-            assert [n["status"] for n in tree if n["type"] == "osd"] == ["up", "up"]
+
+            def statuses():
+                tree = cluster.ceph_json("osd", "tree")["nodes"]
+                return [node["status"] for node in tree if node["type"] == "osd"]
+
+            wait_until(lambda: statuses() == ["up", "up"])
             daemons.processes[-1].kill()
-            wait_until(lambda: cluster.ceph_json("-s")["osdmap"]["num_up_osds"] == 1, 60)
-            wait_until(lambda: "OSD_DOWN" in cluster.ceph("health", "detail"), 30)
+            wait_until(lambda: cluster.ceph_json("-s")["osdmap"]["num_up_osds"] == 1)
+            wait_until(lambda: "OSD_DOWN" in cluster.ceph("health", "detail"))
             cluster.run("rados", "-p", "data", "get", "thing", str(cluster.folder / "copy"))
         finally:
             daemons.stop()
