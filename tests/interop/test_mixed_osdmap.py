@@ -10,6 +10,7 @@ import pytest
 
 from tests.interop.compared import Step
 from tests.interop.realcluster import why_not
+from tests.interop.spirulacluster import wait_until
 from tests.interop.test_mixed_services import QUICK, MixedCluster
 
 UUIDS = [f"{n}0000000-0000-0000-0000-00000000000{n}" for n in range(1, 5)]
@@ -60,7 +61,9 @@ def last_epoch(cluster, name):
 
 
 def agree(cluster, *names):
-    last = max(last_epoch(cluster, name) for name in names)
+    # One may be asked before it hears of the last commit.
+    wait_until(lambda: len({last_epoch(cluster, name) for name in names}) == 1)
+    last = last_epoch(cluster, names[0])
     found = [epochs(cluster, name, last) for name in names]
     assert all(one == found[0] for one in found)
     shown = [Step("osd dump", format="json"), Step("osd tree"), Step("osd crush dump")]
