@@ -1,7 +1,11 @@
 # What one does with a checkout. Every verb makes ready what it needs, and is quick when it is ready.
 # From nothing but Python 3.11 or newer, gcc and make; as root on Debian it installs what is missing.
 
-PYTHON ?= python3
+# The system's Python where it can be had: Debian's does the same work with 10 to 25 % less CPU than one
+# that was compiled with the usual settings. Another one: make PYTHON=python3.13 ...
+SUITS := import ensurepip, pathlib, sys, sysconfig, venv; sys.exit(sys.version_info < (3, 11) \
+	or not pathlib.Path(sysconfig.get_paths()["include"], "Python.h").exists())
+PYTHON ?= $(shell /usr/bin/python3 -c '$(SUITS)' 2>/dev/null && echo /usr/bin/python3 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 # Tests at a time. More than there are cores: those that start daemons spend most of their time waiting.
