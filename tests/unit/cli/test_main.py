@@ -125,7 +125,7 @@ def test_version_and_wrong_options(capsys):
 
 def run(*arguments, **options):
     return subprocess.run(
-        [sys.executable, *arguments], text=True, check=False, timeout=30, **options
+        [sys.executable, *arguments], text=True, check=False, timeout=100, **options
     )
 
 
@@ -179,6 +179,7 @@ def least_cpu_ms(*arguments):
 
 
 def test_starts_at_once():
+    # A tenth of a second and a bit, or on a slow machine so many times what Python itself takes.
     bare = least_cpu_ms("-c", "pass")
-    assert least_cpu_ms("-c", "import spirula") - bare < 50
-    assert least_cpu_ms("-m", "spirula", "--help") < 150
+    assert least_cpu_ms("-c", "import spirula") - bare < max(50, 3 * bare)
+    assert least_cpu_ms("-m", "spirula", "--help") < max(150, 8 * bare)
