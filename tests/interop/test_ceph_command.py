@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,11 +23,11 @@ from tests.interop.realcluster import RealCluster
 
 
 def spirula_ceph(
-    cluster: RealCluster, *words: str, timeout_s: float = 60
+    cluster: RealCluster, *words: str, timeout_s: float = 100
 ) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "spirula", "ceph", "-c", str(cluster.conf)]
     return subprocess.run(
-        [*command, "--connect-timeout", "20", *words],
+        [*command, "--connect-timeout", "60", *words],
         capture_output=True,
         text=True,
         timeout=timeout_s,
@@ -38,7 +38,7 @@ def spirula_ceph(
 async def session_of(cluster: RealCluster, *options: str) -> ClusterSession:
     config = load(["-c", str(cluster.conf), *options]).config
     key = find_key(config)
-    return await open_session(config, key, clock=time.time, random_bytes=os.urandom, timeout_s=20)
+    return await open_session(config, key, clock=time.time, random_bytes=os.urandom, timeout_s=60)
 
 
 @pytest.mark.parametrize("mode", ["crc", "secure"])
@@ -102,7 +102,7 @@ def test_a_wrong_key_and_an_unknown_user_are_refused_at_once(real_cluster: RealC
         done = spirula_ceph(real_cluster, "-n", name, "--key", wrong, "status")
         assert done.returncode != 0
         assert "EACCES" in done.stderr or "EPERM" in done.stderr
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 40  # it does not try until the 60 s are over
 
 
 def test_the_caps_of_the_user_count(real_cluster: RealCluster) -> None:
@@ -135,9 +135,9 @@ def test_the_session_outlives_a_restart_of_its_monitor(hurt: RealCluster) -> Non
             await asyncio.sleep(1)
             assert not waiting.done()
             hurt.launch("mon.a")
-            epochs.append(await asyncio.wait_for(waiting, 40))
+            epochs.append(await asyncio.wait_for(waiting, 100))
             epochs.append(await epoch(session))
-            assert (await session.tell("osd.0", {"prefix": "version"}, timeout_s=20)).result == 0
+            assert (await session.tell("osd.0", {"prefix": "version"}, timeout_s=60)).result == 0
             return epochs
         finally:
             await session.close()
@@ -165,18 +165,32 @@ def test_errors_of_a_session_say_what_happened(real_cluster: RealCluster) -> Non
 
 def test_the_cluster_log_is_watched_until_interrupted(real_cluster: RealCluster) -> None:
     command = [sys.executable, "-m", "spirula", "ceph", "-c", str(real_cluster.conf)]
-    with subprocess.Popen([*command, "-w"], stdout=subprocess.PIPE, text=True) as watching:
+    with (
+        subprocess.Popen([*command, "-w"], stdout=subprocess.PIPE) as watching,
+        ended_by_kill(watching),
+    ):
         assert watching.stdout is not None
-        seen: list[str] = []
-        while "pgs:" not in "".join(seen):
-            seen.append(watching.stdout.readline())
+        seen = b""
+        while b"pgs:" not in seen:
+            line = watching.stdout.readline()
+            assert line, seen
+            seen += line
         # The subscription follows the status: lines are told until one is seen.
         os.set_blocking(watching.stdout.fileno(), False)
-        deadline = time.monotonic() + 30
-        while "watched words" not in "".join(seen):
+        deadline = time.monotonic() + 60
+        while b"watched words" not in seen:
             assert time.monotonic() < deadline, seen
             real_cluster.run("ceph", "log", "watched words")
             time.sleep(0.3)
-            seen.append(watching.stdout.read() or "")
+            seen += watching.stdout.read() or b""
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(20) == 0
+        assert watching.wait(60) == 0
+
+
+@contextmanager
+def ended_by_kill(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Whatever happens, nobody waits for it for ever."""
+    try:
+        yield
+    finally:
+        process.kill()
