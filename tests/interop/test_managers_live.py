@@ -70,6 +70,7 @@ class Managers:
 
 @pytest.mark.interop
 @pytest.mark.slow
+@pytest.mark.timeout(500)
 def test_a_standby_replaces_a_manager_that_was_killed():
     with our_cluster(1, *settings(OPTIONS)) as cluster:
         managers = Managers(cluster)
@@ -87,9 +88,11 @@ def test_a_standby_replaces_a_manager_that_was_killed():
             wait_until(lambda: managers.is_active("y"), LIMIT_S)
             blocked = cluster.ceph("osd", "blocklist", "ls")
             assert all(f"{one['addr']}/{one['nonce']} " in blocked for one in addrs)
-            logged = cluster.ceph("log", "last", "100")
-            assert "Manager daemon x is unresponsive, replacing it with standby daemon y" in logged
-            assert "Manager daemon y is now available" in logged
+            for words in (
+                "Manager daemon x is unresponsive, replacing it with standby daemon y",
+                "Manager daemon y is now available",
+            ):
+                wait_until(lambda words=words: words in cluster.ceph("log", "last", "100"))
             assert cluster.ceph("pg", "stat").startswith("0 pgs: ;")
             assert cluster.ceph_json("status")["mgrmap"]["available"]
         finally:
