@@ -82,7 +82,7 @@ class Daemons:
     async def end(self, name, number=SIGKILL):
         """Send a signal and wait until the process is gone."""
         self.signal(name, number)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while self.is_alive(name):  # noqa: ASYNC110 - it is no child of ours
                 await asyncio.sleep(0.02)
 

@@ -167,7 +167,7 @@ async def links(thrasher, wires, phases):
         await thrasher.progress(20)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_links_of_hosts_are_pulled_cut_and_slow(scale):
     reason = reason_to_skip()
     if reason:

@@ -29,7 +29,7 @@ from tests.rados_model import ModelClient
 from tests.sim.thrash_checks import contents
 
 SIZES, MAX_SIZE = (1, 10, 700, 4096, 5000, 17_000), 60_000
-CLEAN_S, RESIZED_S = 60, 120
+CLEAN_S, RESIZED_S = 120, 240
 """How long it may take until all is well after the last blow, and until a client has its answer;
 and until a pool is as large as it is to be."""
 
@@ -368,7 +368,7 @@ class Thrasher:
             where = objecter.maps.places(pgid)
             told = {"prefix": "query", "pgid": str(pgid), "format": "json"}
             try:
-                answer = await self.session.tell(f"osd.{where.acting_primary}", told, timeout_s=5)
+                answer = await self.session.tell(f"osd.{where.acting_primary}", told, timeout_s=20)
                 state = json.loads(answer.check())["state"]
             except CephError as error:
                 return f"{pgid} {where}: {error}"
