@@ -53,7 +53,7 @@ class Cluster:
         options: Mapping[str, str] | None = None,
         dangerously_do_not_sync: bool = False,
         in_process: bool = False,
-        timeout_s: float = 60.0,
+        timeout_s: float = 150.0,
     ) -> None:
         if in_process and mgrs:
             raise InvalidArgument("managers run as processes only: mgrs=0, or not in_process")

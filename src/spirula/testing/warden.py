@@ -6,6 +6,7 @@ because its process is no more, the cluster is ended and its folder removed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -38,7 +39,8 @@ def end(folder: Path) -> None:
         try:
             layout = Layout.load(folder / "cluster")
             for pid in processes.running(layout).values():
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # the others are to go as well
+                    os.kill(pid, signal.SIGKILL)
         except (CephError, OSError):
             pass  # not made yet, or gone already
         shutil.rmtree(folder, ignore_errors=True)
