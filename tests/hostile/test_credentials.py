@@ -6,7 +6,7 @@ from spirula.auth.crypto import KeyType, generate_key
 from spirula.msgr.protocol.link import Phase
 from spirula.types.auth import PrincipalName
 from spirula.types.entity import EntityType
-from tests.hostile.siege import MALLORY, QUICK, both_modes, siege
+from tests.hostile.siege import MALLORY, both_modes, siege
 
 
 async def refused(fort, client):
@@ -22,7 +22,7 @@ async def refused(fort, client):
 
 
 @both_modes
-@siege(timings=QUICK)
+@siege()
 async def test_unknown_users(fort, secure):
     key = fort.world.key_server.principal_key(MALLORY)
     errors = {
@@ -35,7 +35,7 @@ async def test_unknown_users(fort, secure):
 
 
 @both_modes
-@siege(timings=QUICK)
+@siege()
 async def test_wrong_keys(fort, secure):
     for _ in range(3):
         key = generate_key(KeyType.AES256K, fort.world.now, fort.world.random)
@@ -44,7 +44,7 @@ async def test_wrong_keys(fort, secure):
     assert len(fort.warnings.lines) == 1
 
 
-@siege(timings=QUICK)
+@siege()
 async def test_names_cannot_write_lines_into_the_log(fort):
     key = fort.world.key_server.principal_key(MALLORY)
     name = PrincipalName(EntityType.CLIENT, "x\nALL IS WELL\x1b[2J\r")
@@ -55,7 +55,7 @@ async def test_names_cannot_write_lines_into_the_log(fort):
 
 
 @both_modes
-@siege(timings=QUICK)
+@siege()
 async def test_nobody_else_s_global_id(fort, secure):
     """CVE-2021-20288: an id is kept by who shows its ticket, and by nobody else."""
     victim = fort.world.client()
@@ -67,7 +67,7 @@ async def test_nobody_else_s_global_id(fort, secure):
     await fort.until(lambda: fort.warnings.matching(f"claims global id {victim.global_id}"))
 
 
-@siege(timings=QUICK)
+@siege()
 async def test_an_altered_ticket_proves_nothing(fort):
     """A flipped bit in each byte of the ticket that is shown with a global id."""
     client = fort.world.client(MALLORY)

@@ -32,7 +32,7 @@ TAGS = [tag for tag in CONTROL_FRAMES if tag not in (Tag.ACK, Tag.KEEPALIVE2, Ta
 
 @both_modes
 @pytest.mark.parametrize("tag", TAGS, ids=lambda tag: Tag(tag).name)
-@siege(timings=QUICK)
+@siege()
 async def test_frames_of_the_handshake_in_an_open_session(fort, tag, secure):
     member = await fort.member()
     assert await member.login()
@@ -59,7 +59,7 @@ async def test_frames_in_the_place_of_an_ident(fort, tag, secure):
 
 
 @pytest.mark.parametrize("tag", [t for t in Tag if t != Tag.HELLO], ids=lambda tag: tag.name)
-@siege(timings=QUICK)
+@siege()
 async def test_frames_in_the_place_of_a_hello(fort, tag):
     member = await fort.member()
     member.link.connected(0.0)
@@ -102,7 +102,7 @@ WRONG_IDENTS = {
 
 
 @pytest.mark.parametrize("what", WRONG_IDENTS)
-@siege(timings=QUICK)
+@siege()
 async def test_wrong_idents(fort, what):
     member = await fort.member()
     assert await member.login(Phase.IDENT)
@@ -148,7 +148,7 @@ TOP = 0xFFFFFFFFFFFFFFFF
 
 
 @both_modes
-@siege(policy=LOSSLESS, timings=QUICK)
+@siege(policy=LOSSLESS)
 async def test_a_reconnect_with_numbers_from_nowhere(fort, secure):
     """What it claims to have received was never sent; its counters stand at their end."""
     numbers = [(TOP, 1, 9), (0, TOP, 9), (0, TOP, TOP), (5, 1, 9)]
@@ -283,7 +283,7 @@ async def test_who_asks_and_never_listens(fort, secure, monkeypatch):
     assert len(fort.warnings.matching("does not read")) == 1
 
 
-@siege(timings=QUICK)
+@siege()
 async def test_a_flood_waits_for_its_reader(fort):
     """What the dispatcher holds counts; when it is too much, the sender has to wait."""
     fort.endpoint.dispatch_throttle.limit = 1 << 20

@@ -177,7 +177,7 @@ async def test_gone_at_every_step(fort, secure):
             member = await fort.member()
             member._connected()
             for _ in range(steps):
-                if not await member.step(0.2 if steps > 5 else 20):
+                if not await member.step():
                     break
                 if member.link.phase is Phase.OPEN:
                     break

@@ -25,7 +25,7 @@ async def conversation(fort, **changes):
             if member.link.phase is Phase.OPEN and not sent:
                 sent = True
                 await member.message(b"altered?")
-            if not await member.step(8):
+            if not await member.step():
                 break
     except TimeoutError:
         member.told.append("it hangs")
@@ -71,13 +71,18 @@ async def test_a_flipped_bit_at_every_byte(fort, secure, direction):
     # A frame with checksums ends in four of them, two of which are for segments that it lacks.
     meaningless = set() if secure else set(range(total - 8, total))
     for at, received in zip(positions, passed, strict=True):
-        assert received == ([b"altered?"] if at in meaningless else [])
+        if at in meaningless and not received:
+            # On a busy machine the server waits too short a time for so many at once.
+            alone = await conversation(fort, **{direction: flip_at(at, at % 8)})
+            assert alone.received() == [b"altered?"]
+        else:
+            assert received == ([b"altered?"] if at in meaningless else [])
     assert len(fort.warnings.lines) < 40
     await fort.until(lambda: len(fort.server.connections) == 1)
 
 
 @both_modes
-@siege(timings=QUICK)
+@siege()
 async def test_a_recorded_session_played_again(fort, secure):
     good = await conversation(fort)
     accepted = len(fort.hall.accepted)
@@ -94,7 +99,7 @@ async def test_a_recorded_session_played_again(fort, secure):
 
 
 @both_modes
-@siege(timings=QUICK)
+@siege()
 async def test_cut_at_every_byte(fort, secure):
     good = await conversation(fort)
 
@@ -165,7 +170,7 @@ MEDDLING = {
 
 
 @pytest.mark.parametrize("what", MEDDLING)
-@siege(timings=QUICK, secure=True, options=BOTH)
+@siege(secure=True, options=BOTH)
 async def test_a_man_in_the_middle_cannot_talk_them_down(fort, what):
     good = await conversation(fort)
     assert good.link.handshake.encrypted
