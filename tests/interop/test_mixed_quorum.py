@@ -22,6 +22,8 @@ from tests.interop.realcluster import RealCluster
 
 Factory = Callable[..., AbstractContextManager[RealCluster]]
 LATER_EPOCH = 1000
+NOT_WAITED_S = 10.0
+"""Whoever waits for one that is gone, waits for its lease and then for an election: 15 s."""
 pytestmark = pytest.mark.slow
 
 
@@ -43,7 +45,7 @@ def cluster(clusters: RealCluster):
 
 async def ceph(cluster: RealCluster, *words: str) -> str:
     """What `ceph WORDS` prints."""
-    return await asyncio.to_thread(cluster.run, "ceph", "--connect-timeout", "20", *words)
+    return await asyncio.to_thread(cluster.run, "ceph", "--connect-timeout", "60", *words)
 
 
 async def status_of(cluster: RealCluster, name: str) -> dict[str, object]:
@@ -66,7 +68,7 @@ async def kill(cluster: RealCluster, name: str) -> None:
     await asyncio.to_thread(cluster.kill, f"mon.{name}", how=signal.SIGKILL)
 
 
-async def logged(cluster: RealCluster, text: str, limit_s: float = 20.0) -> str:
+async def logged(cluster: RealCluster, text: str, limit_s: float = 60.0) -> str:
     """Wait for a line of the cluster log; that line."""
     end = time.monotonic() + limit_s
     while True:
@@ -119,9 +121,15 @@ def test_ours_copies_the_store_follows_and_is_counted(cluster: RealCluster) -> N
             await ceph(cluster, "config-key", "set", "spirula/one", "first")
             await node.until(lambda: node.store.get("mon_config_key", "spirula/one") == b"first")
 
-            status = cluster.ceph_json("time-sync-status")
-            assert status["time_skew_status"]["c"]["health"] == "HEALTH_OK"
-            assert {skew.name for skew in node.member.timecheck.status()} == {"a", "b", "c"}
+            # The leader asks for everybody's time once there is a quorum, and then tells all.
+            skews = {}
+            while "c" not in skews:
+                status = json.loads(await ceph(cluster, "time-sync-status", "--format", "json"))
+                skews = status.get("time_skew_status", {})
+            assert skews["c"]["health"] == "HEALTH_OK"
+            await node.until(
+                lambda: {skew.name for skew in node.member.timecheck.status()} == {"a", "b", "c"}
+            )
             await ceph(cluster, "mon", "scrub")
             mine, ours = [await logged(cluster, f" mon.{rank} ScrubResult(") for rank in (0, 2)]
             assert same_but_osdmap(mine, ours)
@@ -129,8 +137,8 @@ def test_ours_copies_the_store_follows_and_is_counted(cluster: RealCluster) -> N
             # Of three monitors one real one is left: only with ours there is a majority.
             await kill(cluster, "b")
             await ceph(cluster, "config-key", "set", "spirula/two", "second")
-            assert node.member.state.quorum == {0, 2}
-            assert node.store.get("mon_config_key", "spirula/two") == b"second"
+            await node.until(lambda: node.in_quorum(0, 2))
+            await node.until(lambda: node.store.get("mon_config_key", "spirula/two") == b"second")
             assert get_number(node.store, "paxos", "last_committed") > 10
         await all_back(cluster)
         assert (await ceph(cluster, "config-key", "get", "spirula/two")).strip() == "second"
@@ -151,7 +159,8 @@ def test_ours_leads_real_monitors(cluster: RealCluster) -> None:
             assert version == get_number(node.store, "paxos", "last_committed")
             for peon in "bc":
                 status = await status_of(cluster, peon)
-                assert (status["state"], status["quorum"]) == ("peon", [0, 1, 2])
+                while (status["state"], status["quorum"]) != ("peon", [0, 1, 2]):
+                    status = await status_of(cluster, peon)
 
             await node.until(lambda: len(node.member.timecheck.status()) == 3)
             assert all(not skew.details for skew in node.member.timecheck.status())
@@ -170,14 +179,16 @@ def test_ours_leads_real_monitors(cluster: RealCluster) -> None:
             # One that is killed is not waited for.
             await kill(cluster, "c")
             took = await node.until(lambda: node.in_quorum(0, 1))
-            assert took < 5, took
+            assert took < NOT_WAITED_S, took
             assert await stored(cluster, "c", "spirula/ours") == b"by ours"
             before = time.monotonic()
             await node.propose("mon_config_key", "spirula/after", b"still")
-            assert time.monotonic() - before < 5
+            assert time.monotonic() - before < NOT_WAITED_S
 
             cluster.launch("mon.c")
             await node.until(lambda: node.in_quorum(0, 1, 2))
+            # What it was told of when it joined it has once it accepts what comes next.
+            await node.propose("mon_config_key", "spirula/next", b"after that")
             await kill(cluster, "c")
             assert await stored(cluster, "c", "spirula/after") == b"still"
         await all_back(cluster)
@@ -197,8 +208,8 @@ def test_two_of_ours_outvote_a_real_one(cluster: RealCluster) -> None:
             await node.until(lambda: node.in_quorum(0, 1, 2) and other.in_quorum(0, 1, 2))
             await ceph(cluster, "config-key", "set", "spirula/two-of-ours", "x")
             await kill(cluster, "a")
-            took = await node.until(lambda: node.in_quorum(1, 2) and node.leads, 15)
-            assert took < 5, took
+            took = await node.until(lambda: node.in_quorum(1, 2) and node.leads)
+            assert took < NOT_WAITED_S, took
             await node.propose("mon_config_key", "spirula/alone", b"y")
             await other.until(lambda: other.store.get("mon_config_key", "spirula/alone") == b"y")
             assert node.store.get("mon_config_key", "spirula/two-of-ours") == b"x"
