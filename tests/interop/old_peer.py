@@ -25,7 +25,7 @@ from spirula.messages.osd_map import MOSDMap
 from spirula.msgr.connection import Connection
 from spirula.msgr.policies import PolicySet, client_policies
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 PER_MESSAGE = 30
 
 WITHOUT = {
@@ -95,14 +95,17 @@ class OldSession(ClusterSession):
             kept.update({epoch: bytes(raw) for epoch, raw in sent.items()})
         self.heard.set()
 
-    async def ask(self, message: MMonGetOSDMap) -> None:
-        """Ask for maps, wait for the answer."""
+    async def ask(self, message: MMonGetOSDMap, kept: dict[int, bytes], wanted: set[int]) -> None:
+        """Ask for maps, wait for all of them. A map that is new now may come before the answer."""
         connection = self.monitors.connection
         assert connection is not None
-        self.heard.clear()
+        for epoch in wanted:
+            kept.pop(epoch, None)
         connection.send_message(message)
         async with asyncio.timeout(TIMEOUT_S):
-            await self.heard.wait()
+            while not wanted <= set(kept):
+                self.heard.clear()
+                await self.heard.wait()
 
 
 def policies_without(features: int) -> PolicySet:
@@ -130,10 +133,17 @@ async def maps_for(conf: Path, without: int, first: int, last: int, full_from: i
     try:
         for low in range(first, last + 1, PER_MESSAGE):
             high = min(low + PER_MESSAGE - 1, last)
-            await session.ask(MMonGetOSDMap(inc_first=low, inc_last=high))
+            asked = MMonGetOSDMap(inc_first=low, inc_last=high)
+            await session.ask(asked, session.maps.incrementals, set(range(low, high + 1)))
         for low in range(full_from, last + 1, PER_MESSAGE):
             high = min(low + PER_MESSAGE - 1, last)
-            await session.ask(MMonGetOSDMap(full_first=low, full_last=high))
+            asked = MMonGetOSDMap(full_first=low, full_last=high)
+            await session.ask(asked, session.maps.fulls, set(range(low, high + 1)))
     finally:
         await session.close()
-    return session.maps
+    found = session.maps
+    return Maps(
+        {epoch: raw for epoch, raw in found.incrementals.items() if first <= epoch <= last},
+        {epoch: raw for epoch, raw in found.fulls.items() if full_from <= epoch <= last},
+        found.monmap,
+    )
