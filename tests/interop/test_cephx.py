@@ -40,7 +40,7 @@ from tests.interop.realcluster import ENVIRONMENT, RealCluster
 ADMIN = PrincipalName.parse("client.admin")
 WANT = EntityType.MON | EntityType.OSD | EntityType.MGR
 OSD = EntityType.OSD
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -388,7 +388,7 @@ class Monitor:
         """Starts a real `ceph` that wants to log in here."""
         bound = await self.messenger.bind(EntityAddrVec.parse("v2:127.0.0.1:0"), range(0))
         words = [*command, "ceph", "-n", name, "-m", f"v2:127.0.0.1:{bound.addrs[0].port}/0"]
-        words += ["--key", key or key_to_text(self.key), "--connect-timeout", "5", "-s"]
+        words += ["--key", key or key_to_text(self.key), "--connect-timeout", "60", "-s"]
         return await asyncio.create_subprocess_exec(
             *words,
             env={**ENVIRONMENT, "CEPH_CONF": "/dev/null"},
@@ -451,7 +451,7 @@ def test_real_clients_with_a_wrong_key_are_refused(
         wrong = key_to_text(generate_key(kind, time.time(), os.urandom))
         command = client_command(release, request)
         process = await monitor.visited_by(*command, name=who, key=wrong)
-        said, _ = await asyncio.wait_for(process.communicate(), 60)
+        said, _ = await asyncio.wait_for(process.communicate(), 90)
         assert b"permission denied" in said.lower()
         assert process.returncode == PermissionDenied.code
         await monitor.messenger.shutdown()
