@@ -6,12 +6,14 @@ of a user's own and programs in Lua run in processes beside it.
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from types import SimpleNamespace
 
 import pytest
 
+from spirula.classes import isolated
 from spirula.classes.registry import ClassRegistry
 from tests.interop import (
     class_calls_fifo,
@@ -34,7 +36,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(why_not() is not None or shutil.which("rados") is None, reason="no Ceph"),
 ]
-POOL = "classes"
+POOL, ANOTHER = "classes", "more-classes"
 CLASS = '''
 """The object class `greeter`: remembers whom it has greeted."""
 from __future__ import annotations
@@ -69,25 +71,35 @@ def cluster(tmp_path_factory):
         "osd pool default size": "1",
     }
     with our_cluster(1, *settings(options), osds=1) as made:
-        made.ceph("osd", "pool", "create", POOL, "1", "1")
+        for pool in (POOL, ANOTHER):
+            made.ceph("osd", "pool", "create", pool, "1", "1")
         yield SimpleNamespace(conf=made.conf, keyring=made.folder / "keyring", run=made.run)
 
 
 @pytest.fixture(scope="module")
 def registry():
     made = ClassRegistry()
-    yield made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(isolated, "MAX_CALL_S", 60.0)
+        patch.setattr(isolated, "MAX_LOAD_S", 60.0)
+        yield made
     made.close()
 
 
 def test_all_classes_answer_and_store_as_elsewhere(cluster, registry):
-    answers = on_real(cluster, POOL, SCRIPTS)
-    client = client_of(answers)
-    differ = {
-        name: found
-        for name, script in SCRIPTS.items()
-        if (found := differences(script, answers["rows"][name], client, registry))
-    }
+    def differing(pool, scripts):
+        answers = on_real(cluster, pool, scripts)
+        client = client_of(answers)
+        return {
+            name: found
+            for name, script in scripts.items()
+            if (found := differences(script, answers["rows"][name], client, registry))
+        }
+
+    differ = differing(POOL, SCRIPTS)
+    if any(f"real {-errno.ETIMEDOUT}," in line for found in differ.values() for line in found):
+        # The OSD gives a program a second, which a busy machine may take away from it.
+        differ = differing(ANOTHER, {name: SCRIPTS[name] for name in differ})
     assert differ == {}
 
 
