@@ -179,7 +179,7 @@ REQUESTS = [
 
 def raw(path, request: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(20)
+        connection.settimeout(60)
         connection.connect(str(path))
         connection.sendall(request)
         out = b""
