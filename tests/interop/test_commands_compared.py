@@ -43,10 +43,12 @@ def test_the_same_answers_as_a_real_cluster(family, tmp_path):
     steps = importlib.import_module(f"tests.interop.{family}").STEPS
     assert all(isinstance(step, Step) for step in steps)
     wrong = compare(steps, tmp_path / "real")
-    if wrong:
+    for folder in ("again", "once-more"):
+        if not wrong:
+            break
         # A command that a client repeats, because a busy machine kept its answer for too long,
         # is told that the thing is there already. What differs each time is a difference.
-        again = compare(steps, tmp_path / "again")
+        again = compare(steps, tmp_path / folder)
         wrong = [line for line in wrong if line in again]
     assert not wrong, f"{len(wrong)} differences in {len(steps)} steps:\n" + "\n".join(wrong)
 
