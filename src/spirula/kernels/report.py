@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spirula.kernels import blocks, crc32c, frames, hash32, names, records
+from spirula.kernels import blocks, crc32c, frames, hash32, names, records, transactions
 
 
 def implementations() -> dict[str, str]:
@@ -16,4 +16,5 @@ def implementations() -> dict[str, str]:
         "records": records.IMPLEMENTATION,
         # Compiled together with the one before; its own module would import numpy.
         "straw2": names.IMPLEMENTATION,
+        "transactions": transactions.IMPLEMENTATION,
     }

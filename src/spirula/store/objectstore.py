@@ -35,6 +35,7 @@ BLOCK_SIZE = 4096
 """Bytes in which stores count space, and what `stat` gives as block size."""
 LIST_MAX = 64
 """How many objects a listing gives unless told (upstream get_ideal_list_max)."""
+_META = int(CollType.META)
 
 
 @dataclass(slots=True, frozen=True)
@@ -201,7 +202,7 @@ def collection_ranges(cid: Coll, bits: int) -> list[tuple[Any, Any]]:
 
     Lower bounds are in, upper ones out. A PG has its temporary objects first.
     """
-    if cid.type == CollType.META:
+    if cid.type == _META:
         return [_range(POOL_META, NO_SHARD, 0, 0)]
     pgid = cid.pgid
     pools = (POOL_TEMP_START - pgid.pool, pgid.pool)
@@ -222,7 +223,7 @@ def belongs(cid: Coll, bits: int, oid: GHObject) -> bool:
     hobj = oid.hobj
     if oid.max or hobj.max:
         return False
-    if cid.type == CollType.META:
+    if cid.type == _META:
         return hobj.pool == POOL_META and oid.shard == NO_SHARD
     pgid = cid.pgid
     pool, pg = hobj.pool, pgid.pgid

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import struct as _struct
-from collections.abc import Callable
 from functools import total_ordering
 from typing import Any, ClassVar, Self
 
 from spirula.denc import Struct, boolean, irregular, s64, since, string, struct, u32, u64
 from spirula.errors import IncompatibleVersion, Truncated
+from spirula.kernels.transactions import Names
 
 NOSNAP = 0xFFFFFFFFFFFFFFFE
 """The snapshot id of the head, the object that clients write (upstream CEPH_NOSNAP)."""
@@ -96,33 +96,7 @@ class _Ordered(Struct):
     def _denc_compiled(cls) -> None:
         if cls._denc_compile is None:
             made: Any = cls
-            made._dec = staticmethod(_remembering(cls._dec))
-
-
-_Decode = Callable[[bytes, int, int, int], tuple[Any, int]]
-_REMEMBERED = 1024
-"""Names that are found again by their encoding: a sub-operation has its object three times."""
-_ENVELOPE_SINCE = 3
-
-
-def _remembering(decode: _Decode) -> _Decode:
-    """The same, and what was decoded lately is not made anew."""
-    known: dict[bytes, Any] = {}
-
-    def remembered(buf: bytes, pos: int, end: int, features: int) -> tuple[Any, int]:
-        after = pos + 6 + int.from_bytes(buf[pos + 2 : pos + 6], "little")
-        if buf[pos] < _ENVELOPE_SINCE or after > end:
-            return decode(buf, pos, end, features)
-        raw = buf[pos:after]
-        found = known.get(raw)
-        if found is None:
-            found, _ = decode(buf, pos, end, features)
-            if len(known) >= _REMEMBERED:
-                known.clear()
-            known[raw] = found
-        return found, after
-
-    return remembered
+            made._dec = staticmethod(NAMES.hobjects(cls._dec))
 
 
 @struct(name="hobject_t", version=4, compat=3, legacy=(3, 3), frozen=True)
@@ -469,8 +443,10 @@ def _text_at(buf: bytes, pos: int, end: int) -> tuple[str, int]:
     return str(buf[pos : pos + size], "utf-8", "surrogateescape"), pos + size
 
 
-_Names: Any = GHObject
-_Names._dec = staticmethod(_remembering(GHObject._decode_anew))
+NAMES = Names(HObject, GHObject)
+"""What decodes both, and remembers what was decoded lately."""
+_GHObject: Any = GHObject
+_GHObject._dec = staticmethod(NAMES.ghobjects(GHObject._decode_anew))
 
 GHMIN = GHObject()
 """The name before all others."""

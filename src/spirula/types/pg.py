@@ -203,8 +203,9 @@ class CollType(IntEnum):
     PG_TEMP = 3
 
 
+_META = int(CollType.META)
 _COLL_V2 = _struct.Struct("<BBBBIBqIibQ")
-_COLLS: dict[bytes, Any] = {}
+KNOWN_COLLS: dict[bytes, Any] = {}
 """Collections by their encoding: each sub-operation names one of a few."""
 _MAX_COLLS = 1024
 
@@ -217,13 +218,19 @@ class Coll(Struct):
     Never changed once made; usable as a key.
     """
 
-    __slots__ = ("_hash", "pgid", "type")
+    __slots__ = ("_hash", "_key", "_raw", "pgid", "type")
     _denc_min_size: ClassVar[int] = 5
 
     def __init__(self, type: int = CollType.META, pgid: SPGId | None = None) -> None:
         self.type = type
         self.pgid = SPGId(PGId()) if pgid is None else pgid
-        self._hash = 0 if type == CollType.META else hash((type, self.pgid))
+        # The store asks for each write whether a collection is one of its.
+        self._key: tuple[int, ...] = (_META,)
+        if type != _META:
+            pg = self.pgid.pgid
+            self._key = int(type), pg.pool, pg.seed, self.pgid.shard
+        self._hash = hash(self._key)
+        self._raw: bytes | None = None
 
     @classmethod
     def of(cls, pgid: SPGId) -> Self:
@@ -243,7 +250,7 @@ class Coll(Struct):
     @property
     def is_meta(self) -> bool:
         """True for the OSD's own collection."""
-        return self.type == CollType.META
+        return self.type == _META
 
     @property
     def is_temp(self) -> bool:
@@ -254,16 +261,13 @@ class Coll(Struct):
         """The collection of temporary objects beside this PG's."""
         return Coll(CollType.PG_TEMP, self.pgid)
 
-    def _key(self) -> tuple[int, SPGId]:
-        return self.type, self.pgid
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Coll):
             return NotImplemented
-        return self.type == other.type and (self.is_meta or self.pgid == other.pgid)
+        return self._key == other._key
 
     def __lt__(self, other: Coll) -> bool:
-        return self != other and self._key() < other._key()
+        return self._key < other._key
 
     def __hash__(self) -> int:
         return self._hash
@@ -281,15 +285,19 @@ class Coll(Struct):
             text = str(self).encode()
             out += _struct.pack("<BI", 3, len(text)) + text
             return
-        pgid = self.pgid
-        pg = pgid.pgid
-        out += _COLL_V2.pack(2, self.type, 1, 1, 18, 1, pg.pool, pg.seed, -1, pgid.shard, NOSNAP)
+        raw = self._raw
+        if raw is None:
+            shard = self.pgid.shard
+            pg = self.pgid.pgid
+            raw = _COLL_V2.pack(2, self.type, 1, 1, 18, 1, pg.pool, pg.seed, -1, shard, NOSNAP)
+            self._raw = raw
+        out += raw
 
     @classmethod
     def _dec(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:
         start, v = pos, buf[pos]
         raw = buf[start : start + _COLL_V2.size]
-        known = _COLLS.get(raw)
+        known = KNOWN_COLLS.get(raw)
         if known is not None and start + len(raw) <= end:
             return known, start + len(raw)
         pos += 1
@@ -316,9 +324,9 @@ class Coll(Struct):
             raise WireError(f"collection of type {kind}", offset=pos)
         made = cls(kind, pgid)
         if v == 2 and pos + 8 == start + len(raw) <= end:
-            if len(_COLLS) >= _MAX_COLLS:
-                _COLLS.clear()
-            _COLLS[raw] = made
+            if len(KNOWN_COLLS) >= _MAX_COLLS:
+                KNOWN_COLLS.clear()
+            KNOWN_COLLS[raw] = made
         return made, pos + 8
 
     def plain(self) -> dict[str, object]:

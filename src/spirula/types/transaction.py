@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from spirula.denc import Map, Struct, Vec, blob, irregular, string, struct, u32
 from spirula.errors import IncompatibleVersion, LimitExceeded, Truncated, WireError
-from spirula.types.hobject import GHObject
-from spirula.types.pg import Coll
+from spirula.kernels.transactions import Operations, in_order
+from spirula.types.hobject import NAMES, GHObject
+from spirula.types.pg import KNOWN_COLLS, Coll
 
 Buffer = bytes | bytearray | memoryview
 _T = TypeVar("_T")
@@ -73,7 +74,9 @@ class TxnOpCode(IntEnum):
     MERGE_COLLECTION = 43
 
 
-_WRITE = int(TxnOpCode.WRITE)
+_CREATE, _TOUCH, _WRITE = int(TxnOpCode.CREATE), int(TxnOpCode.TOUCH), int(TxnOpCode.WRITE)
+_TRUNCATE, _SETATTRS = int(TxnOpCode.TRUNCATE), int(TxnOpCode.SETATTRS)
+_OMAP_SETKEYS = int(TxnOpCode.OMAP_SETKEYS)
 _LAYOUT: dict[int, tuple[str, str]] = {
     TxnOpCode.NOP: ("", ""),
     TxnOpCode.CREATE: ("co", ""),
@@ -209,16 +212,16 @@ class Transaction(Struct):
 
     def create(self, cid: Coll, oid: GHObject) -> None:
         """Makes an object that is not there yet."""
-        self.add(TxnOp(TxnOpCode.CREATE, cid, oid))
+        _add(self.ops, _CREATE, cid, oid)
 
     def touch(self, cid: Coll, oid: GHObject) -> None:
         """Makes an object unless it is there."""
-        self.add(TxnOp(TxnOpCode.TOUCH, cid, oid))
+        _add(self.ops, _TOUCH, cid, oid)
 
     def write(self, cid: Coll, oid: GHObject, offset: int, data: Buffer, flags: int = 0) -> None:
         """Writes `data` at `offset`; what lies between the old end and `offset` reads as zeros."""
         self.fadvise_flags |= flags
-        self.add(TxnOp(TxnOpCode.WRITE, cid, oid, offset, len(data), data=data))
+        _add(self.ops, _WRITE, cid, oid, offset, len(data), data)
 
     def zero(self, cid: Coll, oid: GHObject, offset: int, length: int) -> None:
         """Has these bytes read as zeros, and the object reach to the end of them."""
@@ -226,7 +229,7 @@ class Transaction(Struct):
 
     def truncate(self, cid: Coll, oid: GHObject, size: int) -> None:
         """Cuts or extends the object to `size` bytes."""
-        self.add(TxnOp(TxnOpCode.TRUNCATE, cid, oid, size))
+        _add(self.ops, _TRUNCATE, cid, oid, size)
 
     def remove(self, cid: Coll, oid: GHObject) -> None:
         """Removes an object with all that belongs to it."""
@@ -238,7 +241,7 @@ class Transaction(Struct):
 
     def setattrs(self, cid: Coll, oid: GHObject, attrs: Mapping[str, bytes]) -> None:
         """Sets attributes."""
-        self.add(TxnOp(TxnOpCode.SETATTRS, cid, oid, attrs=_in_order(attrs)))
+        _add(self.ops, _SETATTRS, cid, oid, 0, 0, b"", _in_order(attrs))
 
     def rmattr(self, cid: Coll, oid: GHObject, name: str) -> None:
         """Removes an attribute."""
@@ -288,7 +291,7 @@ class Transaction(Struct):
 
     def omap_setkeys(self, cid: Coll, oid: GHObject, entries: Mapping[str, bytes]) -> None:
         """Sets omap entries."""
-        self.add(TxnOp(TxnOpCode.OMAP_SETKEYS, cid, oid, attrs=_in_order(entries)))
+        _add(self.ops, _OMAP_SETKEYS, cid, oid, 0, 0, b"", _in_order(entries))
 
     def omap_rmkeys(self, cid: Coll, oid: GHObject, keys: Iterable[str]) -> None:
         """Removes omap entries."""
@@ -379,6 +382,9 @@ class Transaction(Struct):
     def encode(self, features: int = 0) -> bytes:
         """The encoding in one piece; the same for all peers. Raises WireError."""
         del features
+        whole: bytes | None = _OPERATIONS.encode(self)
+        if whole is not None:
+            return whole
         try:
             return b"".join(self.encode_parts())
         except (_struct.error, TypeError, ValueError, AttributeError) as error:
@@ -391,6 +397,9 @@ class Transaction(Struct):
     @classmethod
     def decode_view(cls, data: Buffer) -> Self:
         """The transaction in `data`; long write data is views of it. Raises WireError."""
+        usual: Self | None = _OPERATIONS.read(data)
+        if usual is not None:
+            return usual
         view = memoryview(data)
         head = bytes(view[:10])
         if len(head) == 10:
@@ -506,13 +515,21 @@ class Transaction(Struct):
         return {"ops": shown}
 
 
+_OPERATIONS = Operations(NAMES, TxnOp, Transaction, Coll, KNOWN_COLLS)
+"""Reads and writes transactions on one object, which nearly all are; the rest is read here."""
+_add = _OPERATIONS.add
+
+
 def _raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
 def _in_order(entries: Mapping[str, bytes]) -> dict[str, bytes]:
     """`entries` sorted as upstream's maps sort them."""
-    return {key: entries[key] for key in sorted(entries, key=_raw)}
+    ordered = in_order(entries)
+    if ordered is None:
+        return {key: entries[key] for key in sorted(entries, key=_raw)}
+    return ordered
 
 
 def _by_number(numbers: dict[_T, int]) -> dict[_T, int]:

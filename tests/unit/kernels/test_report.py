@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from spirula.kernels import blocks, frames, hash32, names, records, report, straw2
+from spirula.kernels import blocks, frames, hash32, names, records, report, straw2, transactions
 
 WITHOUT = """
 import sys
@@ -13,6 +13,7 @@ sys.modules["spirula.kernels._placement"] = None
 sys.modules["spirula.kernels._blocks"] = None
 sys.modules["spirula.kernels._frames"] = None
 sys.modules["spirula.kernels._records"] = None
+sys.modules["spirula.kernels._transactions"] = None
 from spirula.kernels import names, report, straw2
 from spirula.maps.strhash import str_hash
 print(report.implementations())
@@ -29,6 +30,7 @@ def test_it_tells_what_is_in_use():
         "names": names.IMPLEMENTATION,
         "records": records.IMPLEMENTATION,
         "straw2": straw2.IMPLEMENTATION,
+        "transactions": transactions.IMPLEMENTATION,
     }
 
 
@@ -36,6 +38,6 @@ def test_without_the_compiled_module_the_twins_serve():
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True
     )
-    kernels = ("blocks", "crc32c", "frames", "hash32", "names", "records", "straw2")
+    kernels = ("blocks", "crc32c", "frames", "hash32", "names", "records", "straw2", "transactions")
     found = {kernel: "native" if kernel == "crc32c" else "pure" for kernel in kernels}
     assert done.stdout.splitlines() == [str(found), f"True {0x7FC1F406}"]
