@@ -56,6 +56,9 @@ def settled(cluster, count):
 
 
 def test_pools_shrink_and_grow_under_load(cluster):
+    # The manager makes a pool of its own. As the second pool ours always has its PGs where it had
+    # them: some are led by this OSD, some by that.
+    wait(cluster, lambda: cluster.ceph_json("osd", "lspools"))
     cluster.ceph("osd", "pool", "create", "rep", "8")
     wait(cluster, lambda: settled(cluster, 8))
     names = [f"object{number}" for number in range(16)]
