@@ -149,6 +149,9 @@ def paths(document, before=""):
 
 
 def test_each_takes_over_from_the_other_and_brings_it_up_to_date(cluster, tmp_path):
+    # The manager makes a pool of its own. As the second pool ours always has its PGs where it had
+    # them: some are led by this OSD, some by that.
+    wait_until(lambda: cluster.ceph_json("osd", "lspools"))
     cluster.ceph("osd", "pool", "create", "both", "8")
     wait_until(lambda: clean(cluster))
     told = Contents(cluster, tmp_path)
