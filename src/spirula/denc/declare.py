@@ -106,11 +106,10 @@ class Struct:
     ) -> tuple[Self, int]:
         """The value at `pos` of `data`, and the position after it."""
         buf = data if isinstance(data, bytes) else bytes(data)
-        with_location = functools.partial(_located, cls.__name__)
         try:
             return cls._dec(buf, pos, len(buf), features)
         except WireError as error:
-            raise with_location(error) from None
+            raise _located(cls.__name__, error) from None
         except (_struct.error, IndexError) as error:
             path, offset = locate(error.__traceback__)
             raise Truncated(

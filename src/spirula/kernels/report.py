@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spirula.kernels import blocks, crc32c, frames, hash32, names, records, transactions
+from spirula.kernels import blocks, crc32c, frames, hash32, layouts, names, records, transactions
 
 
 def implementations() -> dict[str, str]:
@@ -12,6 +12,7 @@ def implementations() -> dict[str, str]:
         "crc32c": crc32c.IMPLEMENTATION,
         "frames": frames.IMPLEMENTATION,
         "hash32": hash32.IMPLEMENTATION,
+        "layouts": layouts.IMPLEMENTATION,
         "names": names.IMPLEMENTATION,
         "records": records.IMPLEMENTATION,
         # Compiled together with the one before; its own module would import numpy.

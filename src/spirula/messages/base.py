@@ -17,13 +17,14 @@ import importlib
 import pkgutil
 import struct as _struct
 from collections.abc import Callable
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import spirula.messages
 from spirula.denc import Struct, default, s16, struct, u64
 from spirula.denc import features as feature_bits
 from spirula.denc.compiler import locate
 from spirula.errors import IncompatibleVersion, Truncated, WireError
+from spirula.kernels.layouts import Item, Pack, Unpack, same
 
 PRIO_LOW, PRIO_DEFAULT, PRIO_HIGH, PRIO_HIGHEST = 64, 127, 196, 255
 
@@ -44,7 +45,8 @@ class Message(Struct):
 
     `tid` (set by whoever asks, repeated in the answer), `priority`, `middle` and `data`
     (bytes-like), `header_version` (what the sender encoded; 0 before sending). `connection` is
-    where it came from.
+    where it came from. Frequent messages have plans for what their payload in the newest version
+    usually looks like: PACK and UNPACK.
     """
 
     __slots__ = (
@@ -63,6 +65,8 @@ class Message(Struct):
     READS: ClassVar[int] = 1
     VERSIONS: ClassVar[tuple[tuple[int, int, int], ...]] = ()
     PRIORITY: ClassVar[int] = PRIO_DEFAULT
+    PACK: ClassVar[Pack | None] = None
+    UNPACK: ClassVar[Unpack | None] = None
 
     tid: int
     priority: int
@@ -96,6 +100,11 @@ class Message(Struct):
     def encode_payload(self, features: int = feature_bits.PACIFIC) -> tuple[int, int, bytes]:
         """The header's version and compat version, and the front segment. Raises WireError."""
         version, compat = self.version_for(features)
+        pack = type(self).PACK
+        if pack is not None and version == self.VERSION:
+            front = pack(self)
+            if front is not None:
+                return version, compat, front
         out = bytearray()
         try:
             self._enc_payload(out, features, version)
@@ -113,6 +122,10 @@ class Message(Struct):
     ) -> Self:
         """The message from its front segment, as encoded in header version `version`."""
         buf = front if isinstance(front, bytes) else bytes(front)
+        if cls.UNPACK is not None and version == cls.VERSION:
+            found = cls.UNPACK(buf, 0, len(buf))
+            if found is not None:
+                return cast("Self", found[0])
         try:
             value, _ = cls._dec_payload(buf, 0, len(buf), features, version)
         except WireError as error:
@@ -139,6 +152,18 @@ class Message(Struct):
     ) -> tuple[Self, int]:
         """Reads the payload (made by `message`; a hand-written message brings its own)."""
         raise TypeError(f"{cls.__name__} is not declared with @message")
+
+
+def received(cls: type[Message], *, data: str = "data") -> list[Item]:
+    """What an UNPACK gives a message beside its payload; `data` is where that keeps its data."""
+    return [
+        same("tid", 0),
+        same("priority", cls.PRIORITY),
+        same("header_version", cls.VERSION),
+        same("middle", b""),
+        same(data, b"" if data == "data" else None),
+        same("connection", None),
+    ]
 
 
 def message(

@@ -14,8 +14,26 @@ from typing import Any, Self
 
 from spirula.denc.codecs import too_many
 from spirula.errors import IncompatibleVersion, Truncated, WireError
-from spirula.messages.base import Message, message
+from spirula.kernels.layouts import (
+    again,
+    also,
+    closed,
+    each,
+    fixed,
+    length,
+    literal,
+    mark,
+    number,
+    numbers,
+    opened,
+    packer,
+    same,
+    text,
+    unpacker,
+)
+from spirula.messages.base import Message, message, received
 from spirula.records import dataclass
+from spirula.types import usual
 from spirula.types.base import EVersion, UTime
 from spirula.types.entity import EntityName
 from spirula.types.hobject import HObject
@@ -244,6 +262,68 @@ class MOSDOp(_WithOps):
         }
 
 
+_NONE, _NO_HASH = bytes(4), b"\xff" * 8
+_OP = [number("H", "op"), number("I", "flags"), fixed("raw", 28)]
+MOSDOp.UNPACK = unpacker(
+    {
+        "": MOSDOp,
+        "pgid": SPGId,
+        "pgid.pgid": PGId,
+        "hobj": HObject,
+        "reqid": OSDReqId,
+        "reqid.name": EntityName,
+        "mtime": UTime,
+    },
+    *received(MOSDOp, data="_data"),
+    # PG, and the hash of the object
+    opened(1, 1),
+    literal(b"\1"),
+    mark(),
+    number("q", "pgid.pgid.pool"),
+    also("hobj.pool"),
+    number("I", "pgid.pgid.seed"),
+    literal(_NO_HASH[:4]),
+    number("b", "pgid.shard"),
+    closed(),
+    number("I", "hobj.hash"),
+    number("I", "epoch"),
+    number("I", "flags"),
+    *usual.request_id("reqid"),
+    fixed("trace", 24),
+    number("I", "client_inc"),
+    *usual.utime("mtime"),
+    # the locator, which has neither key nor hash
+    opened(6, 3),
+    again(8),
+    literal(_NO_HASH[:4] + _NONE),
+    same("hobj.key", ""),
+    text("hobj.nspace"),
+    literal(_NO_HASH),
+    closed(),
+    text("hobj.oid", empty=False),
+    same("hobj.max", False),
+    same("hobj._order", None),
+    same("hobj._hash", 0),
+    each(
+        "ops",
+        "H",
+        unpacker(
+            {"": OSDOp},
+            *_OP,
+            number("I", "payload_len"),
+            same("indata", b""),
+            same("outdata", b""),
+            same("rval", 0),
+        ),
+    ),
+    number("Q", "hobj.snap"),
+    number("Q", "snap_seq"),
+    numbers("snaps", "Q"),
+    number("i", "retry_attempt"),
+    number("Q", "features"),
+)
+
+
 def request_flag_names(flags: int) -> list[str]:
     """The names of the bits that are set."""
     return [bit.name.lower() for bit in RequestFlag if flags & bit and bit.name]
@@ -294,7 +374,7 @@ class MOSDOpReply(_WithOps):
             request.hobj.oid,
             request.pgid.pgid,
             request.ops,
-            (request.flags & _NOT_OF_REPLY) | ack,
+            (request.flags & _NOT_OF_REPLY) | int(ack),
             result,
             epoch=epoch,
             retry_attempt=request.retry_attempt,
@@ -401,3 +481,21 @@ class MOSDOpReply(_WithOps):
             "user_version": self.user_version,
             "redirect": None if self.redirect is None else self.redirect.plain(),
         }
+
+
+MOSDOpReply.PACK = packer(
+    text("oid"),
+    *usual.pg_id("pgid"),
+    number("q", "flags"),
+    number("i", "result"),
+    *usual.eversion("bad_replay_version"),
+    number("I", "epoch"),
+    each("ops", "I", packer(*_OP, length("outdata"))),
+    number("i", "retry_attempt"),
+    each("ops", "", packer(number("i", "rval"))),
+    *usual.eversion("replay_version"),
+    number("Q", "user_version"),
+    same("redirect", None),
+    literal(b"\0"),
+    fixed("trace", 24),
+)

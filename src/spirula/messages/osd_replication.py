@@ -11,7 +11,21 @@ from typing import Annotated, Any
 from spirula.denc import Opt, Raw, Vec, blob, default, s8, s32, since, u8, u32, u64
 from spirula.denc.features import PACIFIC
 from spirula.errors import WireError
-from spirula.messages.base import Message, message
+from spirula.kernels.layouts import (
+    at_end,
+    decoded,
+    enveloped,
+    fixed,
+    known,
+    literal,
+    number,
+    packer,
+    same,
+    unpacker,
+)
+from spirula.kernels.layouts import blob as blob_of
+from spirula.messages.base import Message, message, received
+from spirula.types import usual
 from spirula.types.base import EVersion
 from spirula.types.ec_sub import ECSubRead, ECSubReadReply, ECSubWrite, ECSubWriteReply
 from spirula.types.entity import EntityName
@@ -81,10 +95,10 @@ _PGS, _SHARDS = _Known(SPGId), _Known(PGShard)
 
 def _repop_encoder(general: Any) -> Any:
     def encode(self: MOSDRepOp, out: bytearray, features: int, v: int) -> None:
-        usual = self.new_temp_oid is self.discard_temp_oid is NO_OBJECT or (
+        plain = self.new_temp_oid is self.discard_temp_oid is NO_OBJECT or (
             self.new_temp_oid == NO_OBJECT == self.discard_temp_oid
         )
-        if v != _NEWEST_REPOP or not usual or self.updated_hit_set_history is not None:
+        if v != _NEWEST_REPOP or not plain or self.updated_hit_set_history is not None:
             general(self, out, features, v)
             return
         reqid, version, logbl = self.reqid, self.version, self.logbl
@@ -184,8 +198,8 @@ def _reply_decoder(general: Any) -> Any:
             ) = _REPLY.unpack_from(buf, pos)
             # fmt: on
             pgid, sender = _PGS[raw_pgid], _SHARDS[raw_sender]
-            usual = (reqid_v, reqid_compat, reqid_size) == _REQID_HEAD
-            if usual and pgid is not None and sender is not None:
+            plain = (reqid_v, reqid_compat, reqid_size) == _REQID_HEAD
+            if plain and pgid is not None and sender is not None:
                 reply = MOSDRepOpReply(
                     map_epoch,
                     min_epoch,
@@ -257,6 +271,58 @@ class MOSDRepOp(_ToMany):
         return Transaction.decode_view(self.data)
 
 
+_BEGIN = [
+    number("I", "map_epoch"),
+    number("I", "min_epoch"),
+    fixed("trace", 24),
+    *usual.request_id("reqid"),
+]
+_MIDDLE = [
+    number("B", "acks_wanted"),
+    *usual.eversion("version"),
+    blob_of("logbl"),
+    enveloped("pg_stats.raw"),
+    *usual.eversion("pg_trim_to"),
+    same("new_temp_oid", NO_OBJECT),
+    literal(_NO_OBJECT_RAW),
+    same("discard_temp_oid", NO_OBJECT),
+    literal(_NO_OBJECT_RAW),
+]
+_END = [
+    same("updated_hit_set_history", None),
+    literal(b"\0"),
+    *usual.eversion("min_last_complete_ondisk"),
+]
+MOSDRepOp.PACK = packer(
+    *_BEGIN,
+    *usual.spg_id("pgid"),
+    *usual.hobject("poid"),
+    *_MIDDLE,
+    *usual.pg_shard("from_"),
+    *_END,
+)
+MOSDRepOp.UNPACK = unpacker(
+    {
+        "": MOSDRepOp,
+        "reqid": OSDReqId,
+        "reqid.name": EntityName,
+        "version": EVersion,
+        "pg_stats": EncodedPGStat,
+        "pg_trim_to": EVersion,
+        "min_last_complete_ondisk": EVersion,
+    },
+    *received(MOSDRepOp),
+    same("_payload", None),
+    *_BEGIN,
+    known("pgid", 24, _PGS),
+    decoded("poid", HObject),
+    *_MIDDLE,
+    known("from_", 11, _SHARDS),
+    *_END,
+    at_end(),
+)
+
+
 @message(MSG_OSD_REPOPREPLY, version=2, compat=1)
 class MOSDRepOpReply(Message):
     """A replica has applied or committed its part (`ack_type` is a RequestFlag)."""
@@ -276,6 +342,28 @@ class MOSDRepOpReply(Message):
         names: Any = cls
         names._enc_payload = cls._enc
         names._dec_payload = staticmethod(_reply_decoder(cls._dec))
+
+
+_RESULT = [
+    number("B", "ack_type"),
+    number("i", "result"),
+    *usual.eversion("last_complete_ondisk"),
+]
+MOSDRepOpReply.PACK = packer(*_BEGIN, *usual.spg_id("pgid"), *_RESULT, *usual.pg_shard("from_"))
+MOSDRepOpReply.UNPACK = unpacker(
+    {
+        "": MOSDRepOpReply,
+        "reqid": OSDReqId,
+        "reqid.name": EntityName,
+        "last_complete_ondisk": EVersion,
+    },
+    *received(MOSDRepOpReply),
+    *_BEGIN,
+    known("pgid", 24, _PGS),
+    *_RESULT,
+    known("from_", 11, _SHARDS),
+    at_end(),
+)
 
 
 @message(MSG_OSD_EC_WRITE, version=2, compat=1)

@@ -17,7 +17,9 @@ from typing import TypeVar
 from spirula.denc import Map, Struct, struct
 from spirula.errors import CephError, InputOutput, InvalidArgument, NotFound, WireError
 from spirula.kernels.crc32c import crc32c
+from spirula.kernels.layouts import closed, number, opened, packer
 from spirula.store.objectstore import ObjectStore
+from spirula.types import usual
 from spirula.types.base import EVersion
 from spirula.types.hobject import NO_GEN, GHObject, HObject
 from spirula.types.interval_set import IntervalSet
@@ -370,8 +372,37 @@ def info_changes(
     return made, written
 
 
+_PACK_FAST = packer(
+    opened(1, 1),
+    *usual.eversion("last_update"),
+    *usual.eversion("last_complete"),
+    number("Q", "last_user_version"),
+    *usual.eversion("stats.version"),
+    number("Q", "stats.reported_seq"),
+    *usual.utime("stats.last_fresh"),
+    *usual.utime("stats.last_active"),
+    *usual.utime("stats.last_peered"),
+    *usual.utime("stats.last_clean"),
+    *usual.utime("stats.last_unstale"),
+    *usual.utime("stats.last_undegraded"),
+    *usual.utime("stats.last_fullsized"),
+    number("q", "stats.log_size"),
+    *(
+        number("q", f"stats.stats.sum.{name}")
+        for name in (
+            *("num_bytes", "num_objects", "num_object_copies", "num_rd", "num_rd_kb"),
+            *("num_wr", "num_wr_kb", "num_objects_dirty"),
+        )
+    ),
+    closed(),
+)
+
+
 def fast_value(info: PGInfo) -> bytes:
     """What `PGFastInfo.of(info).encode()` gives, in a fifth of the time: each write has one."""
+    packed = _PACK_FAST(info)
+    if packed is not None:
+        return packed
     stats, counters = info.stats, info.stats.stats.sum
     update, complete, version = info.last_update, info.last_complete, stats.version
     fresh, active, peered = stats.last_fresh, stats.last_active, stats.last_peered

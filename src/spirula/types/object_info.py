@@ -29,8 +29,11 @@ from spirula.denc import (
     when,
 )
 from spirula.denc.codecs import too_many
+from spirula.denc.features import PACIFIC
 from spirula.errors import IncompatibleVersion, Truncated, WireError
+from spirula.kernels.layouts import closed, empty, literal, number, opened, packer, same
 from spirula.records import dataclass
+from spirula.types import usual
 from spirula.types.base import EVersion, UTime
 from spirula.types.entity import EntityAddr, EntityName
 from spirula.types.hobject import NOSNAP, HObject
@@ -295,6 +298,11 @@ class ObjectInfo(Struct):
         self.flags &= _NO_DIGESTS
         self.data_digest = self.omap_digest = NO_DIGEST
 
+    def encode(self, features: int = PACIFIC) -> bytes:
+        """As all do; what most objects have by a plan."""
+        raw = _PACK(self)
+        return Struct.encode(self, features) if raw is None else raw
+
     def _enc(self, out: bytearray, features: int) -> None:
         start = len(out)
         out += b"\x11\x08\0\0\0\0"
@@ -436,6 +444,39 @@ class ObjectInfo(Struct):
             "watchers": {str(name): info.plain() for (_, name), info in self.watchers.items()},
         }
 
+
+_PACK = packer(
+    opened(17, 8),
+    *usual.hobject("soid"),
+    same("soid.key", ""),
+    same("soid.nspace", ""),
+    opened(6, 3),
+    number("q", "soid.pool"),
+    literal(b"\xff" * 4 + bytes(8) + b"\xff" * 8),
+    closed(),
+    literal(usual.ZERO),
+    *usual.eversion("version"),
+    *usual.eversion("prior_version"),
+    *usual.request_id("last_reqid"),
+    number("Q", "size"),
+    *usual.utime("mtime"),
+    same("soid.snap", NOSNAP),
+    literal(_NO_REQID),
+    number("Q", "truncate_seq"),
+    number("Q", "truncate_size"),
+    literal(bytes(5)),
+    number("Q", "user_version"),
+    empty("watchers"),
+    literal(bytes(9)),
+    number("I", "flags", among=range(0, 64, 2)),  # neither lost nor with what stands elsewhere
+    *usual.utime("local_mtime"),
+    number("I", "data_digest"),
+    number("I", "omap_digest"),
+    number("Q", "expected_object_size"),
+    number("Q", "expected_write_size"),
+    number("I", "alloc_hint_flags"),
+    closed(),
+)
 
 _Watchers = dict[tuple[int, EntityName], WatchInfo]
 

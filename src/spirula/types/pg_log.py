@@ -31,8 +31,25 @@ from spirula.denc import (
     u64,
     when,
 )
-from spirula.denc.features import SERVER_OCTOPUS, has
+from spirula.denc.features import PACIFIC, SERVER_OCTOPUS, has
 from spirula.errors import IncompatibleVersion, Truncated, WireError
+from spirula.kernels.layouts import (
+    closed,
+    decoded,
+    empty,
+    fixed,
+    literal,
+    mark,
+    number,
+    opened,
+    packer,
+    ranges,
+    same,
+    since_mark,
+    some_ranges,
+    unpacker,
+)
+from spirula.types import usual
 from spirula.types.base import EVersion, UTime
 from spirula.types.entity import EntityName
 from spirula.types.hobject import HObject
@@ -335,6 +352,11 @@ class PGLogEntry(_LazyParts):
         self.extra_reqid_return_codes = self.extra_reqid_return_codes or _NO_CODES
         self.op_returns = self.op_returns or _NO_RETURNS
 
+    def encode(self, features: int = PACIFIC) -> bytes:
+        """As all do; what most entries have by a plan."""
+        raw = _PACK(self)
+        return Struct.encode(self, features) if raw is None else raw
+
     def _enc(self, out: bytearray, features: int) -> None:
         start = len(out)
         op, version, reqid, mtime = self.op, self.version, self.reqid, self.mtime
@@ -390,11 +412,14 @@ class PGLogEntry(_LazyParts):
 
     @classmethod
     def _dec(cls, buf: bytes, pos: int, end: int, features: int) -> tuple[Self, int]:
+        found = _UNPACK(buf, pos, end)
+        if found is not None:
+            return found
         v, compat, size, op = _HEAD.unpack_from(buf, pos)
         if v == 14 and compat == 4 and op in _USUAL_OPS and pos + 6 + size <= end:
-            usual = cls._usual(buf, pos + _HEAD.size, pos + 6 + size, op)
-            if usual is not None:
-                return usual, pos + 6 + size
+            entry = cls._usual(buf, pos + _HEAD.size, pos + 6 + size, op)
+            if entry is not None:
+                return entry, pos + 6 + size
         v, pos, end, after = open_envelope(buf, pos, end, legacy_before=4, reads=14)
         if after is None:
             raise IncompatibleVersion(f"log entry of version {v} is older than 4", offset=pos)
@@ -525,6 +550,66 @@ class PGLogEntry(_LazyParts):
             "mod_desc": self.mod_desc.plain(),
             "clean_regions": self.clean_regions.plain(),
         }
+
+
+_VERSIONED = [
+    *usual.eversion("version"),
+    *usual.eversion("prior_version"),
+    *usual.request_id("reqid"),
+    *usual.utime("mtime"),
+    literal(usual.ZERO),  # snapshots
+    number("Q", "user_version"),
+    literal(_MOD_DESC.pack(1, 1, 6, *(False, False), 0) + usual.ZERO),
+]
+_PACK = packer(
+    opened(14, 4),
+    number("i", "op", among=_USUAL_OPS),
+    *usual.hobject("soid"),
+    empty("snaps"),
+    empty("extra_reqids"),
+    empty("op_returns"),
+    same("mod_desc.can_local_rollback", False),
+    same("mod_desc.rollback_info_completed", False),
+    same("mod_desc.steps_raw", b""),
+    same("mod_desc.max_required_version", 1),
+    *_VERSIONED,
+    opened(1, 1),
+    ranges("clean_regions.clean_offsets._starts", "clean_regions.clean_offsets._ends"),
+    number("?", "clean_regions.clean_omap"),
+    number("?", "clean_regions.new_object"),
+    closed(),
+    number("i", "return_code"),
+    literal(usual.ZERO),
+    closed(),
+)
+_UNPACK = unpacker(
+    {
+        "": PGLogEntry,
+        "version": EVersion,
+        "prior_version": EVersion,
+        "reqid": OSDReqId,
+        "reqid.name": EntityName,
+        "mtime": UTime,
+    },
+    opened(14, 4),
+    number("i", "op", among=_USUAL_OPS),
+    decoded("soid", HObject),
+    *_VERSIONED,
+    mark(),
+    opened(1, 1),
+    some_ranges(),
+    fixed("_clean", 2),  # two flags; all of it is kept in their place
+    closed(),
+    since_mark("_clean"),
+    number("i", "return_code"),
+    literal(usual.ZERO),
+    closed(),
+    same("reverting_to", _NO_VERSION),
+    same("snaps", b""),
+    same("extra_reqids", _NO_REQUESTS),
+    same("extra_reqid_return_codes", _NO_CODES),
+    same("op_returns", _NO_RETURNS),
+)
 
 
 @struct

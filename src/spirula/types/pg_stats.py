@@ -27,7 +27,20 @@ from spirula.denc import (
     u32,
     u64,
 )
+from spirula.denc.features import PACIFIC
 from spirula.errors import Truncated
+from spirula.kernels.layouts import (
+    Item,
+    closed,
+    empty,
+    literal,
+    number,
+    numbers,
+    opened,
+    packer,
+    ranges,
+)
+from spirula.types import usual
 from spirula.types.base import EVersion, UTime
 from spirula.types.interval_set import IntervalSet
 from spirula.types.pg import PGId, PGShard
@@ -176,6 +189,11 @@ class PGStat(Struct):
         dict[tuple[PGShard, ...], int], MapOf(Via(Vec[PGShard], tuple, list, zero=()), s32)
     ] = since(26)
 
+    def encode(self, features: int = PACIFIC) -> bytes:
+        """As all do; that of a PG with all its OSDs by a plan."""
+        raw = _PACK(self)
+        return Struct.encode(self, features) if raw is None else raw
+
     @property
     def state(self) -> int:
         """Bits of PGState."""
@@ -209,6 +227,39 @@ class PGStat(Struct):
         self.hitset_bytes_stats_invalid |= other.hitset_bytes_stats_invalid
         self.pin_stats_invalid |= other.pin_stats_invalid
         self.manifest_stats_invalid |= other.manifest_stats_invalid
+
+
+def _of_stat() -> list[Item]:
+    shape = [
+        *([opened(26, 22)], usual.eversion("version"), [number("Q", "reported_seq")]),
+        [number("I", "reported_epoch"), number("I", "state_low")],
+        *(usual.eversion("log_start"), usual.eversion("ondisk_log_start")),
+        *([number("I", "created"), number("I", "last_epoch_clean")], usual.pg_id("parent")),
+        *([number("I", "parent_split_bits")], usual.eversion("last_scrub")),
+        *(usual.utime("last_scrub_stamp"), [opened(2, 2), opened(20, 14)]),
+        [number(f.codec.fmt or "", f"stats.sum.{f.name}") for f in ObjectStatSum._denc_fields],
+        [closed(), empty("stats.by_category"), literal(usual.ZERO), closed()],
+        [number("q", "log_size"), number("q", "ondisk_log_size")],
+        [numbers("up", "i"), numbers("acting", "i")],
+        *(usual.utime("last_fresh"), usual.utime("last_change"), usual.utime("last_active")),
+        *(usual.utime("last_clean"), usual.utime("last_unstale"), [number("I", "mapping_epoch")]),
+        *(usual.eversion("last_deep_scrub"), usual.utime("last_deep_scrub_stamp")),
+        *([number("?", "stats_invalid")], usual.utime("last_clean_scrub_stamp")),
+        *(usual.utime("last_became_active"), [number("?", "dirty_stats_invalid")]),
+        [number("i", "up_primary"), number("i", "acting_primary")],
+        [number("?", "omap_stats_invalid"), number("?", "hitset_stats_invalid")],
+        *([numbers("blocked_by", "i")], usual.utime("last_undegraded")),
+        *(usual.utime("last_fullsized"), [number("?", "hitset_bytes_stats_invalid")]),
+        *(usual.utime("last_peered"), usual.utime("last_became_peered")),
+        [number("?", "pin_stats_invalid"), number("I", "snaptrimq_len")],
+        [number("I", "state_high"), ranges("purged_snaps._starts", "purged_snaps._ends")],
+        [number("?", "manifest_stats_invalid"), empty("avail_no_missing"), literal(usual.ZERO)],
+        [empty("object_location_counts"), literal(usual.ZERO), closed()],
+    ]
+    return [item for items in shape for item in items]
+
+
+_PACK = packer(*_of_stat())
 
 
 class EncodedPGStat(Struct):

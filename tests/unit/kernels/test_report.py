@@ -5,13 +5,24 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from spirula.kernels import blocks, frames, hash32, names, records, report, straw2, transactions
+from spirula.kernels import (
+    blocks,
+    frames,
+    hash32,
+    layouts,
+    names,
+    records,
+    report,
+    straw2,
+    transactions,
+)
 
 WITHOUT = """
 import sys
 sys.modules["spirula.kernels._placement"] = None
 sys.modules["spirula.kernels._blocks"] = None
 sys.modules["spirula.kernels._frames"] = None
+sys.modules["spirula.kernels._layouts"] = None
 sys.modules["spirula.kernels._records"] = None
 sys.modules["spirula.kernels._transactions"] = None
 from spirula.kernels import names, report, straw2
@@ -27,6 +38,7 @@ def test_it_tells_what_is_in_use():
         "crc32c": "native",
         "frames": frames.IMPLEMENTATION,
         "hash32": hash32.IMPLEMENTATION,
+        "layouts": layouts.IMPLEMENTATION,
         "names": names.IMPLEMENTATION,
         "records": records.IMPLEMENTATION,
         "straw2": straw2.IMPLEMENTATION,
@@ -38,6 +50,16 @@ def test_without_the_compiled_module_the_twins_serve():
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True
     )
-    kernels = ("blocks", "crc32c", "frames", "hash32", "names", "records", "straw2", "transactions")
+    kernels = (
+        "blocks",
+        "crc32c",
+        "frames",
+        "hash32",
+        "layouts",
+        "names",
+        "records",
+        "straw2",
+        "transactions",
+    )
     found = {kernel: "native" if kernel == "crc32c" else "pure" for kernel in kernels}
     assert done.stdout.splitlines() == [str(found), f"True {0x7FC1F406}"]
