@@ -1,7 +1,7 @@
 # What one does with a checkout. Every verb makes ready what it needs, and is quick when it is ready.
 # From nothing but Python 3.11 or newer, gcc and make; as root on Debian it installs what is missing.
 
-# The system's Python where it can be had: Debian's does the same work with 10 to 25 % less CPU than one
+# The system's Python where it can be had: Debian's does the same work with 6 to 14 % less CPU than one
 # that was compiled with the usual settings. Another one: make PYTHON=python3.13 ...
 SUITS := import ensurepip, pathlib, sys, sysconfig, venv; sys.exit(sys.version_info < (3, 11) \
 	or not pathlib.Path(sysconfig.get_paths()["include"], "Python.h").exists())
@@ -41,7 +41,7 @@ down: $(VENV)/.spirula ## end what `make up` started; its data stays
 test: lint interop-packages ## lint, then all tests
 	$(PYTEST) -n $(JOBS)
 
-quick: $(VENV)/.spirula ## the unit tests, in less than a minute
+quick: $(VENV)/.spirula ## the unit tests, in less than two minutes
 	$(PYTEST) -n $(JOBS) -m 'not slow' tests/unit
 
 lint: $(VENV)/.spirula ## ruff, mypy, the order of imports, banned calls
