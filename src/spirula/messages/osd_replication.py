@@ -89,9 +89,9 @@ class _Known(dict[bytes, Any]):
 _PGS, _SHARDS = _Known(SPGId), _Known(PGShard)
 
 
-# Every write passes through these two messages on each OSD, so what nearly all of them look like has
-# plans (PACK, UNPACK, below the classes). Where there is no compiler these few steps do for that; for
-# anything else, damage included, are the functions that the declarations become.
+# Every write passes through these two messages on each OSD, so what nearly all of them look like
+# has plans (PACK, UNPACK, below the classes). Where there is no compiler these few steps do for
+# that; for anything else, damage included, are the functions that the declarations become.
 
 
 def _repop_encoder(general: Any) -> Any:
